@@ -1,0 +1,69 @@
+"""The span as data: what every module between LiveKit and a backend passes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+AttributeValue: TypeAlias = "str | bool | int | float | bytes | list[AttributeValue]"
+Attributes: TypeAlias = Mapping[str, AttributeValue]
+
+STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
+"""OTLP status codes, the same numbers as `opentelemetry.trace.StatusCode`."""
+
+
+class Event(NamedTuple):
+    """Something that happened at one instant of a span."""
+
+    name: str
+    time_unix_nano: int
+    attributes: Attributes = {}
+
+
+class Link(NamedTuple):
+    """A pointer from a span to a span of this or another trace."""
+
+    trace_id: bytes
+    span_id: bytes
+    attributes: Attributes = {}
+
+
+class Span(NamedTuple):
+    """One OpenTelemetry span; immutable, so a change is a copy (`span._replace(...)`).
+
+    Times are wall-clock nanoseconds since the Unix epoch. `end_time_unix_nano` is 0 while
+    the span is open. `kind` and `status_code` carry OTLP's numbers.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes
+    """Empty for a root."""
+    name: str
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    attributes: Attributes = {}
+    events: tuple[Event, ...] = ()
+    links: tuple[Link, ...] = ()
+    status_code: int = STATUS_UNSET
+    status_message: str = ""
+    kind: int = 1
+    trace_state: str = ""
+    dropped_attributes_count: int = 0
+    dropped_events_count: int = 0
+    dropped_links_count: int = 0
+    scope_name: str = ""
+    scope_version: str = ""
+    resource: Attributes = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the span has started and not ended."""
+        return self.end_time_unix_nano == 0
+
+    @property
+    def duration_seconds(self) -> float:
+        """End minus start; 0.0 for an open span."""
+        if self.is_open:
+            return 0.0
+        return (self.end_time_unix_nano - self.start_time_unix_nano) / 1e9
