@@ -1,0 +1,33 @@
+"""Traces of LiveKit voice agents that a person can trust and read.
+
+The names below are loaded when they are first used, so that the drainer's process, which
+lives in this package too, starts without livekit and OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracing.livekit.observe import observe
+    from tracing.settings import ConfigError
+    from tracing.setup import Tracing, setup_tracer
+
+__all__ = ["ConfigError", "Tracing", "observe", "setup_tracer"]
+
+_MODULES = {
+    "ConfigError": "tracing.settings",
+    "Tracing": "tracing.setup",
+    "observe": "tracing.livekit.observe",
+    "setup_tracer": "tracing.setup",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,129 @@
+"""One entry per backend: where to send, with which headers, in which dialect."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tracing.settings import Settings
+
+Transport = Literal["otlp_http", "sqlite", "console"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Everything the drainer needs to deliver to one backend; plain data, so it can be piped."""
+
+    name: str
+    transport: Transport
+    url: str = ""
+    """Where spans are posted (otlp_http), or the database's path (sqlite)."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    compression: Literal["gzip", "none"] = "gzip"
+    timeout_seconds: float = 10.0
+    certificate: str | None = None
+    """Path of a CA bundle that replaces the system's."""
+    client_certificate: str | None = None
+    client_key: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    dialect: str = ""
+    dialect_options: Mapping[str, Any] = field(default_factory=dict)
+    mend: str = ""
+    """What to check when the backend refuses: names of settings, never their values."""
+
+    def identity(self) -> str:
+        """What makes two configurations the same destination; never leaves the process."""
+        return json.dumps([self.name, self.transport, self.url, self._tenant()])
+
+    def _tenant(self) -> str:
+        """Whose data these are at that address: Langfuse's public key, else the headers."""
+        authorization = self.headers.get("Authorization", "")
+        if self.name == "langfuse" and authorization.startswith("Basic "):
+            return base64.b64decode(authorization[6:]).partition(b":")[0].decode()
+        return json.dumps(sorted(self.headers.items()))
+
+
+def fingerprint(backends: list[Backend]) -> str:
+    """A short name for a set of destinations: spans for another set go to another spool."""
+    identities = "\n".join(sorted(backend.identity() for backend in backends))
+    return hashlib.sha256(identities.encode()).hexdigest()[:12]
+
+
+def digest(backends: list[Backend]) -> str:
+    """Tells whether two processes have the very same settings, credentials included."""
+    return hashlib.sha256(dump(backends).encode()).hexdigest()[:16]
+
+
+def dump(backends: list[Backend]) -> str:
+    """JSON for the drainer's standard input; it holds credentials, so never a file."""
+    return json.dumps([asdict(backend) for backend in backends])
+
+
+def load(text: str) -> list[Backend]:
+    """The inverse of `dump`."""
+    return [Backend(**fields) for fields in json.loads(text)]
+
+
+def _langfuse(settings: Settings) -> Backend:
+    langfuse = settings.langfuse
+    key_pair = f"{langfuse.public_key}:{langfuse.secret_key}".encode()
+    return Backend(
+        name="langfuse",
+        transport="otlp_http",
+        url=langfuse.traces_url,
+        headers={
+            "Authorization": "Basic " + base64.b64encode(key_pair).decode(),
+            "x-langfuse-ingestion-version": "4",
+        },
+        timeout_seconds=langfuse.timeout_seconds,
+        proxy=settings.proxy_for(langfuse.traces_url),
+        dialect="langfuse",
+        dialect_options={
+            "trace_name": langfuse.trace_name,
+            "tags": list(langfuse.tags),
+            "environment": langfuse.environment,
+            "release": langfuse.release,
+        },
+        mend="check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that LANGFUSE_BASE_URL is "
+        "the region or server that issued them",
+    )
+
+
+def _otlp(settings: Settings) -> Backend:
+    otlp = settings.otlp
+    return Backend(
+        name="otlp",
+        transport="otlp_http",
+        url=otlp.traces_url,
+        headers=dict(otlp.headers),
+        compression=otlp.compression,
+        timeout_seconds=otlp.timeout_seconds,
+        certificate=otlp.certificate,
+        client_certificate=otlp.client_certificate,
+        client_key=otlp.client_key,
+        proxy=settings.proxy_for(otlp.traces_url),
+        mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) and "
+        "OTEL_EXPORTER_OTLP_HEADERS",
+    )
+
+
+def _local(settings: Settings) -> Backend:
+    return Backend("local", "sqlite", url=str(settings.directory / "calls.db"))
+
+
+def _console(settings: Settings) -> Backend:
+    return Backend("console", "console")
+
+
+BUILDERS: Mapping[str, Callable[[Settings], Backend]] = {
+    "langfuse": _langfuse,
+    "otlp": _otlp,
+    "local": _local,
+    "console": _console,
+}
+"""A new backend is one entry here, one row in the README and one case in the tests."""

@@ -1,0 +1,137 @@
+"""A session in numbers, added up from its turns as they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracing.livekit import names
+from tracing.span import Attributes, AttributeValue
+
+_MAX_LATENCIES = 10_000
+
+_COUNTED = {
+    names.TURN_TOOL_CALLS: "tool_calls",
+    names.TURN_TOOL_FAILURES: "tool_failures",
+    names.TURN_RETRIES: "retries",
+    names.TURN_FALLBACKS: "fallbacks",
+    names.TURN_DISCARDED: "discarded_generations",
+    names.TURN_FALSE_INTERRUPTIONS: "false_interruptions",
+}
+"""Numbers of a turn that a session adds up."""
+
+
+class Summary:
+    """What the turns of a session add up to; bounded, however long the session."""
+
+    def __init__(self, budget_seconds: float = 1.0) -> None:
+        self.budget_seconds = budget_seconds
+        self._turns = 0
+        self._heard = 0
+        self._barge_ins = 0
+        self._latencies: list[float] = []
+        self._counts: dict[str, int] = {}
+        self._errors: dict[str, int] = {}
+        self._usage: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+    def add_turn(self, stamped: Attributes) -> None:
+        """Count a turn by its stamps."""
+        if stamped.get(names.TURN_KIND) == "discarded":
+            return
+        self._turns += 1
+        self._heard += names.TURN_AGENT_STARTED in stamped
+        self._barge_ins += bool(stamped.get(names.TURN_BARGED_IN))
+        latency = stamped.get(names.TURN_LATENCY)
+        if isinstance(latency, float) and len(self._latencies) < _MAX_LATENCIES:
+            self._latencies.append(latency)
+        for key, value in stamped.items():
+            if key in _COUNTED:
+                self._count(_COUNTED[key], value)
+            elif key.startswith(names.TURN_ERRORS):
+                self.add_errors(key[len(names.TURN_ERRORS) :], value)
+
+    def _count(self, key: str, value: AttributeValue) -> None:
+        self._counts[key] = self._counts.get(key, 0) + int(str(value))
+
+    def add_errors(self, stage: str, count: AttributeValue = 1) -> None:
+        """Count errors of a stage."""
+        self._errors[stage] = self._errors.get(stage, 0) + int(str(count))
+
+    def add_usage(self, used: Mapping[str, Any]) -> None:
+        """Add usage in the shape of LiveKit's `*ModelUsage`, under its type, provider and model."""
+        key = (used["type"], used["provider"], used["model"])
+        kept = self._usage.setdefault(key, {})
+        for field, value in used.items():
+            if isinstance(value, (int, float)) and value:
+                kept[field] = kept.get(field, 0) + value
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the summary; what is unknown is absent."""
+        found: dict[str, Any] = {"turns": self._turns, "budget_seconds": self.budget_seconds}
+        if self._heard:
+            found["barge_ins"] = self._barge_ins
+            found["barge_in_rate"] = self._barge_ins / self._heard
+        found.update(_spread(self._latencies, self.budget_seconds))
+        found.update(self._counts)
+        if self._counts.get("tool_calls"):
+            failed = self._counts.get("tool_failures", 0)
+            found["tool_failure_rate"] = failed / self._counts["tool_calls"]
+        if self._errors:
+            found["errors"] = dict(self._errors)
+        if self._usage:
+            found["usage"] = [
+                {"type": key[0], "provider": key[1], "model": key[2], **used}
+                for key, used in self._usage.items()
+            ]
+        return found
+
+
+def _spread(latencies: Sequence[float], budget_seconds: float) -> dict[str, float]:
+    if not latencies:
+        return {}
+    ordered = sorted(latencies)
+    within = sum(value <= budget_seconds for value in ordered)
+    return {
+        "latency_p50_seconds": percentile(ordered, 0.5),
+        "latency_p95_seconds": percentile(ordered, 0.95),
+        "latency_max_seconds": ordered[-1],
+        "within_budget_share": within / len(ordered),
+    }
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which a share of the ordered values lies, between neighbours."""
+    position = share * (len(ordered) - 1)
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def as_attributes(numbers: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """Return a summary as attributes: one each, `errors` and `options` flat, `usage` as JSON."""
+    flat: dict[str, AttributeValue] = {}
+    for key, value in numbers.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{names.CALL}{key}.{inner}": v for inner, v in value.items()})
+        elif isinstance(value, list):
+            flat[names.CALL + key] = json.dumps(value)
+        else:
+            flat[names.CALL + key] = value
+    return flat
+
+
+def from_attributes(attributes: Attributes) -> dict[str, Any]:
+    """Return the summary that `as_attributes` wrote."""
+    found: dict[str, Any] = {}
+    for key, value in attributes.items():
+        if not key.startswith(names.CALL):
+            continue
+        outer, _, inner = key[len(names.CALL) :].partition(".")
+        if inner:
+            found.setdefault(outer, {})[inner] = value
+        else:
+            found[outer] = (
+                json.loads(value) if outer == "usage" and isinstance(value, str) else value
+            )
+    return found

@@ -1,0 +1,1 @@
+"""The embedded backend: calls in one SQLite file, and the reports read from it."""

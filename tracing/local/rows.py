@@ -1,0 +1,169 @@
+"""A span as a row of the store, legible to a person with `sqlite3`.
+
+Ids are hex, times nanoseconds since the epoch, attributes plain JSON objects. JSON has neither
+bytes nor NaN and the infinities; those are written `{"$bytes": BASE64}` and `{"$double": "nan"}`,
+which no attribute can collide with, because attribute values are never objects.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracing.span import Attributes, AttributeValue, Event, Link, Span
+
+COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "start_time_unix_nano",
+    "end_time_unix_nano",
+    "attributes",
+    "events",
+    "links",
+    "status_code",
+    "status_message",
+    "kind",
+    "trace_state",
+    "dropped_attributes_count",
+    "dropped_events_count",
+    "dropped_links_count",
+    "scope_name",
+    "scope_version",
+    "resource",
+)
+"""The columns of a row: the fields of `Span`, in its order."""
+
+_MAX_INTEGER = 2**63 - 1
+_BYTES, _DOUBLE = "$bytes", "$double"
+
+
+def to_row(span: Span) -> tuple[str | int, ...]:
+    """The row of a span; takes whatever a span may hold, so that none can block the others."""
+    return (
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        _text(span.name),
+        min(span.start_time_unix_nano, _MAX_INTEGER),
+        min(span.end_time_unix_nano, _MAX_INTEGER),
+        _attributes_json(span.attributes),
+        _json([_event_object(event) for event in span.events]) if span.events else "[]",
+        _json([_link_object(link) for link in span.links]) if span.links else "[]",
+        span.status_code,
+        _text(span.status_message),
+        span.kind,
+        _text(span.trace_state),
+        min(span.dropped_attributes_count, _MAX_INTEGER),
+        min(span.dropped_events_count, _MAX_INTEGER),
+        min(span.dropped_links_count, _MAX_INTEGER),
+        _text(span.scope_name),
+        _text(span.scope_version),
+        _attributes_json(span.resource),
+    )
+
+
+def from_row(row: Sequence[Any]) -> Span:
+    """The span of a row."""
+    span = Span(*row)
+    return span._replace(
+        trace_id=bytes.fromhex(row[0]),
+        span_id=bytes.fromhex(row[1]),
+        parent_span_id=bytes.fromhex(row[2]),
+        attributes=_attributes(json.loads(row[6])),
+        events=tuple(_event(event) for event in json.loads(row[7])),
+        links=tuple(_link(link) for link in json.loads(row[8])),
+        resource=_attributes(json.loads(row[18])),
+    )
+
+
+def _event_object(event: Event) -> dict[str, Any]:
+    return {
+        "name": event.name,
+        "time_unix_nano": event.time_unix_nano,
+        "attributes": dict(event.attributes),
+    }
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    return Event(event["name"], event["time_unix_nano"], _attributes(event["attributes"]))
+
+
+def _link_object(link: Link) -> dict[str, Any]:
+    return {
+        "trace_id": link.trace_id.hex(),
+        "span_id": link.span_id.hex(),
+        "attributes": dict(link.attributes),
+    }
+
+
+def _link(link: Mapping[str, Any]) -> Link:
+    return Link(
+        bytes.fromhex(link["trace_id"]),
+        bytes.fromhex(link["span_id"]),
+        _attributes(link["attributes"]),
+    )
+
+
+def _attributes_json(attributes: Attributes) -> str:
+    return _json(dict(attributes)) if attributes else "{}"
+
+
+def _attributes(loaded: Mapping[str, Any]) -> Attributes:
+    return {
+        key: _restore(value) if isinstance(value, (dict, list)) else value
+        for key, value in loaded.items()
+    }
+
+
+def _restore(value: Any) -> AttributeValue:
+    if isinstance(value, list):
+        return [_restore(item) for item in value]
+    if isinstance(value, dict) and len(value) == 1:
+        if _BYTES in value:
+            return base64.b64decode(value[_BYTES])
+        if _DOUBLE in value:
+            return float(value[_DOUBLE])
+    return value  # type: ignore[no-any-return]
+
+
+def _json(value: object) -> str:
+    try:
+        text = _encode(value)
+    except ValueError:
+        text = _encode(_finite(value))
+    return _text(text)
+
+
+def _bytes_object(value: object) -> object:
+    if isinstance(value, bytes):
+        return {_BYTES: base64.b64encode(value).decode("ascii")}
+    return str(value)
+
+
+# Bytes are the encoder's unknown type, at no cost to the rest; NaN it can only refuse.
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_bytes_object
+).encode
+
+
+def _finite(value: Any) -> Any:
+    """A copy in which NaN and the infinities are objects that JSON can carry."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_DOUBLE: str(value)}
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _text(value: str) -> str:
+    """Text that SQLite takes: half a surrogate pair becomes a question mark."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode("utf-8")

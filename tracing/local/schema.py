@@ -1,0 +1,157 @@
+"""The tables of `calls.db`, and how the file is opened.
+
+The file is the user's alone (0600), in write-ahead mode so that it can be read while it is
+written, and made to be read by hand:
+
+    sqlite3 .tracing/calls.db 'SELECT * FROM call_list LIMIT 10'
+    sqlite3 .tracing/calls.db "SELECT * FROM turn_list WHERE trace_id LIKE '4bf9%'"
+
+`spans` has a row per span (see `rows`), found by (trace_id, span_id); `calls` a row per trace,
+kept up to date by `Store.add`; `counters` what retention has deleted. The views are for people.
+`PRAGMA user_version` holds the number of the schema; a newer one is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+_BUSY_SECONDS = 5.0
+
+_SCHEMA = (
+    """CREATE TABLE calls (
+        trace_id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        models TEXT NOT NULL,  -- a JSON list
+        started_unix_nano INTEGER NOT NULL,
+        ended_unix_nano INTEGER NOT NULL,
+        stored_unix REAL NOT NULL  -- when its latest span came in: what retention goes by
+    )""",
+    "CREATE INDEX calls_by_start ON calls (started_unix_nano)",
+    "CREATE INDEX calls_by_arrival ON calls (stored_unix)",
+    """CREATE TABLE spans (
+        trace_id TEXT NOT NULL,
+        span_id TEXT NOT NULL,
+        parent_span_id TEXT NOT NULL,  -- empty for a root
+        name TEXT NOT NULL,
+        start_time_unix_nano INTEGER NOT NULL,
+        end_time_unix_nano INTEGER NOT NULL,  -- 0 while the span is open
+        attributes TEXT NOT NULL,  -- JSON, as are events, links and resource
+        events TEXT NOT NULL,
+        links TEXT NOT NULL,
+        status_code INTEGER NOT NULL,  -- 0 unset, 1 ok, 2 error
+        status_message TEXT NOT NULL,
+        kind INTEGER NOT NULL,
+        trace_state TEXT NOT NULL,
+        dropped_attributes_count INTEGER NOT NULL,
+        dropped_events_count INTEGER NOT NULL,
+        dropped_links_count INTEGER NOT NULL,
+        scope_name TEXT NOT NULL,
+        scope_version TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        UNIQUE (trace_id, span_id)
+    )""",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+    """CREATE VIEW call_list AS
+        SELECT strftime('%Y-%m-%d %H:%M:%S', started_unix_nano / 1e9, 'unixepoch') AS started_utc,
+            session_id, agent, user_id,
+            round((ended_unix_nano - started_unix_nano) / 1e9, 1) AS duration_seconds,
+            models, trace_id
+        FROM calls ORDER BY started_unix_nano DESC""",
+    """CREATE VIEW turn_list AS
+        SELECT trace_id,
+            json_extract(attributes, '$."turn.number"') AS number,
+            json_extract(attributes, '$."turn.kind"') AS kind,
+            round(json_extract(attributes, '$."turn.user_bot_latency_seconds"'), 3)
+                AS user_bot_latency_seconds,
+            json_extract(attributes, '$."lk.pii.user_input"') AS user_text,
+            json_extract(attributes, '$."lk.pii.response.text"') AS agent_text,
+            span_id
+        FROM spans WHERE name = 'agent_turn' ORDER BY trace_id, start_time_unix_nano""",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+
+class StoreError(Exception):
+    """The store could not be opened, read or written."""
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open the store, made where it is missing."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    db = _connect(str(path))
+    try:
+        for pragma in _PRAGMAS:
+            db.execute(f"PRAGMA {pragma}")
+        if _checked_version(db, path) == 0:
+            _create_tables(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open the store so that nothing is changed; one that is not there yet is an empty one."""
+    if path.exists():
+        db = _connect(f"{path.absolute().as_uri()}?mode=ro")
+        try:
+            if _checked_version(db, path) > 0:
+                return db
+        except BaseException:
+            db.close()
+            raise
+        db.close()  # the writer is just about to make its tables
+    db = _connect(":memory:")
+    _create_tables(db)
+    return db
+
+
+_PRAGMAS = (
+    "page_size = 16384",  # holds two spans of 6 kB; half again as fast as pages of 4 kB
+    "journal_mode = WAL",
+    "synchronous = FULL",  # survives a power cut; costs nothing measurable in batches of 1 MB
+    "secure_delete = ON",  # what retention deletes is gone from the file, too
+    "journal_size_limit = 16777216",
+)
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=name.startswith("file:"),
+    )
+
+
+def _create_tables(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    if _version(db) == 0:  # nobody was faster
+        for statement in _SCHEMA:
+            db.execute(statement)
+    db.execute("COMMIT")
+
+
+def _checked_version(db: sqlite3.Connection, path: Path) -> int:
+    version = _version(db)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema {version}, written by a newer version of this package; this one"
+            f" reads up to schema {SCHEMA_VERSION}: upgrade, or move the file away"
+        )
+    return version
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])

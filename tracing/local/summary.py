@@ -1,0 +1,90 @@
+"""What a list of calls shows of each, from its spans and cheap to keep up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from tracing.span import Span
+
+# Named here, not imported: the drainer must not load tracing.livekit.
+_SESSION_ID, _USER_ID = "session.id", "user.id"
+_AGENT_NAME, _AGENT_LABEL = "lk.agent_name", "lk.agent_label"
+_MODELS = ("gen_ai.request.model", "gen_ai.response.model")
+_AGENT_SESSION = "agent_session"
+
+
+class CallSummary(NamedTuple):
+    """One call, which is one trace; what no span says is empty."""
+
+    trace_id: str
+    session_id: str = ""
+    user_id: str = ""
+    agent: str = ""
+    """The agent's name, or the label of the first agent where it has no name."""
+    models: tuple[str, ...] = ()
+    """Every model asked for or answering, in alphabetical order."""
+    started_unix_nano: int = 0
+    ended_unix_nano: int = 0
+    """The latest time that any span knows, also while the call lasts."""
+
+    def matches(self, *, agent: str | None = None, model: str | None = None) -> bool:
+        """Whether agent and model fit these patterns (`gpt-4o*`), model with or without maker."""
+        return (agent is None or fnmatchcase(self.agent, agent)) and (
+            model is None
+            or any(
+                fnmatchcase(name, model) or fnmatchcase(name.rpartition("/")[2], model)
+                for name in self.models
+            )
+        )
+
+
+def summarize(spans: Iterable[Span]) -> list[CallSummary]:
+    """The calls that the spans belong to, as far as these spans know them."""
+    spans_by_trace: dict[bytes, list[Span]] = {}
+    for span in spans:
+        spans_by_trace.setdefault(span.trace_id, []).append(span)
+    return [_summary(of_call) for of_call in spans_by_trace.values()]
+
+
+def merge(one: CallSummary, other: CallSummary) -> CallSummary:
+    """One summary of both; where they differ, the one that heard of the call last knows best."""
+    earlier, later = sorted((one, other), key=lambda summary: summary.ended_unix_nano)
+    return CallSummary(
+        trace_id=later.trace_id,
+        session_id=later.session_id or earlier.session_id,
+        user_id=later.user_id or earlier.user_id,
+        agent=later.agent or earlier.agent,
+        models=tuple(sorted({*earlier.models, *later.models})),
+        started_unix_nano=min(earlier.started_unix_nano, later.started_unix_nano),
+        ended_unix_nano=later.ended_unix_nano,
+    )
+
+
+def _summary(spans: list[Span]) -> CallSummary:
+    # Identity becomes known while a call runs, and is on every span from then on.
+    last_first = sorted(spans, key=_latest_time, reverse=True)
+    of_session = [span for span in last_first if span.name == _AGENT_SESSION]
+    return CallSummary(
+        trace_id=spans[0].trace_id.hex(),
+        session_id=_first(last_first, _SESSION_ID),
+        user_id=_first(last_first, _USER_ID),
+        agent=_first(last_first, _AGENT_NAME) or _first(of_session, _AGENT_LABEL),
+        models=tuple(sorted({m for key in _MODELS for span in spans if (m := _text(span, key))})),
+        started_unix_nano=min(span.start_time_unix_nano for span in spans),
+        ended_unix_nano=_latest_time(last_first[0]),
+    )
+
+
+def _latest_time(span: Span) -> int:
+    return max(span.start_time_unix_nano, span.end_time_unix_nano)
+
+
+def _first(spans: list[Span], key: str) -> str:
+    return next((found for span in spans if (found := _text(span, key))), "")
+
+
+def _text(span: Span, key: str) -> str:
+    value = span.attributes.get(key, "")
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,340 @@
+"""Settings -> spool -> processor -> TracerProvider -> LiveKit: one pipeline per process.
+
+Safe to repeat: in every job, from prewarm, from the entrypoint, in parents and children.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from livekit.agents import get_job_context
+from livekit.agents.telemetry import set_tracer_provider
+from livekit.agents.telemetry import tracer as livekit_tracer
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from tracing.backends import BUILDERS, Backend, fingerprint
+from tracing.livekit import names
+from tracing.livekit.call import Call
+from tracing.livekit.processor import TracingProcessor
+from tracing.livekit.redaction import Redaction
+from tracing.livekit.worker import drain_when_worker_stops
+from tracing.settings import BackendName, ConfigError, Mask, Settings, load_settings
+from tracing.span import Attributes
+from tracing.spool.files import UnsafeDirectory, make_private_directory
+from tracing.spool.flush import flush_spool
+from tracing.spool.keeper import Keeper
+from tracing.spool.ledger import Ledger, read_losses
+from tracing.spool.segments import SegmentWriter
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_ON_LOOP_SECONDS = 0.1
+
+_lock = threading.Lock()
+_current: Tracing | None = None
+
+
+class Tracing:
+    """The handle of this process's pipeline; also the no-op that a failed set-up leaves."""
+
+    def __init__(
+        self,
+        provider: trace.TracerProvider,
+        *,
+        directory: Path | None = None,
+        processor: TracingProcessor | None = None,
+        ledger: Ledger | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self.provider = provider
+        self.directory = directory
+        """The spool of this process's backends; None for a no-op."""
+        self.processor = processor
+        self._ledger = ledger
+        self._keeper = keeper
+
+    @property
+    def enabled(self) -> bool:
+        """Whether spans are recorded."""
+        return self.processor is not None
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """What this spool lost, by reason: spans, and attributes that were changed."""
+        counts: dict[str, int] = {}
+        if self.directory is not None and self._ledger is not None:
+            self._ledger.settle(now=True)
+            for loss in read_losses(self.directory):
+                reason, number = str(loss.get("reason")), loss.get("number", 0)
+                counts[reason] = counts.get(reason, 0) + int(str(number))
+        return counts
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until every backend has what is on disk, at most `timeout` seconds.
+
+        Never needed for safety: what is on disk is delivered without it. False when something
+        is left, at once where a backend does not answer. On an event loop it waits a tenth of
+        a second at the most; use `await asyncio.to_thread(tracing.flush)` there.
+        """
+        if self.directory is None:
+            return True
+        if _on_event_loop():
+            timeout = min(timeout, _FLUSH_ON_LOOP_SECONDS)
+        return flush_spool(self.directory, timeout)
+
+    def shutdown(self) -> None:
+        """End the pipeline of this process; what is on disk is delivered all the same."""
+        global _current
+        with _lock:
+            if _current is self:
+                _current = None
+        if self.processor is not None:
+            self.processor.shutdown()
+        if self._keeper is not None:
+            self._keeper.stop()
+        if self._ledger is not None:
+            self._ledger.settle(now=True)
+
+    def __repr__(self) -> str:
+        where = str(self.directory) if self.enabled else "disabled"
+        return f"Tracing({where})"
+
+
+def setup_tracer(
+    backend: BackendName | Sequence[BackendName] | None = None,
+    *,
+    public_key: str | None = None,
+    secret_key: str | None = None,
+    base_url: str | None = None,
+    endpoint: str | None = None,
+    headers: Mapping[str, str] | str | None = None,
+    compression: str | None = None,
+    certificate: str | None = None,
+    timeout: float | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    session_id: str | Callable[[Attributes], str] | None = None,
+    user_id: str | None = None,
+    trace_name: str | None = None,
+    tags: Sequence[str] | None = None,
+    environment: str | None = None,
+    release: str | None = None,
+    capture_content: bool | None = None,
+    mask: Mask | None = None,
+    strict: bool = True,
+) -> Tracing:
+    """Record what this process's LiveKit agent does, and deliver it to the backends.
+
+    Call it where the agent's module is imported, or in the server's `setup_fnc`; calling it
+    again returns the same handle. `backend` is one name, a list of them (each gets every
+    span), or None to choose from the environment: Langfuse keys, else an OTLP endpoint, else
+    the local store. `timeout` is seconds for one request. `session_id` is a string, or is
+    called with the call's identity attributes and returns one. `mask` takes each text
+    attribute's value and returns what may leave the process.
+
+    Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
+    nothing is recorded.
+    """
+    global _current
+    arguments = {
+        "public_key": public_key,
+        "secret_key": secret_key,
+        "base_url": base_url,
+        "endpoint": endpoint,
+        "headers": headers,
+        "compression": compression,
+        "certificate": certificate,
+        "timeout": timeout,
+        "directory": directory,
+        "trace_name": trace_name,
+        "tags": tags,
+        "environment": environment,
+        "release": release,
+        "capture_content": capture_content,
+    }
+    with _lock:
+        if _current is None:
+            try:
+                settings = load_settings(backend, **arguments)
+                _current = _build(settings, session_id=session_id, user_id=user_id, mask=mask)
+            except ConfigError as error:
+                if strict:
+                    raise
+                logger.warning("%s\nNothing is recorded.", error)
+                _current = Tracing(trace.NoOpTracerProvider())
+        tracing = _current
+    if tracing.processor is not None:
+        _join_running_job(tracing.provider, tracing.processor)
+    return tracing
+
+
+def current() -> Tracing | None:
+    """The handle of this process's pipeline; None before set-up."""
+    return _current
+
+
+def _build(
+    settings: Settings,
+    *,
+    session_id: str | Callable[[Attributes], str] | None,
+    user_id: str | None,
+    mask: Mask | None,
+) -> Tracing:
+    if settings.disabled:
+        logger.info("tracing is off: OTEL_SDK_DISABLED is set")
+        return Tracing(trace.NoOpTracerProvider())
+    backends = [BUILDERS[name](settings) for name in settings.backends]
+    directory = _make_spool(settings, backends)
+    ledger = Ledger(directory)
+    provider, is_ours = _provider(settings)
+    redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
+    processor = TracingProcessor(
+        redaction,
+        ledger,
+        resource=provider.resource,
+        make_call=lambda: Call(session_id=session_id, user_id=user_id),
+        withhold=lambda: _withholds_content(provider),
+        current_job=_current_job,
+    )
+    processor.writer = SegmentWriter(
+        directory,
+        resource=processor.converter.resource,
+        ledger=ledger,
+        open_frames=processor.open_frames,
+        spool_bytes=settings.spool_bytes,
+    )
+    _open(processor.writer, directory)
+    keeper = Keeper(
+        directory,
+        backends,
+        ledger,
+        place=settings.drainer,
+        spool_bytes=settings.spool_bytes,
+        max_age_seconds=settings.max_age_seconds,
+    )
+    tracing = Tracing(
+        provider, directory=directory, processor=processor, ledger=ledger, keeper=keeper
+    )
+    processor.flush = tracing.flush
+    provider.add_span_processor(processor)
+    set_tracer_provider(provider, allow_pii=None if settings.capture_content else False)
+    if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        trace.set_tracer_provider(provider)
+    _follow_forks(processor, keeper)
+    keeper.start()
+    drain_when_worker_stops(tracing.directory, settings.stop_seconds)
+    names_of = ", ".join(_described(backend) for backend in backends)
+    logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
+    return tracing
+
+
+def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
+    """The private directory of this set of backends."""
+    spool = settings.directory / "spool"
+    directory = spool / fingerprint(backends)
+    try:
+        if settings.directory.is_symlink():
+            raise UnsafeDirectory(f"{settings.directory} is a symbolic link")
+        for path in (spool, directory):
+            make_private_directory(path)
+    except UnsafeDirectory as error:
+        raise ConfigError([f"TRACING_DIR: {error}; give a directory of your own"]) from error
+    except OSError as error:
+        raise ConfigError([_unwritable(settings.directory, error)]) from error
+    return directory
+
+
+def _open(writer: SegmentWriter, directory: Path) -> None:
+    try:
+        writer.open()
+    except OSError as error:
+        raise ConfigError([_unwritable(directory, error)]) from error
+
+
+def _unwritable(directory: Path, error: OSError) -> str:
+    return (
+        f"TRACING_DIR is {str(directory)!r}: {error.strerror}; "
+        "give a directory that this user can write"
+    )
+
+
+def _provider(settings: Settings) -> tuple[TracerProvider, bool]:
+    """The provider that LiveKit or the application already has, else one of our own."""
+    for existing in (livekit_tracer._tracer_provider, trace.get_tracer_provider()):
+        if isinstance(existing, TracerProvider):
+            return existing, False
+    # Left to the environment: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER.
+    resource = Resource.create()
+    if settings.langfuse.environment:
+        named = {"deployment.environment.name": settings.langfuse.environment}
+        resource = resource.merge(Resource(named))
+    return TracerProvider(resource=resource, shutdown_on_exit=False), True
+
+
+def _withholds_content(provider: TracerProvider) -> bool:
+    """Whether LiveKit's filter on this provider strips content from what spans end with."""
+    installed = getattr(provider._active_span_processor, "_span_processors", ())
+    return any(getattr(processor, "_allow_pii", True) is False for processor in installed)
+
+
+def _current_job() -> str | None:
+    context = get_job_context(required=False)
+    return context.job.id if context is not None else None
+
+
+def _join_running_job(provider: trace.TracerProvider, processor: TracingProcessor) -> None:
+    """Called inside an entrypoint: the job's root span exists already, recorded or not."""
+    job_id = _current_job()
+    span = trace.get_current_span()
+    if job_id is None or span.is_recording() or processor.has_root(job_id):
+        return
+    logger.warning(
+        "setup_tracer was called inside a job, after its root span had begun: the trace begins "
+        "here. Call it where the agent's module is imported, or in AgentServer(setup_fnc=...)."
+    )
+    root = provider.get_tracer("livekit-agents").start_span(
+        names.JOB_ENTRYPOINT, attributes={names.JOB_ID: job_id}
+    )
+    processor.end_with_job(job_id, root)
+    otel_context.attach(trace.set_span_in_context(root))
+
+
+def _follow_forks(processor: TracingProcessor, keeper: Keeper) -> None:
+    """In a forked child: a segment, a call and a thread of its own."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    weak_processor, weak_keeper = weakref.ref(processor), weakref.ref(keeper)
+
+    def begin_process() -> None:
+        global _lock
+        _lock = threading.Lock()
+        forked_processor, forked_keeper = weak_processor(), weak_keeper()
+        if forked_processor is not None and forked_processor.writer is not None:
+            forked_processor.after_fork()
+            forked_processor.writer.after_fork()
+        if forked_keeper is not None:
+            forked_keeper.after_fork()
+
+    os.register_at_fork(after_in_child=begin_process)
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _described(backend: Backend) -> str:
+    return f"{backend.name} at {backend.url}" if backend.url else backend.name

@@ -1,0 +1,1 @@
+"""How a span survives: from one `write(2)` on the voice loop to a backend that said yes."""

@@ -1,0 +1,25 @@
+"""Spans that a backend rejects for good, kept as OTLP JSON lines so that they can be replayed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tracing.otlp_json import dumps
+from tracing.span import Span
+
+_MAX_FILE_BYTES = 16 * 2**20
+
+
+def quarantine_path(directory: Path, backend: str) -> Path:
+    """Where the rejected spans of one backend lie."""
+    return directory / f"quarantine-{backend}.jsonl"
+
+
+def quarantine(directory: Path, backend: str, span: Span) -> None:
+    """Keep one rejected span, as long as there is room."""
+    path = quarantine_path(directory, backend)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(fd, "a") as file:
+        if file.tell() < _MAX_FILE_BYTES:
+            file.write(dumps([span]) + "\n")

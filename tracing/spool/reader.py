@@ -1,0 +1,132 @@
+"""One segment as one backend reads it: what is new, what is acknowledged, what was left open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracing.span import STATUS_ERROR, Span
+from tracing.spool.acks import DONE
+from tracing.spool.locks import is_locked
+from tracing.spool.records import CLOSED, END, HEADER, START, Record, read_records
+
+_LARGEST_READ_BYTES = 80 * 2**20
+
+RECOVERED_REASON = "tracing.recovered.reason"
+"""str: why a span was closed by the drainer and not by its process."""
+
+RECOVERED_MESSAGE = "the process ended before this span did"
+
+
+class SegmentReader:
+    """Reads a segment from the last acknowledged offset on, and again after `rewind`.
+
+    A segment whose process died is finished by `recovered`: the spans that it left open,
+    closed as errors at the time of the last sign of life.
+    """
+
+    def __init__(self, path: Path, acknowledged: int) -> None:
+        self.path = path
+        self.acknowledged = acknowledged
+        self.position = 0
+        self.damaged = 0
+        self._header: Mapping[str, Any] = {}
+        self._open: dict[tuple[bytes, bytes], Span] = {}
+        self._carried_on = False
+        self._last_sign_of_life = 0
+        while self.position < acknowledged and self._read(acknowledged - self.position):
+            pass
+        self.damaged = 0
+
+    def unread_bytes(self) -> int:
+        """How many bytes lie behind the position; a torn tail among them."""
+        return max(_size(self.path) - self.position, 0)
+
+    def is_being_written(self) -> bool:
+        """Whether a living process may still append."""
+        return is_locked(self.path)
+
+    def read(self, limit_bytes: int) -> list[Span]:
+        """The next ended spans, about `limit_bytes` of them; empty where there are none yet."""
+        return [
+            record.span
+            for record in self._read(limit_bytes)
+            if record.kind == END and record.span is not None
+        ]
+
+    def rewind(self) -> None:
+        """Go back to what is acknowledged: the last spans were not delivered."""
+        if self.acknowledged != DONE:
+            self.position = max(self.acknowledged, 0)
+
+    def recovered(self) -> list[Span]:
+        """The spans that a dead process left open, as errors; none where it ended in order."""
+        if self._carried_on:
+            return []
+        return [self._recover(span) for span in self._open.values()]
+
+    def _read(self, limit_bytes: int) -> list[Record]:
+        """The next whole records, read in growing pieces until at least one fits."""
+        want = max(limit_bytes, 4096)
+        while True:
+            data = _read_at(self.path, self.position, want)
+            records = list(read_records(data))
+            if records or len(data) < want or want > _LARGEST_READ_BYTES:
+                break
+            want *= 4
+        end = 0
+        for record in records:
+            self.damaged += record.start_offset != end
+            end = record.end_offset
+        self.position += end
+        return [self._noted(record) for record in records]
+
+    def _noted(self, record: Record) -> Record:
+        """The record with its segment's resource; what it says of open spans is noted."""
+        if record.kind == HEADER:
+            self._header = record.values
+        elif record.kind == CLOSED:
+            self._carried_on = True
+        span = record.span
+        if span is None:
+            return record
+        if not span.resource:
+            span = span._replace(resource=self._header.get("resource", {}))
+        if record.kind == START:
+            self._open[span.trace_id, span.span_id] = span
+        else:
+            self._open.pop((span.trace_id, span.span_id), None)
+        self._last_sign_of_life = max(
+            self._last_sign_of_life, span.start_time_unix_nano, span.end_time_unix_nano
+        )
+        return record._replace(span=span)
+
+    def _recover(self, span: Span) -> Span:
+        return span._replace(
+            end_time_unix_nano=max(self._last_sign_of_life, span.start_time_unix_nano),
+            status_code=STATUS_ERROR,
+            status_message=RECOVERED_MESSAGE,
+            attributes={
+                **span.attributes,
+                "error.type": "process_died",
+                RECOVERED_REASON: f"process {self._header.get('pid', '?')} died with the span open",
+            },
+        )
+
+
+def _read_at(path: Path, offset: int, length: int) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(length)
+    except FileNotFoundError:
+        return b""
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,247 @@
+"""The files of a spool: append-only segments, one writer each, bounded, alive while locked.
+
+A segment is named `<created, Unix ms>.<process>.<number>.seg`, so names sort by age. Its
+writer holds the file's lock for as long as it may write: a segment that can be locked is
+finished, or its process is dead. It becomes visible under its name only once it is locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tracing.spool import ledger as losses
+from tracing.spool.acks import acknowledged_offset
+from tracing.spool.files import UnsafeDirectory, make_private_directory
+from tracing.spool.ledger import Ledger
+from tracing.spool.locks import is_locked, try_lock
+from tracing.spool.records import END, closed_frame, header_frame, read_records
+from tracing.span import Attributes
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".seg"
+_NEW_SUFFIX = ".new"
+_CHECK_EVERY_SECONDS = 1.0
+_REOPEN_AFTER_SECONDS = 1.0
+
+
+def segment_paths(directory: Path) -> list[Path]:
+    """The spool's segments, oldest first."""
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(SUFFIX))
+    except FileNotFoundError:
+        return []
+    return [directory / name for name in names]
+
+
+def evict_oldest(directory: Path, limit_bytes: int, ledger: Ledger) -> None:
+    """Delete whole segments, oldest first, until the spool fits; count what they still held.
+
+    A segment that a process is writing is never deleted.
+    """
+    sizes = {path: _size(path) for path in segment_paths(directory)}
+    excess = sum(sizes.values()) - limit_bytes
+    for path, size in sizes.items():
+        if excess <= 0:
+            return
+        if is_locked(path):
+            continue
+        spans = count_ended(path, acknowledged_offset(directory, path.name))
+        try:
+            path.unlink()
+        except OSError:
+            continue  # another process was faster, and counts it
+        excess -= size
+        ledger.count(losses.SPOOL_FULL, spans, detail=f"full at {limit_bytes / 2**20:.0f} MiB")
+
+
+def count_ended(path: Path, offset: int = 0) -> int:
+    """How many ended spans a segment holds behind `offset`."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return 0
+    return sum(record.kind == END for record in read_records(data, offset))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+class _Segment:
+    """One open segment file; closing the last reference frees its lock."""
+
+    def __init__(self, path: Path, file: io.FileIO) -> None:
+        self.path = path
+        self.file = file
+        self.size = 0
+        self.records = 0
+
+
+class SegmentWriter:
+    """Appends frames to this process's own segment: one `write(2)` each, and never raises.
+
+    `open_frames` gives the start records of the spans that are open; every new segment
+    begins with them, so that each segment tells by itself what was open when its process
+    died. Threads share the segment without a lock: O_APPEND keeps their frames whole.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        resource: Attributes,
+        ledger: Ledger,
+        open_frames: Callable[[], Iterable[bytes]] = tuple,
+        segment_bytes: int = 4 * 2**20,
+        spool_bytes: int = 256 * 2**20,
+    ) -> None:
+        self.directory = directory
+        self._resource = resource
+        self._ledger = ledger
+        self._open_frames = open_frames
+        self._segment_bytes = min(segment_bytes, max(spool_bytes // 8, 64 * 1024))
+        self._spool_bytes = spool_bytes
+        self._closed = False
+        self._begin_process()
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent's segment alone, so that its lock stays its own."""
+        self._begin_process()
+
+    def _begin_process(self) -> None:
+        """Forget what belongs to the process that this one was forked from."""
+        self._pid = os.getpid()
+        self._process = f"{self._pid}-{secrets.token_hex(3)}"
+        self._number = 0
+        self._segment: _Segment | None = None
+        self._rotation = threading.Lock()
+        self._next_check = 0.0
+        self._unchecked = 0
+
+    def open(self) -> None:
+        """Create the first segment; raises OSError, so that set-up can say why it cannot."""
+        self._segment = self._create_segment()
+
+    def append(self, frame: bytes) -> None:
+        """Write one frame. Whatever fails is counted, and the next call tries again."""
+        if self._closed:
+            return
+        now = time.monotonic()
+        if self._pid != os.getpid():
+            self._begin_process()
+        if now >= self._next_check:
+            self._check(now)
+        segment = self._segment
+        if segment is None:
+            self._ledger.count(losses.WRITE_FAILED)
+            return
+        self._write(segment, frame)
+        if self._segment is not segment and self._segment is not None:
+            # The segment was rotated meanwhile and may have been read to its end already:
+            # a repeat is harmless, a lost span is not.
+            self._write(self._segment, frame)
+        elif segment.size >= self._segment_bytes:
+            self._rotate()
+
+    def close(self) -> None:
+        """Write no more; the spans that are open stay recorded as open."""
+        self._closed = True
+        segment, self._segment = self._segment, None
+        if segment is None or self._pid != os.getpid():
+            return
+        if segment.records == 0 and not any(True for _ in self._open_frames()):
+            segment.path.unlink(missing_ok=True)
+
+    @property
+    def segment_path(self) -> Path | None:
+        """The segment that is being written now."""
+        return self._segment.path if self._segment else None
+
+    def _write(self, segment: _Segment, frame: bytes) -> None:
+        try:
+            written = segment.file.write(frame)
+        except (OSError, ValueError) as error:
+            self._fail(error)
+            return
+        segment.size += written or 0
+        segment.records += 1
+        self._unchecked += 1
+        if written != len(frame):
+            self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def _fail(self, error: Exception) -> None:
+        """Count a frame that did not reach the file; the torn part is skipped by readers."""
+        self._ledger.count(losses.WRITE_FAILED, detail=str(error))
+
+    def _check(self, now: float) -> None:
+        """Once a second: is the file still there, and if there is none, can one be had?"""
+        self._next_check = now + _CHECK_EVERY_SECONDS
+        segment = self._segment
+        if segment is not None:
+            try:
+                if os.fstat(segment.file.fileno()).st_nlink > 0:
+                    self._unchecked = 0
+                    return
+            except OSError:
+                pass
+            self._ledger.count(losses.SPOOL_DELETED, self._unchecked, detail="at most")
+        self._reopen()
+
+    def _reopen(self) -> None:
+        try:
+            make_private_directory(self.directory)
+            self._segment = self._create_segment()
+            self._unchecked = 0
+        except (OSError, UnsafeDirectory) as error:
+            self._segment = None
+            logger.debug("cannot open a segment: %s", error)
+
+    def _rotate(self) -> None:
+        if not self._rotation.acquire(blocking=False):
+            return  # another thread does it
+        try:
+            old = self._segment
+            self._segment = self._create_segment()
+            if old is not None:
+                old.file.write(closed_frame())
+            evict_oldest(self.directory, self._spool_bytes, self._ledger)
+        except OSError as error:
+            logger.debug("cannot rotate the segment: %s", error)
+            self._next_check = time.monotonic() + _REOPEN_AFTER_SECONDS
+        finally:
+            self._rotation.release()
+
+    def _create_segment(self) -> _Segment:
+        self._number += 1
+        name = f"{time.time_ns() // 1_000_000:013d}.{self._process}.{self._number:06d}{SUFFIX}"
+        path = self.directory / name
+        new = path.with_suffix(_NEW_SUFFIX) if os.name != "nt" else path
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
+        file = io.FileIO(fd, "w")
+        try_lock(fd)
+        values = {"pid": self._pid, "host": socket.gethostname(), "resource": dict(self._resource)}
+        beginning = b"".join((header_frame(values), *self._open_frames()))
+        if file.write(beginning) != len(beginning):
+            new.unlink()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if new != path:
+            new.rename(path)
+        segment = _Segment(path, file)
+        segment.size = os.fstat(fd).st_size
+        return segment
+
+
+_BINARY = getattr(os, "O_BINARY", 0)

@@ -1,0 +1,235 @@
+"""One batch to one backend: ask, read the answer by its class, split, truncate, quarantine.
+
+`deliver` returns once every span of the batch is accounted for, or raises `Unavailable` when
+the batch must be tried again later; what was accepted by then is not sent again.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import enum
+import logging
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import urllib3
+
+from tracing.backends import Backend
+from tracing.span import Span
+from tracing.spool.otlp import decode_partial_success, encode_request
+from tracing.spool.truncate import truncate_largest
+
+logger = logging.getLogger(__name__)
+
+_MAX_RETRY_AFTER_SECONDS = 300.0
+_ASKED_WITHOUT_A_YES = 20
+
+
+class Verdict(enum.Enum):
+    """What an answer means for the spans that were sent."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    TOO_LARGE = "too large"
+    BAD = "bad"
+    REFUSED = "refused"
+
+
+class Answer(NamedTuple):
+    """A backend's complete answer to one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def words(self) -> str:
+        """The server's own words, one line, at most 300 characters."""
+        return " ".join(self.body.decode("utf-8", "replace").split())[:300]
+
+
+class Unavailable(Exception):
+    """The backend takes nothing now. `refused` means: not before somebody mends something."""
+
+    def __init__(
+        self, message: str, *, refused: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Tally(Protocol):
+    """Who keeps count of what a backend did not take as it was."""
+
+    def truncated(self, span: Span, attribute: str) -> None:
+        """An attribute was cut so that its span could pass."""
+
+    def quarantined(self, span: Span, words: str) -> None:
+        """The backend rejects this one span for good."""
+
+    def partially_rejected(self, number: int, words: str) -> None:
+        """The backend accepted the request but not all spans in it."""
+
+
+def verdict_of(status: int) -> Verdict:
+    """The class of an HTTP status, by what can be done about it."""
+    if 200 <= status < 300:
+        return Verdict.ACCEPTED
+    if status in (408, 429) or status >= 500:
+        return Verdict.RETRY
+    if status == 413:
+        return Verdict.TOO_LARGE
+    if status in (400, 422):
+        return Verdict.BAD
+    return Verdict.REFUSED
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """The `Retry-After` of an answer, given in seconds or as a date; at most five minutes."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
+
+
+class OtlpHttpSender:
+    """Posts spans to one OTLP/HTTP endpoint over one kept-alive connection."""
+
+    def __init__(self, backend: Backend, tally: Tally) -> None:
+        self._backend = backend
+        self._tally = tally
+        self._pool = _pool_of(backend)
+        self._accounted: set[tuple[bytes, bytes]] = set()
+        self._asked_in_vain = 0
+
+    def deliver(self, spans: Sequence[Span]) -> None:
+        """Send until every span is accepted, quarantined or counted; else raise Unavailable."""
+        self._asked_in_vain = 0
+        rejected = self._send_all([span for span in spans if _key(span) not in self._accounted])
+        if rejected and not self._accounted:
+            raise Unavailable(self._refusal("400", rejected[0][1]), refused=True)
+        for span, _ in rejected:
+            for _, words in self._send_all([span]):  # asked twice: the first no was no accident
+                self._tally.quarantined(span, words)
+        self._accounted.clear()
+
+    def _send_all(self, spans: list[Span]) -> list[tuple[Span, str]]:
+        """Send, split where the backend asks for it; returns the single spans it rejects."""
+        rejected: list[tuple[Span, str]] = []
+        parts = [spans] if spans else []
+        while parts:
+            parts += self._send_part(parts.pop(), rejected)
+        return rejected
+
+    def _send_part(self, part: list[Span], rejected: list[tuple[Span, str]]) -> list[list[Span]]:
+        """Send one request; returns what is to be sent instead when it was not accepted."""
+        answer = self._post(encode_request(part))
+        verdict = verdict_of(answer.status)
+        if verdict is Verdict.ACCEPTED:
+            self._accept(part, answer)
+            return []
+        if verdict is Verdict.RETRY:
+            raise Unavailable(
+                self._refusal(str(answer.status), answer.words),
+                retry_after_seconds=retry_after_seconds(answer.headers, time.time()),
+            )
+        if verdict is Verdict.REFUSED:
+            location = answer.headers.get("Location", "")
+            words = f"redirected to {location}" if location else answer.words
+            raise Unavailable(self._refusal(str(answer.status), words), refused=True)
+        if len(part) > 1:
+            self._give_up_when_nothing_passes(answer)
+            middle = len(part) // 2
+            return [part[middle:], part[:middle]]
+        if verdict is Verdict.TOO_LARGE:
+            return self._truncate(part[0], answer)
+        rejected.append((part[0], f"{answer.status}: {answer.words}"))
+        return []
+
+    def _accept(self, part: list[Span], answer: Answer) -> None:
+        self._asked_in_vain = 0
+        self._accounted.update(_key(span) for span in part)
+        partial = decode_partial_success(answer.body)
+        if partial is not None and (partial.rejected_spans or partial.message):
+            self._tally.partially_rejected(partial.rejected_spans, partial.message)
+
+    def _give_up_when_nothing_passes(self, answer: Answer) -> None:
+        """A backend that rejects part after part rejects everything: that is no bad span."""
+        self._asked_in_vain += 1
+        if verdict_of(answer.status) is Verdict.BAD and self._asked_in_vain > _ASKED_WITHOUT_A_YES:
+            raise Unavailable(self._refusal(str(answer.status), answer.words), refused=True)
+
+    def _truncate(self, span: Span, answer: Answer) -> list[list[Span]]:
+        """The span with its largest attribute cut to a quarter; quarantined when none is left."""
+        smaller = truncate_largest(span)
+        if smaller is None:
+            self._tally.quarantined(span, f"{answer.status}: {answer.words}")
+            self._accounted.add(_key(span))
+            return []
+        shrunk, attribute = smaller
+        self._tally.truncated(span, attribute)
+        return [[shrunk]]
+
+    def _post(self, body: bytes) -> Answer:
+        backend = self._backend
+        headers = {"Content-Type": "application/x-protobuf", **backend.headers}
+        if backend.compression == "gzip":
+            compressor = zlib.compressobj(level=1, wbits=31)
+            body = compressor.compress(body) + compressor.flush()
+            headers["Content-Encoding"] = "gzip"
+        try:
+            response = self._pool.request(
+                "POST", backend.url, body=body, headers=headers, redirect=False, retries=False
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"{backend.url} cannot be reached: {_plain(error)}") from error
+        return Answer(response.status, response.headers, response.data)
+
+    def _refusal(self, status: str, words: str) -> str:
+        return f"POST {self._backend.url} answered {status}: {words or '(no words)'}"
+
+
+def _key(span: Span) -> tuple[bytes, bytes]:
+    return span.trace_id, span.span_id
+
+
+def _plain(error: Exception) -> str:
+    """The innermost reason of a connection error, without object addresses."""
+    reason: object = getattr(error, "reason", None) or error
+    return str(reason).rpartition(">: ")[2] or type(error).__name__
+
+
+def _pool_of(backend: Backend) -> urllib3.PoolManager:
+    options: dict[str, object] = {
+        "num_pools": 1,
+        "maxsize": 1,
+        "timeout": urllib3.Timeout(total=backend.timeout_seconds),
+    }
+    if backend.url.startswith("https:"):
+        options["ssl_context"] = _ssl_context(backend)
+    make: Callable[..., urllib3.PoolManager] = urllib3.PoolManager
+    if backend.proxy:
+        return urllib3.ProxyManager(backend.proxy, **options)  # type: ignore[arg-type]
+    return make(**options)
+
+
+def _ssl_context(backend: Backend) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=backend.certificate)
+    if not backend.certificate and not context.cert_store_stats()["x509_ca"]:
+        import certifi  # some Python builds know no system certificates
+
+        context.load_verify_locations(certifi.where())
+    if backend.client_certificate:
+        context.load_cert_chain(backend.client_certificate, backend.client_key)
+    return context

@@ -1,0 +1,73 @@
+"""How a drain is going, as a file: written by the drainer, read by the handle and the doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tracing.spool.files import write_json
+
+_FILE_NAME = "status.json"
+_NOTICES = "notices"
+
+State = Literal["delivering", "retrying", "paused"]
+
+
+@dataclass
+class BackendStatus:
+    """One backend's state; times are Unix seconds."""
+
+    name: str
+    url: str
+    state: State = "delivering"
+    since: float = field(default_factory=time.time)
+    detail: str = ""
+    delivered_spans: int = 0
+    pending_bytes: int = 0
+    asking_since: float = 0.0
+    """When the request under way was begun; 0.0 between requests."""
+
+
+def write_status(directory: Path, backends: list[BackendStatus]) -> None:
+    """Replace the spool's status file."""
+    document = {
+        "pid": os.getpid(),
+        "at": time.time(),
+        "backends": [asdict(backend) for backend in backends],
+    }
+    write_json(directory / _FILE_NAME, document)
+
+
+def read_status(directory: Path) -> dict[str, Any]:
+    """The last status: `{"pid", "at", "backends": [...]}`; empty where there is none."""
+    try:
+        document = json.loads((directory / _FILE_NAME).read_text())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def post_notice(directory: Path, backend: str, level: int, text: str) -> None:
+    """Leave one sentence for whichever agent process logs it first; a newer one replaces it."""
+    notices = directory / _NOTICES
+    notices.mkdir(mode=0o700, exist_ok=True)
+    write_json(notices / f"{backend}.json", [level, text])
+
+
+def take_notices(directory: Path) -> list[tuple[int, str]]:
+    """The notices that no other process has taken: (logging level, sentence)."""
+    taken: list[tuple[int, str]] = []
+    for path in sorted((directory / _NOTICES).glob("*.json")):
+        mine = path.with_suffix(f".{os.getpid()}")
+        try:
+            path.rename(mine)
+            level, text = json.loads(mine.read_text())
+            mine.unlink()
+        except (OSError, ValueError):
+            continue
+        taken.append((int(level), str(text)))
+    return taken
