@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from tracing.backends import BUILDERS, Backend, fingerprint
 from tracing.livekit import names
 from tracing.livekit.call import Call
-from tracing.livekit.processor import TracingProcessor
+from tracing.livekit.processor import LIVEKIT_SCOPE, TracingProcessor
 from tracing.livekit.redaction import Redaction
 from tracing.livekit.worker import drain_when_worker_stops
 from tracing.settings import BackendName, ConfigError, Mask, Settings, load_settings
@@ -43,6 +43,7 @@ _FLUSH_ON_LOOP_SECONDS = 0.1
 
 _lock = threading.Lock()
 _current: Tracing | None = None
+_late_was_said = False
 
 
 class Tracing:
@@ -293,19 +294,28 @@ def _current_job() -> str | None:
 
 
 def _join_running_job(provider: trace.TracerProvider, processor: TracingProcessor) -> None:
-    """Called inside an entrypoint: the job's root span exists already, recorded or not."""
-    job_id = _current_job()
-    span = trace.get_current_span()
-    if job_id is None or span.is_recording() or processor.has_root(job_id):
+    """Called inside an entrypoint whose root span was not recorded: begin one here."""
+    global _late_was_said
+    context = get_job_context(required=False)
+    if context is None or processor.has_root(context.job.id):
         return
-    logger.warning(
-        "setup_tracer was called inside a job, after its root span had begun: the trace begins "
-        "here. Call it where the agent's module is imported, or in AgentServer(setup_fnc=...)."
-    )
-    root = provider.get_tracer("livekit-agents").start_span(
-        names.JOB_ENTRYPOINT, attributes={names.JOB_ID: job_id}
-    )
-    processor.end_with_job(job_id, root)
+    if trace.get_current_span().is_recording():
+        return
+    if not _late_was_said:
+        _late_was_said = True
+        logger.warning(
+            "setup_tracer was called inside a job, whose root span had begun before: the trace "
+            "begins here. Call it where the agent's module is imported, or in the setup_fnc."
+        )
+    job = context.job
+    known = {
+        names.JOB_ID: job.id,
+        names.AGENT_NAME: job.agent_name,
+        names.ROOM_NAME[0]: job.room.name,
+        names.ROOM_SID: job.room.sid,
+    }
+    root = provider.get_tracer(LIVEKIT_SCOPE).start_span(names.JOB_ENTRYPOINT, attributes=known)
+    processor.end_with_job(job.id, root)
     otel_context.attach(trace.set_span_in_context(root))
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Protocol
 
 from tracing.livekit import names
 from tracing.livekit.identity import Identity
 from tracing.livekit.latency import account
 from tracing.livekit.summary import Summary, as_attributes
-from tracing.livekit.turns import Turn, facts, kind
+from tracing.livekit.turns import Turn, facts, first_sound, kind
+from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
 _MAX_OPEN = 4096
@@ -50,31 +50,52 @@ _KEPT_USER: dict[str, tuple[str, ...]] = {
 """The same for the user's side and for handoffs, which are no part of an agent's turn."""
 
 
-class _Session:
-    """One `agent_session`: a call has one, rarely more."""
+class Session:
+    """One `agent_session`: a call has one, rarely more. Observers write what events tell."""
 
-    def __init__(self, span_id: bytes, budget_seconds: float) -> None:
-        self.span_id = span_id
+    def __init__(self, budget_seconds: float, start: int = 0) -> None:
         self.summary = Summary(budget_seconds)
         self.user: deque[Span] = deque(maxlen=_MAX_USER_SPANS)
+        """The user's side since the last answer."""
         self.earlier: deque[Span] = deque(maxlen=_MAX_USER_SPANS)
+        """The steps of turns that left the user unanswered."""
+        self.open_turns: dict[bytes, OpenTurn] = {}
         self.user_has_spoken = False
-        self.observed: dict[str, Any] = {}
+        self.pending: dict[str, AttributeValue] = {}
+        """What events told that belongs to the next reply."""
+        self.observed: dict[str, AttributeValue] = {}
+        """What events told of the session, as attributes of `agent_session`."""
+        self.kinds_by_speech: dict[str, str] = {}
         self.close_reason: AttributeValue | None = None
+        self.watchers: list[Watcher] = []
 
     @property
-    def session(self) -> _Session:
+    def session(self) -> Session:
+        """Itself, as every scope has one."""
         return self
 
 
-class _OpenTurn:
+class OpenTurn:
     """One `agent_turn` that has not ended."""
 
-    def __init__(self, session: _Session, number: int) -> None:
+    def __init__(self, session: Session, number: int, span: Span) -> None:
         self.session = session
         self.number = number
+        self.span_id = span.span_id
+        self.start_time_unix_nano = span.start_time_unix_nano
         self.steps: list[Span] = []
         self.observed: dict[str, AttributeValue] = {}
+        """What events told of this turn, as attributes of `agent_turn`."""
+
+
+class Watcher(Protocol):
+    """What wants to hear of a session's turns, and of its end; called on the voice loop."""
+
+    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+        """A turn is over, and these are its stamps."""
+
+    def session_ended(self, stamps: Attributes) -> None:
+        """The session is over, and this is its summary."""
 
 
 class Call:
@@ -92,9 +113,8 @@ class Call:
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._turns = 0
-        self._scopes: dict[bytes, _Session | _OpenTurn] = {}
-        self._session: _Session | None = None
-        self._loose = _Session(b"", budget_seconds)
+        self._scopes: dict[bytes, Session | OpenTurn] = {}
+        self._session = Session(budget_seconds)
 
     def identity(self) -> Attributes:
         """Return the attributes that go on every span, as far as they are known."""
@@ -108,16 +128,26 @@ class Call:
         """Take the application's own identity of the call, before LiveKit's."""
         self._identity.give(session_id, user_id)
 
+    def session(self, span_id: bytes) -> Session:
+        """Return the session that an open span is in, else the latest one."""
+        scope = self._scopes.get(span_id)
+        return scope.session if scope is not None else self._session
+
+    def turn(self, span_id: bytes) -> OpenTurn | None:
+        """Return the turn that an open span is in."""
+        scope = self._scopes.get(span_id)
+        return scope if isinstance(scope, OpenTurn) else None
+
     def started(self, span: Span) -> None:
         """Take note of a span that starts."""
         self._identity.learn(span)
         scope = self._scopes.get(span.parent_span_id)
         if span.name == names.AGENT_SESSION:
-            scope = self._session = _Session(span.span_id, self._budget_seconds)
+            scope = self._session = Session(self._budget_seconds)
         elif span.name == names.AGENT_TURN:
             self._turns += 1
-            session = scope.session if scope else self._session or self._loose
-            scope = _OpenTurn(session, self._turns)
+            session = self.session(span.parent_span_id)
+            scope = session.open_turns[span.span_id] = OpenTurn(session, self._turns, span)
         if scope is not None:
             self._scopes[span.span_id] = scope
             if len(self._scopes) > _MAX_OPEN:
@@ -126,76 +156,93 @@ class Call:
     def ended(self, span: Span) -> Mapping[str, AttributeValue]:
         """Take note of a span that ends; return the attributes to stamp on it."""
         self._identity.learn(span)
-        scope = self._scopes.pop(span.span_id, None) or self._session or self._loose
+        scope = self._scopes.pop(span.span_id, None) or self._session
         name = span.name
         if name in _KEPT:
-            if isinstance(scope, _OpenTurn) and len(scope.steps) < _MAX_STEPS:
+            if isinstance(scope, OpenTurn) and len(scope.steps) < _MAX_STEPS:
                 scope.steps.append(_slim(span, _KEPT[name]))
-            _add_usage(scope.session.summary, span)
-            return _NOTHING
-        if name in _KEPT_USER:
+            add_usage(scope.session.summary, span)
+        elif name in _KEPT_USER:
             return self._user_ended(scope.session, span)
-        if name == names.AGENT_TURN and isinstance(scope, _OpenTurn):
-            return self._turn_ended(scope, span)
-        if name == names.SESSION_CLOSE:
+        elif name == names.AGENT_TURN and isinstance(scope, OpenTurn):
+            return _turn_ended(scope, span)
+        elif name == names.SESSION_CLOSE:
             scope.session.close_reason = span.attributes.get(names.CLOSE_REASON)
         elif name == names.AGENT_SESSION:
-            return self._session_ended(scope.session, span)
+            return _session_ended(scope.session, span)
         return _NOTHING
 
-    def _user_ended(self, session: _Session, span: Span) -> Mapping[str, AttributeValue]:
+    def _user_ended(self, session: Session, span: Span) -> Mapping[str, AttributeValue]:
         stamped = _NOTHING
         if span.name == names.USER_SPEAKING and self._clock is not None:
-            # The end of speech is back-dated, so it is known only now.
+            # The end of speech is back-dated: now is when it became known.
             delay = max(self._clock() - span.end_time_unix_nano, 0) / 1e9
             stamped = {names.DETECTION_DELAY: delay}
             span = span._replace(attributes={**span.attributes, **stamped})
         session.user.append(_slim(span, _KEPT_USER[span.name]))
         return stamped
 
-    def _turn_ended(self, open_turn: _OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
-        session = open_turn.session
-        turn = Turn(span, open_turn.steps, session.user, session.earlier, open_turn.observed)
-        sort = kind(turn, user_has_spoken=session.user_has_spoken)
-        stamped = {
-            names.TURN_NUMBER: open_turn.number,
-            names.TURN_KIND: sort,
-            **facts(turn),
-            **open_turn.observed,
-            **account(turn, sort, session.summary.budget_seconds),
-        }
-        session.summary.add_turn(stamped)
-        self._settle(session, open_turn, span, stamped)
-        return stamped
 
-    def _settle(
-        self, session: _Session, open_turn: _OpenTurn, span: Span, stamped: Attributes
-    ) -> None:
-        """Forget the user's side once it is answered; keep the steps that left it unanswered."""
-        if stamped[names.TURN_KIND] != "reply":
-            return
-        session.user_has_spoken = True
-        if names.TURN_AGENT_STARTED not in stamped:
-            session.earlier.extend(open_turn.steps)
-            return
-        session.earlier.clear()
-        heard = min(
-            s.start_time_unix_nano for s in open_turn.steps if s.name == names.AGENT_SPEAKING
-        )
-        kept = [s for s in session.user if s.start_time_unix_nano >= heard]
-        session.user.clear()
-        session.user.extend(kept)
+def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+    session = open_turn.session
+    session.open_turns.pop(span.span_id, None)
+    observed = {**_recorded(span), **open_turn.observed}
+    speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
+    if speech is not None:
+        observed[names.TURN_KIND] = speech
+    turn = Turn(span, open_turn.steps, session.user, session.earlier, observed)
+    sort = kind(turn, user_has_spoken=session.user_has_spoken)
+    if sort == "reply":
+        observed.update(session.pending)
+        session.pending.clear()
+    stamped = {
+        **facts(turn),
+        **observed,
+        **account(turn, sort, session.summary.budget_seconds),
+        names.TURN_NUMBER: open_turn.number,
+        names.TURN_KIND: sort,
+    }
+    session.summary.add_turn(stamped)
+    for watcher in session.watchers:
+        watcher.turn_ended(turn, stamped)
+    _settle(session, turn, sort)
+    return stamped
 
-    def _session_ended(self, session: _Session, span: Span) -> Mapping[str, AttributeValue]:
-        return as_attributes({**self.summary(session, span), **session.observed})
 
-    def summary(self, session: _Session, span: Span) -> dict[str, Any]:
-        """Return a session's numbers."""
-        found = session.summary.numbers()
-        found["duration_seconds"] = span.duration_seconds
-        if session.close_reason is not None:
-            found["close_reason"] = session.close_reason
-        return found
+def _settle(session: Session, turn: Turn, sort: str) -> None:
+    """Forget the user's side once it is answered; keep the steps that left it unanswered."""
+    if sort != "reply":
+        return
+    session.user_has_spoken = True
+    heard = first_sound(turn)
+    if heard is None:
+        session.earlier.extend(turn.steps)
+        return
+    session.earlier.clear()
+    kept = [span for span in session.user if span.start_time_unix_nano >= heard]
+    session.user.clear()
+    session.user.extend(kept)
+
+
+def _session_ended(session: Session, span: Span) -> Mapping[str, AttributeValue]:
+    numbers = session.summary.numbers()
+    numbers["duration_seconds"] = span.duration_seconds
+    if session.close_reason is not None:
+        numbers["close_reason"] = session.close_reason
+    stamped = {**as_attributes(numbers), **_recorded(span), **session.observed}
+    for watcher in session.watchers:
+        watcher.session_ended(stamped)
+    return stamped
+
+
+def _recorded(span: Span) -> dict[str, AttributeValue]:
+    """Return the stamps that a recorded span already has: events gave some of them."""
+    prefix = names.CALL if span.name == names.AGENT_SESSION else "turn."
+    return {
+        key: value
+        for key, value in span.attributes.items()
+        if key.startswith(prefix) and not key.startswith(names.TURN_PART)
+    }
 
 
 def _slim(span: Span, keys: tuple[str, ...]) -> Span:
@@ -206,50 +253,3 @@ def _slim(span: Span, keys: tuple[str, ...]) -> Span:
         events=(),
         resource={},
     )
-
-
-def _add_usage(summary: Summary, span: Span) -> None:
-    for key in (names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON):
-        text = span.attributes.get(key)
-        if isinstance(text, str):
-            summary.add_usage(_usage(json.loads(text)))
-
-
-def _usage(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metrics of one request in the shape of LiveKit's `*ModelUsage`."""
-    metadata = measured.get("metadata") or {}
-    who = {
-        "provider": metadata.get("model_provider") or "",
-        "model": metadata.get("model_name") or "",
-    }
-    if measured["type"] == "tts_metrics":
-        fields = ("input_tokens", "output_tokens", "characters_count", "audio_duration")
-        return {"type": "tts_usage", **who, **{key: measured[key] for key in fields}}
-    if measured["type"] == "llm_metrics":
-        return {
-            "type": "llm_usage",
-            **who,
-            "input_tokens": measured["prompt_tokens"],
-            "input_cached_tokens": measured["prompt_cached_tokens"],
-            "input_cache_creation_tokens": measured.get("cache_creation_tokens", 0),
-            "output_tokens": measured["completion_tokens"],
-            "output_reasoning_tokens": measured.get("reasoning_tokens", 0),
-        }
-    return {"type": "llm_usage", **who, **_realtime_usage(measured)}
-
-
-def _realtime_usage(measured: Mapping[str, Any]) -> dict[str, Any]:
-    sent, made = measured["input_token_details"], measured["output_token_details"]
-    cached = sent.get("cached_tokens_details") or {}
-    return {
-        "input_tokens": measured["input_tokens"],
-        "input_cached_tokens": sent["cached_tokens"],
-        **{f"input_{m}_tokens": sent[f"{m}_tokens"] for m in ("audio", "text", "image")},
-        **{
-            f"input_cached_{m}_tokens": cached.get(f"{m}_tokens", 0)
-            for m in ("audio", "text", "image")
-        },
-        "output_tokens": measured["output_tokens"],
-        **{f"output_{m}_tokens": made[f"{m}_tokens"] for m in ("audio", "text")},
-        "session_duration": measured["session_duration"],
-    }

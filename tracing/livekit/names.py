@@ -161,6 +161,8 @@ TURN_HEARD_SHARE = "turn.heard_share"
 """double, 0 to 1: the share of the audio made for an interrupted reply that had played."""
 TURN_FALSE_INTERRUPTIONS = "turn.false_interruptions"
 """int: times the agent paused for what was no interruption."""
+TURN_BACKCHANNELS = "turn.backchannels"
+"""int: times the user spoke during the reply without meaning to interrupt."""
 TURN_CONFIDENCE = "turn.transcript_confidence"
 """double, 0 to 1."""
 TURN_CORRECTIONS = "turn.transcript_corrections"
@@ -204,6 +206,16 @@ TURN_DISCARDED = "turn.discarded_generations"
 """int, all five; absent where there were none."""
 TURN_ERRORS = "turn.errors."
 """Prefix; int per stage (`llm`, `tts`, `stt`, `realtime`, `tool`), failed attempts included."""
+
+TURN_LLM_MODALITY = "turn.llm_{direction}_{modality}_tokens"
+"""int, of realtime models: direction `input`, `input_cached` or `output`, modality `audio`, `text`
+or `image`."""
+TURN_STT = "turn.stt."
+TURN_EOU = "turn.eou."
+TURN_EOT = "turn.eot."
+TURN_INTERRUPTION = "turn.interruption."
+"""Prefixes; fields of LiveKit's STTMetrics, EOUMetrics, EOTInferenceMetrics, InterruptionMetrics
+under their own names, of the user's speech that the turn answers, or that interrupted it."""
 
 # Ours, on `user_speaking`.
 DETECTION_DELAY = "turn.end_of_speech_delay_seconds"

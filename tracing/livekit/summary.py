@@ -66,6 +66,12 @@ class Summary:
             if isinstance(value, (int, float)) and value:
                 kept[field] = kept.get(field, 0) + value
 
+    def replace_usage(self, used: Sequence[Mapping[str, Any]]) -> None:
+        """Take the usage that LiveKit itself added up, which knows of every model."""
+        self._usage.clear()
+        for usage in used:
+            self.add_usage(usage)
+
     def numbers(self) -> dict[str, Any]:
         """Return the summary; what is unknown is absent."""
         found: dict[str, Any] = {"turns": self._turns, "budget_seconds": self.budget_seconds}

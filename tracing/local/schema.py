@@ -70,15 +70,17 @@ _SCHEMA = (
             json_extract(attributes, '$."turn.kind"') AS kind,
             round(json_extract(attributes, '$."turn.user_bot_latency_seconds"'), 3)
                 AS user_bot_latency_seconds,
-            json_extract(attributes, '$."lk.pii.user_input"') AS user_text,
-            json_extract(attributes, '$."lk.pii.response.text"') AS agent_text,
+            coalesce(json_extract(attributes, '$."lk.pii.user_input"'),
+                json_extract(attributes, '$."lk.user_input"')) AS user_text,
+            coalesce(json_extract(attributes, '$."lk.pii.response.text"'),
+                json_extract(attributes, '$."lk.response.text"')) AS agent_text,
             span_id
         FROM spans WHERE name = 'agent_turn' ORDER BY trace_id, start_time_unix_nano""",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
 
-class StoreError(Exception):
+class StoreError(OSError):
     """The store could not be opened, read or written."""
 
 

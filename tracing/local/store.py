@@ -205,6 +205,8 @@ class Store:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except (sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(f"{self.path}: {error}") from error
 

@@ -1,0 +1,225 @@
+"""Spans as Langfuse shows a call: with the attributes that every version of it reads.
+
+Langfuse guesses from names and attributes what a span is, and its guess changes from version
+to version. The attributes called `langfuse.*` go before every guess, so these are what we write:
+one generation per call to a model and a model name on nothing else, usage in buckets that add
+up, input and output in OpenAI's shape, session and user on every span. Content goes where it
+is shown and not into metadata as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
+
+from tracing.dialects import observations, usage
+from tracing.dialects.messages import dumps
+from tracing.dialects.observations import Observation
+from tracing.livekit import names
+from tracing.span import Attributes, AttributeValue, Span
+
+SCOPE = "livekit-agents"
+MAX_LENGTH = 200
+"""Characters of a session, a user, a tag, a release, a version and a trace name."""
+MAX_ENVIRONMENT = 40
+_ENVIRONMENTS = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
+_METADATA = "langfuse.observation.metadata."
+
+
+class LangfuseDialect:
+    """Turns one span into what Langfuse shows as one observation; pure."""
+
+    def __init__(
+        self,
+        *,
+        trace_name: str | None = None,
+        tags: Sequence[str] = (),
+        environment: str | None = None,
+        release: str | None = None,
+        version: str | None = None,
+        cost: usage.Prices | None = None,
+    ) -> None:
+        """Take what is the same for every span.
+
+        `cost` are the user's own prices, US dollars per unit by model and bucket, for models
+        that Langfuse does not price: `{"nova-3": {"seconds": 0.00007}}`.
+        """
+        given: dict[str, AttributeValue | None] = {
+            "langfuse.trace.name": _cut(trace_name),
+            "langfuse.trace.tags": [tag[:MAX_LENGTH] for tag in tags if tag],
+            "langfuse.environment": valid_environment(environment or ""),
+            "langfuse.release": _cut(release),
+            "langfuse.version": _cut(version),
+        }
+        self._given = _known(given)
+        self._prices = {usage.model_name(model): prices for model, prices in (cost or {}).items()}
+
+    def __call__(self, span: Span) -> Span | None:
+        """Return the span as Langfuse should get it."""
+        if span.is_open:
+            # A call in progress: Langfuse needs an end, and gets the true one later.
+            span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
+        if span.scope_name != SCOPE:
+            own = span.attributes
+            return span._replace(attributes={**self._identity(span), **_root(span), **own})
+        span = observations.with_late_metrics(span)
+        shown = observations.observation_of(span)
+        attributes = {
+            **_kept(span.attributes),
+            **self._identity(span),
+            **_root(span),
+            **self._observed(shown),
+            **_metadata(span.attributes, shown),
+            **_users_own(span.attributes),
+        }
+        return span._replace(name=shown.name, attributes=attributes)
+
+    def _identity(self, span: Span) -> dict[str, AttributeValue]:
+        """Which call, which user, which deployment: on every span, for nothing is inherited."""
+        attributes = span.attributes
+        found: dict[str, AttributeValue | None] = {
+            "langfuse.session.id": _cut(attributes.get(names.SESSION_ID)),
+            "langfuse.user.id": _cut(attributes.get(names.USER_ID)),
+            "langfuse.trace.name": _cut(_agent(span)),
+            "langfuse.environment": _environment(span),
+        }
+        return {**_known(found), **self._given}
+
+    def _observed(self, shown: Observation) -> dict[str, AttributeValue]:
+        costs = usage.cost(shown.units, shown.priced_as, self._prices)
+        details = usage.details(shown.units)
+        return _known(
+            {
+                "langfuse.observation.type": shown.type,
+                "langfuse.observation.level": shown.level,
+                "langfuse.observation.status_message": shown.status_message,
+                "langfuse.observation.input": shown.input,
+                "langfuse.observation.output": shown.output,
+                "langfuse.observation.model.name": shown.model,
+                "langfuse.observation.usage_details": dumps(details) if details else None,
+                "langfuse.observation.cost_details": dumps(costs) if costs else None,
+                observations.COMPLETION_START: _iso(shown.first_output_unix_nano),
+            }
+        )
+
+
+def valid_environment(name: str) -> str:
+    """The name as Langfuse takes it; it files what it does not take under "default", silently."""
+    cleaned = re.sub(r"[^a-z0-9_-]", "-", name.strip().lower())
+    while cleaned.startswith("langfuse"):
+        cleaned = cleaned.removeprefix("langfuse").lstrip("-_")
+    return cleaned[:MAX_ENVIRONMENT]
+
+
+_cached_environment = lru_cache(maxsize=64)(valid_environment)
+
+
+def _environment(span: Span) -> str:
+    for source in (span.attributes, span.resource):
+        for key in _ENVIRONMENTS:
+            if source.get(key):
+                return _cached_environment(str(source[key]))
+    return ""
+
+
+def _agent(span: Span) -> AttributeValue | None:
+    """The name that the trace gets: the agent's, where the span says it."""
+    named = span.attributes.get(names.AGENT_NAME)
+    if not named and span.name == names.AGENT_SESSION:
+        label = str(span.attributes.get(names.AGENT_LABEL, ""))
+        return label.rpartition(".")[2]
+    return named
+
+
+def _root(span: Span) -> dict[str, AttributeValue]:
+    """The conversation as the trace's input and output, under the names of all versions."""
+    recorded = span.attributes.get(observations.CONVERSATION)
+    if span.parent_span_id or not isinstance(recorded, str):
+        return {}
+    try:
+        said = json.loads(recorded)
+        is_answered = bool(said) and said[-1]["role"] == "assistant"
+    except (LookupError, TypeError, ValueError):
+        said, is_answered = recorded, False
+    sides = {"input": said[:-1] if is_answered else said, "output": said[-1] if is_answered else ""}
+    return {
+        f"langfuse.{whose}.{side}": dumps(value)
+        for side, value in sides.items()
+        if value
+        for whose in ("observation", "trace")
+    }
+
+
+def _kept(attributes: Attributes) -> dict[str, AttributeValue]:
+    return {key: value for key, value in attributes.items() if _is_kept(key)}
+
+
+@lru_cache(maxsize=4096)
+def _is_kept(key: str) -> bool:
+    """Whether an attribute goes on as it is: not if it is content, or is shown elsewhere."""
+    if key in _DROPPED or key in observations.STAMPS or key.startswith(_DROPPED_PREFIXES):
+        return False
+    return "pii" not in key.split(".")
+
+
+_DROPPED = frozenset(
+    {
+        "lk.chat_ctx",
+        *names.USER_INPUT,
+        *names.INSTRUCTIONS,
+        *names.USER_TRANSCRIPT,
+        *names.RESPONSE_TEXT,
+        *names.TOOL_OUTPUT,
+        *observations.TOOL_ARGUMENTS,
+        *observations.FUNCTION_CALLS,
+        *observations.TTS_TEXT,
+        names.REQUEST_MODEL,
+        names.RESPONSE_MODEL,
+        observations.OPERATION,
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.system_instructions",
+        "gen_ai.tool.definitions",
+        "gen_ai.tool.description",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+    }
+)
+_DROPPED_PREFIXES = ("turn.", "call.", "langfuse.", usage.USAGE, "gen_ai.prompt.")
+
+
+def _metadata(attributes: Attributes, shown: Observation) -> dict[str, AttributeValue]:
+    """What can be filtered by: what the span shows, and what was stamped on it."""
+    found = {_METADATA + key: value for key, value in shown.metadata.items() if value is not None}
+    for key, value in attributes.items():
+        if key.startswith(("turn.", "call.")) and key not in observations.STAMPS:
+            found[_METADATA + key.partition(".")[2].replace(".", "_")] = value
+    return found
+
+
+def _users_own(attributes: Attributes) -> dict[str, AttributeValue]:
+    """What somebody set for Langfuse goes before what we make of the span."""
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key.startswith("langfuse.") and key != observations.COMPLETION_START
+    }
+
+
+def _known(attributes: Mapping[str, AttributeValue | None]) -> dict[str, AttributeValue]:
+    return {key: value for key, value in attributes.items() if value}
+
+
+def _cut(value: AttributeValue | None) -> str:
+    return str(value)[:MAX_LENGTH] if value else ""
+
+
+def _iso(unix_nano: int) -> str:
+    """An instant as Langfuse reads it; "" for 0."""
+    if not unix_nano:
+        return ""
+    moment = datetime.fromtimestamp(unix_nano // 1_000_000 / 1e3, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,415 @@
+"""What each of LiveKit's spans shows a person: one function per kind of span.
+
+A span alone does not know everything. These attributes, stamped while the call runs, are read
+where they are there, and nothing breaks where they are not:
+
+| attribute | type | on | meaning |
+|---|---|---|---|
+| `turn.number` | int | `agent_turn`, `user_turn` | from 1, each kind counted by itself |
+| `turn.user_text` | str | `agent_turn`, `realtime_inference`, `user_turn` | what the user said, \
+where LiveKit did not write it there (realtime) |
+| `turn.agent_text` | str | `agent_turn`, `realtime_inference`, `tts_request` | what the agent \
+said in all steps of the turn; in the segment |
+| `turn.error` | str | `agent_turn`, `user_turn` | what failed for good, such as the TTS |
+| `turn.stt.*` | | `user_turn` or `agent_turn`, once | fields of LiveKit's STTMetrics |
+| `turn.*`, `call.*` | | any | shown as metadata under the rest of their names |
+| `conversation.messages` | str | the root | JSON, messages in OpenAI's shape |
+| `attempt.is_fallback` | bool | `llm_request`, `tts_request` | an adapter asked, which goes on \
+to the next provider when this one fails |
+| `error.is_below` | bool | any | a span below failed and shows it already |
+| `input.is_rebuilt` | bool | `llm_request` | `gen_ai.input.messages` and \
+`gen_ai.system_instructions` are whole again, though LiveKit recorded a delta |
+| `inference.parent_span_id` | str, hex | `realtime_metrics` | of the `realtime_inference` above |
+| `inference.start_time_unix_nano`, `inference.end_time_unix_nano` | int | `realtime_metrics` | \
+of the `realtime_inference` above |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from tracing.dialects import messages, usage
+from tracing.livekit import names
+from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
+
+USER_TEXT = "turn.user_text"
+AGENT_TEXT = "turn.agent_text"
+ERROR = "turn.error"
+STT = "turn.stt."
+CONVERSATION = "conversation.messages"
+IS_FALLBACK = "attempt.is_fallback"
+ERROR_IS_BELOW = "error.is_below"
+INPUT_IS_REBUILT = "input.is_rebuilt"
+INFERENCE_PARENT = "inference.parent_span_id"
+INFERENCE_START = "inference.start_time_unix_nano"
+INFERENCE_END = "inference.end_time_unix_nano"
+
+STAMPS = frozenset(
+    {
+        USER_TEXT,
+        AGENT_TEXT,
+        ERROR,
+        CONVERSATION,
+        IS_FALLBACK,
+        ERROR_IS_BELOW,
+        INPUT_IS_REBUILT,
+        INFERENCE_PARENT,
+        INFERENCE_START,
+        INFERENCE_END,
+    }
+)
+"""Read here, and not for show."""
+
+TOOL_ARGUMENTS = ("lk.pii.function_tool.arguments", "lk.function_tool.arguments")
+FUNCTION_CALLS = ("lk.pii.response.function_calls", "lk.response.function_calls")
+TTS_TEXT = ("lk.pii.input_text", "lk.input_text")
+OPERATION = "gen_ai.operation.name"
+COMPLETION_START = "langfuse.observation.completion_start_time"
+BARGE_IN = frozenset({"audio_activity", "user_turn"})
+
+
+class Observation(NamedTuple):
+    """What to show of a span."""
+
+    name: str
+    type: str = "span"
+    level: str = "DEFAULT"
+    status_message: str = ""
+    input: str = ""
+    output: str = ""
+    metadata: Mapping[str, AttributeValue | None] = {}
+    model: str = ""
+    """Only of what is one call to a language model."""
+    units: Mapping[str, float] = {}
+    """What was used, in buckets that add up."""
+    priced_as: str = ""
+    """The model in the user's own table of prices."""
+    first_output_unix_nano: int = 0
+
+
+def observation_of(span: Span) -> Observation:
+    """Say what a span of LiveKit's shows."""
+    return _BY_NAME.get(span.name, _plumbing)(span)
+
+
+def with_late_metrics(span: Span) -> Span:
+    """The inference that late metrics belong to: a later version of its span, with its usage."""
+    attributes = span.attributes
+    parent, start = attributes.get(INFERENCE_PARENT), attributes.get(INFERENCE_START)
+    if span.name != names.REALTIME_METRICS or not isinstance(start, int):
+        return span
+    end = attributes.get(INFERENCE_END)
+    return span._replace(
+        name=names.REALTIME_INFERENCE,
+        span_id=span.parent_span_id,
+        parent_span_id=bytes.fromhex(str(parent or "")),
+        start_time_unix_nano=start,
+        end_time_unix_nano=end if isinstance(end, int) else span.end_time_unix_nano,
+    )
+
+
+# The call and its turns
+
+
+def _job(span: Span) -> Observation:
+    return _failing(span, Observation("job"))
+
+
+def _call(span: Span) -> Observation:
+    return _failing(span, Observation("call"))
+
+
+def _user_turn(span: Span) -> Observation:
+    attributes = span.attributes
+    text = _text(attributes.get(USER_TEXT) or names.first(attributes, names.USER_TRANSCRIPT))
+    metadata = {
+        "model": attributes.get(names.REQUEST_MODEL),
+        "provider": attributes.get(names.PROVIDER_NAME),
+        **_measured(attributes, _USER_TURN_NUMBERS),
+    }
+    shown = Observation(
+        _numbered("user turn", attributes), input=text, output=text, metadata=metadata
+    )
+    return _failing(span, _with_stt(attributes, shown))
+
+
+def _agent_turn(span: Span) -> Observation:
+    attributes = span.attributes
+    user = _text(attributes.get(USER_TEXT) or names.first(attributes, names.USER_INPUT))
+    asked = _text(names.first(attributes, names.INSTRUCTIONS))
+    said = _text(attributes.get(AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT))
+    called = _text(names.first(attributes, FUNCTION_CALLS))
+    both = messages.dumps(messages.conversation(("system", asked), ("user", user)))
+    level, message = _interruption(attributes)
+    shown = Observation(
+        _numbered("agent turn", attributes),
+        type="agent",
+        level=level,
+        status_message=message,
+        input=both if user and asked else user or asked,
+        output=said or (called if called != "[]" else ""),
+        metadata={
+            "agent": attributes.get("gen_ai.agent.name"),
+            **_measured(attributes, _AGENT_TURN_NUMBERS),
+        },
+    )
+    return _failing(span, _with_stt(attributes, shown))
+
+
+def _interruption(attributes: Attributes) -> tuple[str, str]:
+    if attributes.get(names.INTERRUPTED) is not True:
+        return "DEFAULT", ""
+    heard = attributes.get(names.PLAYOUT_POSITION)
+    after = f" after {heard:.1f} s were heard" if isinstance(heard, float) else ""
+    if attributes.get(names.INTERRUPTION_SOURCE) in BARGE_IN:
+        return "WARNING", f"interrupted by the user{after}"
+    return "DEFAULT", f"cut short{after}"
+
+
+def _with_stt(attributes: Attributes, shown: Observation) -> Observation:
+    """Add what the transcription of the user's speech used."""
+    measured = {
+        key.removeprefix(STT): value for key, value in attributes.items() if key.startswith(STT)
+    }
+    units = usage.speech_units(measured) if measured else {}
+    if not units:
+        return shown
+    return shown._replace(units=units, priced_as=_text(measured.get("model_name")))
+
+
+def _handoff(span: Span) -> Observation:
+    to = _text(span.attributes.get(names.AGENT_LABEL)).rpartition(".")[2]
+    metadata = {
+        "from_agent": span.attributes.get("lk.previous_agent_label"),
+        "to_agent": span.attributes.get(names.AGENT_LABEL),
+    }
+    return _failing(span, Observation(f"handoff to {to}".strip(), metadata=metadata))
+
+
+# Calls to models, tools and voices
+
+
+def _generation(span: Span, name: str = "llm call") -> Observation:
+    attributes = span.attributes
+    named = attributes.get(names.RESPONSE_MODEL), attributes.get(names.REQUEST_MODEL)
+    model = usage.model_name(*named)
+    units = usage.tokens(attributes, model)
+    cut = '"cancelled":true' in _text(attributes.get(names.LLM_METRICS))
+    shown = Observation(
+        name,
+        type="generation",
+        input=messages.request(attributes, span.events),
+        output=messages.reply(attributes, span.events),
+        status_message="cut short" if cut else "",
+        model=model,
+        units=units or (usage.UNKNOWN if model else {}),
+        priced_as=model if units else "",
+        first_output_unix_nano=_first_token(span),
+        metadata={
+            "provider": attributes.get(names.PROVIDER_NAME),
+            "usage": None if units else "unknown",
+            "cancelled": cut or None,
+            "time_to_first_token_seconds": attributes.get(names.TIME_TO_FIRST_CHUNK),
+        },
+    )
+    if attributes.get(names.FALLBACK_RECOVERY):
+        return shown._replace(name="recovery probe", level="DEBUG", status_message=_message(span))
+    return _failing(span, shown)
+
+
+def _realtime(span: Span) -> Observation:
+    shown = _generation(span, "realtime call")
+    user = _text(span.attributes.get(USER_TEXT))
+    agent = _text(span.attributes.get(AGENT_TEXT))
+    said = messages.conversation(("user", user))
+    answered = messages.conversation(("assistant", agent))
+    return shown._replace(
+        input=shown.input or (messages.dumps(said) if said else ""),
+        output=shown.output or (messages.dumps(answered[0]) if answered else ""),
+    )
+
+
+def _first_token(span: Span) -> int:
+    """When the first token came; 0 if unknown, or if the span's clock cannot tell."""
+    given = _text(span.attributes.get(COMPLETION_START)).strip('"')
+    after = span.attributes.get(names.TIME_TO_FIRST_CHUNK)
+    if given:
+        try:
+            moment = datetime.fromisoformat(given.replace("Z", "+00:00"))
+        except ValueError:
+            return 0
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        instant = round(moment.timestamp() * 1e6) * 1000
+    elif isinstance(after, float):
+        instant = span.start_time_unix_nano + round(after * 1e9)
+    else:
+        return 0
+    return instant if span.start_time_unix_nano <= instant <= span.end_time_unix_nano else 0
+
+
+def _llm_node(span: Span) -> Observation:
+    """An `llm_node` that answered without asking an LLM is itself the generation."""
+    return _generation(span) if OPERATION in span.attributes else _plumbing(span)
+
+
+def _tool(span: Span) -> Observation:
+    attributes = span.attributes
+    output = _text(names.first(attributes, names.TOOL_OUTPUT))
+    shown = Observation(
+        _text(attributes.get(names.TOOL_NAME)) or "tool",
+        type="tool",
+        input=_text(names.first(attributes, TOOL_ARGUMENTS)),
+        output=output,
+    )
+    if attributes.get(names.TOOL_IS_ERROR) is True:
+        message = output or _text(attributes.get("error.type")) or "the tool failed"
+        return shown._replace(level="ERROR", status_message=message)
+    return _failing(span, shown)
+
+
+def _speech(span: Span) -> Observation:
+    attributes = span.attributes
+    measured = _json(attributes.get(names.TTS_METRICS))
+    ttfb, seconds = measured.get("ttfb"), measured.get("audio_duration")
+    first = ttfb if isinstance(ttfb, float) and ttfb >= 0 else None
+    instant = span.start_time_unix_nano + round((first or 0) * 1e9)
+    shown = Observation(
+        "speech",
+        input=_text(names.first(attributes, TTS_TEXT) or attributes.get(AGENT_TEXT)),
+        output=messages.dumps({"audio_seconds": round(seconds, 3)}) if seconds else "",
+        status_message="cut short" if measured.get("cancelled") else "",
+        units=usage.speech_units(measured),
+        priced_as=usage.model_name(attributes.get(names.REQUEST_MODEL)),
+        first_output_unix_nano=instant if first is not None else 0,
+        metadata={
+            "model": attributes.get(names.REQUEST_MODEL),
+            "provider": attributes.get(names.PROVIDER_NAME),
+            "time_to_first_byte_seconds": first,
+            "characters": measured.get("characters_count"),
+            "audio_seconds": seconds,
+        },
+    )
+    return _failing(span, shown)
+
+
+# What holds these together
+
+
+def _attempt(span: Span) -> Observation:
+    """One try of a request: another one may follow, so its failure is no error yet."""
+    shown = Observation("attempt", level="DEBUG")
+    if span.status_code != STATUS_ERROR:
+        return shown
+    return shown._replace(level="WARNING", status_message=_message(span))
+
+
+def _fallback(span: Span) -> Observation:
+    index = span.attributes.get(names.FALLBACK_INDEX)
+    served = _text(span.attributes.get("lk.fallback.label"))
+    if isinstance(index, int) and index > 0:
+        message = f"provider {index + 1} had to serve: {served}"
+        return _failing(span, Observation("fallback", level="WARNING", status_message=message))
+    return _plumbing(span)
+
+
+def _session_close(span: Span) -> Observation:
+    error = span.attributes.get(names.EXCEPTION_TYPE)
+    if error is None:
+        return _plumbing(span)
+    return Observation("session closed by an error", level="ERROR", status_message=_text(error))
+
+
+def _blocked(span: Span) -> Observation:
+    failed = span.attributes.get("lk.blocking.severity") == "error"
+    message = f"for {span.duration_seconds:.2f} s"
+    return Observation("event loop blocked", level="ERROR" if failed else "WARNING")._replace(
+        status_message=message
+    )
+
+
+def _plumbing(span: Span) -> Observation:
+    """A span that only holds others, or that few need to see."""
+    return _failing(span, Observation(span.name, level="DEBUG"))
+
+
+def _failing(span: Span, shown: Observation) -> Observation:
+    """Mark a failure where it happened, and as a warning where somebody else took over."""
+    stamped = span.attributes.get(ERROR)
+    if not stamped and span.status_code != STATUS_ERROR:
+        return shown
+    if span.attributes.get(IS_FALLBACK) is True:
+        return shown._replace(level="WARNING", status_message=_message(span))
+    if shown.level == "DEBUG" and span.attributes.get(ERROR_IS_BELOW) is True:
+        return shown
+    return shown._replace(level="ERROR", status_message=_text(stamped) or _message(span))
+
+
+def _message(span: Span) -> str:
+    attributes = span.attributes
+    return span.status_message or _text(
+        attributes.get(names.EXCEPTION_MESSAGE) or attributes.get(names.EXCEPTION_TYPE)
+    )
+
+
+def _numbered(name: str, attributes: Attributes) -> str:
+    number = attributes.get(names.TURN_NUMBER)
+    return f"{name} {number}" if isinstance(number, int) else name
+
+
+def _measured(
+    attributes: Attributes, keys: Mapping[str, str]
+) -> dict[str, AttributeValue | None]:
+    """Measurements in seconds; LiveKit's int 0 means unknown."""
+    values = ((name, attributes.get(key)) for key, name in keys.items())
+    return {name: value for name, value in values if isinstance(value, float)}
+
+
+def _json(text: AttributeValue | None) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+_USER_TURN_NUMBERS = {
+    names.TRANSCRIPTION_DELAY: "transcription_delay_seconds",
+    names.END_OF_TURN_DELAY: "end_of_turn_delay_seconds",
+    names.TRANSCRIPT_CONFIDENCE: "transcript_confidence",
+}
+_AGENT_TURN_NUMBERS = {
+    names.E2E_LATENCY: "e2e_latency_seconds",
+    names.TRANSCRIPTION_DELAY: "transcription_delay_seconds",
+    names.END_OF_TURN_DELAY: "end_of_turn_delay_seconds",
+    names.ON_USER_TURN_COMPLETED_DELAY: "on_user_turn_completed_delay_seconds",
+    names.QUEUE_WAIT: "queue_wait_seconds",
+    names.PLAYOUT_POSITION: "heard_seconds",
+}
+
+_BY_NAME: Mapping[str, Callable[[Span], Observation]] = {
+    names.JOB_ENTRYPOINT: _job,
+    names.AGENT_SESSION: _call,
+    names.USER_TURN: _user_turn,
+    names.AGENT_TURN: _agent_turn,
+    names.UPDATE_AGENT: _handoff,
+    names.LLM_NODE: _llm_node,
+    names.LLM_REQUEST: _generation,
+    names.LLM_REQUEST_RUN: _attempt,
+    names.LLM_FALLBACK_ADAPTER: _fallback,
+    names.REALTIME_INFERENCE: _realtime,
+    names.REALTIME_METRICS: _realtime,
+    names.FUNCTION_TOOL: _tool,
+    names.TTS_REQUEST: _speech,
+    names.TTS_REQUEST_RUN: _attempt,
+    names.TTS_FALLBACK_ADAPTER: _fallback,
+    names.SESSION_CLOSE: _session_close,
+    "event_loop_blocked": _blocked,
+}

@@ -1,0 +1,372 @@
+"""What only a session's events know, written where its spans are stamped from.
+
+Everything works without it, with less: playback latency, speech-to-text and voice activity
+metrics, tokens per second, false interruptions, and what the models of a call used are told by
+events alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from livekit import rtc
+from livekit.agents import AgentSession
+from opentelemetry import trace
+
+from tracing.livekit import names
+from tracing.livekit.call import Call, OpenTurn, Session
+from tracing.livekit.measured import PLACES, keep, usage_of
+from tracing.livekit.turns import Turn
+from tracing.span import Attributes, AttributeValue
+
+if TYPE_CHECKING:
+    from tracing.livekit.processor import TracingProcessor
+
+logger = logging.getLogger(__name__)
+
+_MESSAGE_METRICS = {
+    "llm_node_ttft": names.TURN_TTFT,
+    "llm_node_tps": names.TURN_TPS,
+    "llm_node_ttfs": names.TURN_TTFS,
+    "tts_node_ttfb": names.TURN_TTFB,
+    "playback_latency": names.TURN_PLAYBACK_LATENCY,
+}
+"""Of the assistant's `ChatMessage.metrics`, what is on no span or only on a node's."""
+
+_ADAPTER_EVENTS = {
+    "llm": ("llm_availability_changed", "realtime_availability_changed"),
+    "stt": ("stt_availability_changed",),
+    "tts": ("tts_availability_changed",),
+}
+_SAY_EVERY_SECONDS = 60.0
+
+_observed: weakref.WeakKeyDictionary[AgentSession[Any], _Observer] = weakref.WeakKeyDictionary()
+
+
+def observe(
+    session: AgentSession[Any],
+    *,
+    session_id: str | None = None,
+    user_id: str | None = None,
+    budget_seconds: float | None = None,
+    table: bool = False,
+    log_summary: bool = True,
+) -> None:
+    """Record what only the events of a session know; once per session, before or after it starts.
+
+    `session_id` and `user_id` name the call and the caller; without them LiveKit's room, job and
+    participant do. A reply slower than `budget_seconds` (1.0) is marked. `table` prints a table
+    in the terminal after each turn, and `log_summary` logs the call's numbers at its end.
+    """
+    if session in _observed:
+        return
+    observer = _Observer(session, _current_processor)
+    observer.session_id, observer.user_id = session_id, user_id
+    observer.budget_seconds = budget_seconds
+    if table:
+        from tracing.livekit.table import TurnTable
+
+        observer.watchers.append(TurnTable())
+    if log_summary:
+        observer.watchers.append(SummaryLog())
+    _observed[session] = observer
+    observer.listen()
+
+
+def _current_processor() -> TracingProcessor | None:
+    from tracing.setup import current
+
+    tracing = current()
+    return tracing.processor if tracing is not None else None
+
+
+class SummaryLog:
+    """Logs a session's numbers at its end."""
+
+    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+        """Wait for the end."""
+
+    def session_ended(self, stamps: Attributes) -> None:
+        """Log the numbers, one line."""
+        told = (f"{key[len(names.CALL) :]}={_short(value)}" for key, value in stamps.items())
+        logger.info("call ended: %s", " ".join(told))
+
+
+def _short(value: AttributeValue) -> AttributeValue:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+class _Observer:
+    """The handlers of one session; they never raise, and each takes microseconds."""
+
+    def __init__(
+        self, session: AgentSession[Any], processor: Callable[[], TracingProcessor | None]
+    ) -> None:
+        self._session = weakref.ref(session)
+        self._processor = processor
+        self._adopted: Session | None = None
+        self._attached: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._transcript = ""
+        self._user_started = 0.0
+        self._user_texts: list[str] = []
+        self._said_at = float("-inf")
+        self.session_id: str | None = None
+        self.user_id: str | None = None
+        self.budget_seconds: float | None = None
+        self.watchers: list[Any] = []
+
+    def listen(self) -> None:
+        """Subscribe to the session's events."""
+        session = self._session()
+        assert session is not None
+        handlers: dict[Any, Callable[[Any], None]] = {
+            "agent_state_changed": self._on_agent_state,
+            "user_state_changed": self._on_user_state,
+            "user_input_transcribed": self._on_transcript,
+            "user_transcription_timeout": self._on_transcription_timeout,
+            "conversation_item_added": self._on_item,
+            "agent_false_interruption": self._on_false_interruption,
+            "overlapping_speech": self._on_overlap,
+            "tool_execution_updated": self._on_tool,
+            "error": self._on_error,
+            "close": self._on_close,
+        }
+        for event, handler in handlers.items():
+            session.on(event, self._guarded(handler))
+        # Deprecated for what today's events carry; these metrics come no other way. The
+        # session's own `on` would warn the user of our use of it.
+        on_metrics = self._guarded(self._on_metrics)
+        rtc.EventEmitter.on(session, "metrics_collected", on_metrics)
+        self._state()
+
+    def _guarded(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
+        @functools.wraps(handler)
+        def guarded(event: Any) -> None:
+            try:
+                handler(event)
+            except Exception:
+                if time.monotonic() - self._said_at > _SAY_EVERY_SECONDS:
+                    self._said_at = time.monotonic()
+                    logger.exception("an event of the session could not be recorded")
+
+        return guarded
+
+    def _span(self) -> trace.Span:
+        """Return the session's span, while it is open."""
+        session = self._session()
+        span = getattr(session, "_session_span", None)
+        return span if span is not None else trace.get_current_span()
+
+    def _call(self) -> Call | None:
+        processor = self._processor()
+        if processor is None:
+            return None
+        return processor.call(self._span().get_span_context().trace_id)
+
+    def _state(self) -> Session | None:
+        """Return what is known of the session; on first sight tell it who watches."""
+        call = self._call()
+        if call is None:
+            return None
+        state = call.session(_id(self._span()))
+        if state is not self._adopted:
+            self._adopted = state
+            state.watchers.extend(self.watchers)
+            if self.budget_seconds is not None:
+                state.summary.budget_seconds = self.budget_seconds
+            if self.session_id is not None or self.user_id is not None:
+                call.set_identity(self.session_id, self.user_id)
+            self._attach_adapters()
+        return state
+
+    def _turn(self) -> OpenTurn | None:
+        """Return the turn whose span is current, else the latest that is open."""
+        call, state = self._call(), self._state()
+        if call is None or state is None:
+            return None
+        current = call.turn(_id(trace.get_current_span()))
+        if current is not None:
+            return current
+        return next(reversed(state.open_turns.values()), None)
+
+    def _on_agent_state(self, event: Any) -> None:
+        self._state()
+        if event.new_state == "speaking":
+            self._give_user_text()
+
+    def _on_user_state(self, event: Any) -> None:
+        if event.new_state == "speaking":
+            self._user_started = event.created_at
+
+    def _on_transcript(self, event: Any) -> None:
+        """Count the words that the speech-to-text takes back."""
+        state = self._state()
+        if state is None or not event.transcript:
+            return
+        if self._transcript and not event.transcript.lower().startswith(self._transcript.lower()):
+            _add(state.pending, names.TURN_CORRECTIONS)
+        self._transcript = "" if event.is_final else event.transcript
+
+    def _on_transcription_timeout(self, event: Any) -> None:
+        state = self._state()
+        if state is not None:
+            _add(state.observed, names.CALL + "transcription_timeouts")
+
+    def _on_item(self, event: Any) -> None:
+        item = event.item
+        if item.type == "agent_handoff":
+            self._attach_adapters()
+        elif item.type == "message" and item.role == "assistant":
+            self._give_user_text()
+            self._on_assistant_message(item)
+        elif item.type == "message" and item.role == "user":
+            self._on_user_message(item)
+
+    def _on_assistant_message(self, message: Any) -> None:
+        turn = self._turn()
+        if turn is None:
+            return
+        for field, attribute in _MESSAGE_METRICS.items():
+            value = message.metrics.get(field)
+            if value is not None and attribute not in turn.observed:
+                turn.observed[attribute] = value
+
+    def _on_user_message(self, message: Any) -> None:
+        call = self._call()
+        turn = call.turn(_id(trace.get_current_span())) if call is not None else None
+        if turn is not None:  # a pipeline's, whose text is on the turn
+            turn.observed[names.TURN_KIND] = "reply"
+            for field, attribute in _USER_METRICS.items():
+                if (value := message.metrics.get(field)) is not None:
+                    turn.observed[attribute] = value
+        elif message.text_content:
+            self._user_texts.append(message.text_content)
+            self._give_user_text()
+
+    def _give_user_text(self) -> None:
+        """Put a realtime model's transcript of the user on the turn that answers it.
+
+        The transcript may come before the turn or during it, but never before the user spoke.
+        """
+        turn, processor = self._turn(), self._processor()
+        if not self._user_texts or turn is None or processor is None:
+            return
+        span = processor.open_span(int.from_bytes(turn.span_id, "big"))
+        if span is None or turn.start_time_unix_nano < self._user_started * 1e9:
+            return
+        if names.first(span.attributes or {}, names.USER_INPUT) is None:
+            # On the span itself, so that whatever withholds content sees it.
+            span.set_attribute(names.USER_INPUT[0], " ".join(self._user_texts))
+        self._user_texts.clear()
+
+    def _on_false_interruption(self, event: Any) -> None:
+        turn, state = self._turn(), self._state()
+        if turn is not None:
+            _add(turn.observed, names.TURN_FALSE_INTERRUPTIONS)
+        elif state is not None:
+            _add(state.observed, names.CALL + "false_interruptions")
+
+    def _on_overlap(self, event: Any) -> None:
+        turn = self._turn()
+        if turn is not None and not event.is_interruption:
+            _add(turn.observed, names.TURN_BACKCHANNELS)
+
+    def _on_tool(self, event: Any) -> None:
+        update, state = event.update, self._state()
+        if update.type == "tool_reply_updated" and update.status == "scheduled" and state:
+            state.kinds_by_speech[update.speech_id] = "tool_follow_up"
+
+    def _on_error(self, event: Any) -> None:
+        """Count the errors of stages that leave none on a span."""
+        state = self._state()
+        stage = str(getattr(event.error, "type", "")).removesuffix("_error")
+        if state is None or stage in ("", "llm", "tts"):
+            return
+        stage = "realtime" if stage.startswith("realtime") else stage
+        state.summary.add_errors(stage)
+        _add(state.pending, names.TURN_ERRORS + stage)
+
+    def _on_metrics(self, event: Any) -> None:
+        metrics, state = event.metrics, self._state()
+        place = PLACES.get(metrics.type)
+        if state is None or place is None:
+            return
+        if place.prefix.startswith(names.CALL):
+            keep(metrics, state.observed)
+        elif place.prefix == names.TURN_INTERRUPTION and (turn := self._turn()) is not None:
+            keep(metrics, turn.observed)
+        else:
+            keep(metrics, state.pending)
+
+    def _on_availability(self, kind: str, event: Any) -> None:
+        state = self._state()
+        if state is None:
+            return
+        self._span().add_event(
+            "availability_changed", {"component": kind, "available": bool(event.available)}
+        )
+        if not event.available:
+            _add(state.observed, f"{names.CALL}unavailable.{kind}")
+            if kind == "stt":  # the others' fallbacks are on their spans
+                _add(state.pending, names.TURN_FALLBACKS)
+
+    def _attach_adapters(self) -> None:
+        """Listen to the fallback adapters of the session and of its current agent."""
+        session = self._session()
+        for owner in (session, getattr(session, "_agent", None)):
+            for kind, events in _ADAPTER_EVENTS.items():
+                component = getattr(owner, kind, None)
+                if isinstance(component, rtc.EventEmitter) and component not in self._attached:
+                    self._attached.add(component)
+                    handler = self._guarded(functools.partial(self._on_availability, kind))
+                    for event in events:
+                        component.on(event, handler)
+
+    def _on_close(self, event: Any) -> None:
+        state, session = self._state(), self._session()
+        if state is None or session is None:
+            return
+        state.close_reason = event.reason.value
+        used = [usage_of(usage) for usage in session.usage.model_usage]
+        if used:
+            state.summary.replace_usage(used)
+        state.observed.update(_options(session))
+
+
+_USER_METRICS = {
+    "started_speaking_at": names.TURN_USER_STARTED,
+    "stopped_speaking_at": names.TURN_USER_STOPPED,
+}
+"""Of the user's `ChatMessage.metrics`, what is on the user's spans only."""
+
+
+def _options(session: AgentSession[Any]) -> dict[str, AttributeValue]:
+    """Return the options that matter when calls are compared."""
+    found: dict[str, AttributeValue] = {}
+    handling = session.options.turn_handling
+    for group in ("preemptive_generation", "endpointing", "interruption"):
+        for key, value in (handling.get(group) or {}).items():
+            if isinstance(value, (bool, int, float, str)):
+                found[f"{names.CALL}options.{group}.{key}"] = value
+    for kind in ("stt", "llm", "tts", "vad"):
+        model = getattr(getattr(session, kind, None), "model", None)
+        if isinstance(model, str) and model != "unknown":
+            found[f"{names.CALL}options.{kind}_model"] = model
+    detection = session.turn_detection
+    found[names.CALL + "options.turn_detection"] = (
+        detection if isinstance(detection, str) else getattr(detection, "model", "default")
+    )
+    return found
+
+
+def _id(span: trace.Span) -> bytes:
+    return span.get_span_context().span_id.to_bytes(8, "big")
+
+
+def _add(counts: dict[str, AttributeValue], key: str) -> None:
+    counts[key] = int(str(counts.get(key, 0))) + 1
