@@ -198,27 +198,29 @@ def _build(
     directory = _make_spool(settings, backends)
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
-    redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
+    # First of all, so that LiveKit's filter is on the provider before our processor is.
+    set_tracer_provider(provider, allow_pii=None if settings.capture_content else False)
     processor = TracingProcessor(
-        redaction,
+        Redaction(ledger, capture_content=settings.capture_content, mask=mask),
         ledger,
         resource=provider.resource,
         make_call=lambda: Call(session_id=session_id, user_id=user_id),
-        withhold=lambda: _withholds_content(provider),
+        withhold=_withholds_content(provider),
         current_job=_current_job,
     )
-    processor.writer = SegmentWriter(
+    writer = SegmentWriter(
         directory,
         resource=processor.converter.resource,
         ledger=ledger,
         open_frames=processor.open_frames,
         spool_bytes=settings.spool_bytes,
     )
-    _open(processor.writer, directory)
+    _open(writer, directory)
     keeper = Keeper(
         directory,
         backends,
         ledger,
+        checkpoint=processor.record_open_spans,
         place=settings.drainer,
         spool_bytes=settings.spool_bytes,
         max_age_seconds=settings.max_age_seconds,
@@ -226,12 +228,11 @@ def _build(
     tracing = Tracing(
         provider, directory=directory, processor=processor, ledger=ledger, keeper=keeper
     )
-    processor.flush = tracing.flush
+    processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
-    set_tracer_provider(provider, allow_pii=None if settings.capture_content else False)
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
-    _follow_forks(processor, keeper)
+    _follow_forks(processor, writer, keeper)
     keeper.start()
     drain_when_worker_stops(tracing.directory, settings.stop_seconds)
     names_of = ", ".join(_described(backend) for backend in backends)
@@ -319,21 +320,19 @@ def _join_running_job(provider: trace.TracerProvider, processor: TracingProcesso
     otel_context.attach(trace.set_span_in_context(root))
 
 
-def _follow_forks(processor: TracingProcessor, keeper: Keeper) -> None:
-    """In a forked child: a segment, a call and a thread of its own."""
+def _follow_forks(*parts: TracingProcessor | SegmentWriter | Keeper) -> None:
+    """In a forked child: calls, a segment and a thread of its own."""
     if not hasattr(os, "register_at_fork"):
         return
-    weak_processor, weak_keeper = weakref.ref(processor), weakref.ref(keeper)
+    references = [weakref.ref(part) for part in parts]
 
     def begin_process() -> None:
         global _lock
         _lock = threading.Lock()
-        forked_processor, forked_keeper = weak_processor(), weak_keeper()
-        if forked_processor is not None and forked_processor.writer is not None:
-            forked_processor.after_fork()
-            forked_processor.writer.after_fork()
-        if forked_keeper is not None:
-            forked_keeper.after_fork()
+        for reference in references:
+            part = reference()
+            if part is not None:
+                part.after_fork()
 
     os.register_at_fork(after_in_child=begin_process)
 

@@ -14,19 +14,23 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
+from typing import Any
 
 from tracing.dialects import observations, usage
-from tracing.dialects.messages import dumps
+from tracing.dialects.messages import EVENT_CHOICE, EVENT_ROLES, dumps
 from tracing.dialects.observations import Observation
 from tracing.livekit import names
-from tracing.span import Attributes, AttributeValue, Span
+from tracing.span import Attributes, AttributeValue, Event, Span
 
 SCOPE = "livekit-agents"
 MAX_LENGTH = 200
 """Characters of a session, a user, a tag, a release, a version and a trace name."""
 MAX_ENVIRONMENT = 40
+MAX_EVENTS = 200
 _ENVIRONMENTS = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
 _METADATA = "langfuse.observation.metadata."
+_NO_NEWS = frozenset({"exception", EVENT_CHOICE, *EVENT_ROLES})
+"""Events that are shown as the status, or as input and output."""
 
 
 class LangfuseDialect:
@@ -72,10 +76,10 @@ class LangfuseDialect:
             **self._identity(span),
             **_root(span),
             **self._observed(shown),
-            **_metadata(span.attributes, shown),
+            **_metadata(span, shown),
             **_users_own(span.attributes),
         }
-        return span._replace(name=shown.name, attributes=attributes)
+        return span._replace(name=shown.name, attributes=attributes, events=(), links=())
 
     def _identity(self, span: Span) -> dict[str, AttributeValue]:
         """Which call, which user, which deployment: on every span, for nothing is inherited."""
@@ -104,6 +108,11 @@ class LangfuseDialect:
                 observations.COMPLETION_START: _iso(shown.first_output_unix_nano),
             }
         )
+
+
+def langfuse_dialect(**options: Any) -> LangfuseDialect:
+    """The dialect with a backend's options, as they come out of JSON."""
+    return LangfuseDialect(**options)
 
 
 def valid_environment(name: str) -> str:
@@ -191,13 +200,23 @@ _DROPPED = frozenset(
 _DROPPED_PREFIXES = ("turn.", "call.", "langfuse.", usage.USAGE, "gen_ai.prompt.")
 
 
-def _metadata(attributes: Attributes, shown: Observation) -> dict[str, AttributeValue]:
-    """What can be filtered by: what the span shows, and what was stamped on it."""
+def _metadata(span: Span, shown: Observation) -> dict[str, AttributeValue]:
+    """What can be filtered by: what the span shows, what was stamped on it, and its events."""
     found = {_METADATA + key: value for key, value in shown.metadata.items() if value is not None}
-    for key, value in attributes.items():
+    for key, value in span.attributes.items():
         if key.startswith(("turn.", "call.")) and key not in observations.STAMPS:
             found[_METADATA + key.partition(".")[2].replace(".", "_")] = value
+    happened = [_happened(span, event) for event in span.events if event.name not in _NO_NEWS]
+    if happened:
+        found[_METADATA + "events"] = dumps(happened[-MAX_EVENTS:])
     return found
+
+
+def _happened(span: Span, event: Event) -> str:
+    """An event in a line, for Langfuse stores none: seconds into the span, name, what it says."""
+    seconds = (event.time_unix_nano - span.start_time_unix_nano) / 1e9
+    says = " -> ".join(str(value) for key, value in event.attributes.items() if _is_kept(key))
+    return f"{seconds:.3f} {event.name} {says}".rstrip()
 
 
 def _users_own(attributes: Attributes) -> dict[str, AttributeValue]:

@@ -23,9 +23,8 @@ EVENT_ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "as
 Message = dict[str, Any]
 
 
-def dumps(value: object) -> str:
-    """JSON as short as it gets, with letters of every language as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""JSON as short as it gets, with letters of every language as they are."""
 
 
 def request(attributes: Attributes, events: Sequence[Event]) -> str:
@@ -54,9 +53,9 @@ def reply(attributes: Attributes, events: Sequence[Event]) -> str:
     return dumps(messages[0] if len(messages) == 1 else messages)
 
 
-def conversation(*said: tuple[str, str]) -> list[Message]:
+def said(*by: tuple[str, str]) -> list[Message]:
     """Messages from pairs of a role and what it said, without those that said nothing."""
-    return [{"role": role, "content": text} for role, text in said if text]
+    return [{"role": role, "content": text} for role, text in by if text]
 
 
 def _load(recorded: object) -> list[Any]:
@@ -81,6 +80,8 @@ def _from_parts(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
 
 def _from_message(role: str, parts: Sequence[Mapping[str, Any]]) -> list[Message]:
     """One message; a tool message becomes one for each result that it holds."""
+    if len(parts) == 1 and parts[0].get("type") == "text":
+        return [{"role": role, "content": parts[0].get("content", "")}]
     results = [part for part in parts if part.get("type") == "tool_call_response"]
     calls = [_call(part) for part in parts if part.get("type") == "tool_call"]
     contents = [

@@ -1,37 +1,36 @@
 """What each of LiveKit's spans shows a person: one function per kind of span.
 
-A span alone does not know everything. These attributes, stamped while the call runs, are read
-where they are there, and nothing breaks where they are not:
+A span alone does not know everything. What takes several spans is stamped while the call runs,
+and is read here where it is there:
 
 | attribute | type | on | meaning |
 |---|---|---|---|
 | `turn.number` | int | `agent_turn`, `user_turn` | from 1, each kind counted by itself |
-| `turn.user_text` | str | `agent_turn`, `realtime_inference`, `user_turn` | what the user said, \
-where LiveKit did not write it there (realtime) |
-| `turn.agent_text` | str | `agent_turn`, `realtime_inference`, `tts_request` | what the agent \
-said in all steps of the turn; in the segment |
+| `turn.user_text` | str | `agent_turn`, `user_turn`, `realtime_inference` | what the user said, \
+if LiveKit did not write it there |
+| `turn.agent_text` | str | `agent_turn`, `realtime_inference` | what the agent said in all steps |
 | `turn.error` | str | `agent_turn`, `user_turn` | what failed for good, such as the TTS |
 | `turn.stt.*` | | `user_turn` or `agent_turn`, once | fields of LiveKit's STTMetrics |
-| `turn.*`, `call.*` | | any | shown as metadata under the rest of their names |
+| `turn.*`, `call.*` | | any | metadata, under the rest of their names |
 | `conversation.messages` | str | the root | JSON, messages in OpenAI's shape |
-| `attempt.is_fallback` | bool | `llm_request`, `tts_request` | an adapter asked, which goes on \
-to the next provider when this one fails |
-| `error.is_below` | bool | any | a span below failed and shows it already |
-| `input.is_rebuilt` | bool | `llm_request` | `gen_ai.input.messages` and \
-`gen_ai.system_instructions` are whole again, though LiveKit recorded a delta |
-| `inference.parent_span_id` | str, hex | `realtime_metrics` | of the `realtime_inference` above |
-| `inference.start_time_unix_nano`, `inference.end_time_unix_nano` | int | `realtime_metrics` | \
-of the `realtime_inference` above |
+| `attempt.is_fallback` | bool | `llm_request`, `tts_request` | asked by a fallback adapter |
+| `attempt.is_probe` | bool | `llm_request_run` | below a recovery probe of a fallback adapter |
+| `error.is_below` | bool | any | a span below failed, and shows it |
+| `inference.*` | | `realtime_metrics` | `parent_span_id` (str, hex), `start_time_unix_nano`, \
+`end_time_unix_nano` (int) of the `realtime_inference` above it, and its `turn.*_text` |
+
+Where LiveKit recorded input deltas, `deltas.Inputs` has made the messages whole again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tracing.dialects import messages, usage
+from tracing.dialects.deltas import IS_REBUILT
 from tracing.livekit import names
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
@@ -41,8 +40,8 @@ ERROR = "turn.error"
 STT = "turn.stt."
 CONVERSATION = "conversation.messages"
 IS_FALLBACK = "attempt.is_fallback"
+IS_PROBE = "attempt.is_probe"
 ERROR_IS_BELOW = "error.is_below"
-INPUT_IS_REBUILT = "input.is_rebuilt"
 INFERENCE_PARENT = "inference.parent_span_id"
 INFERENCE_START = "inference.start_time_unix_nano"
 INFERENCE_END = "inference.end_time_unix_nano"
@@ -54,8 +53,9 @@ STAMPS = frozenset(
         ERROR,
         CONVERSATION,
         IS_FALLBACK,
+        IS_PROBE,
+        IS_REBUILT,
         ERROR_IS_BELOW,
-        INPUT_IS_REBUILT,
         INFERENCE_PARENT,
         INFERENCE_START,
         INFERENCE_END,
@@ -142,7 +142,7 @@ def _agent_turn(span: Span) -> Observation:
     asked = _text(names.first(attributes, names.INSTRUCTIONS))
     said = _text(attributes.get(AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT))
     called = _text(names.first(attributes, FUNCTION_CALLS))
-    both = messages.dumps(messages.conversation(("system", asked), ("user", user)))
+    both = messages.dumps(messages.said(("system", asked), ("user", user)))
     level, message = _interruption(attributes)
     shown = Observation(
         _numbered("agent turn", attributes),
@@ -151,11 +151,13 @@ def _agent_turn(span: Span) -> Observation:
         status_message=message,
         input=both if user and asked else user or asked,
         output=said or (called if called != "[]" else ""),
-        metadata={
-            "agent": attributes.get("gen_ai.agent.name"),
-            **_measured(attributes, _AGENT_TURN_NUMBERS),
-        },
+        metadata=_measured(attributes, _AGENT_TURN_NUMBERS),
     )
+    if names.REALTIME_METRICS_JSON in attributes:
+        # Up to livekit-agents 1.7, a realtime turn is itself the call to the model.
+        shown = _used(span, shown._replace(type="generation"))
+    if attributes.get(names.TURN_KIND) == "discarded":
+        shown = shown._replace(name="discarded reply", status_message="nothing of it was said")
     return _failing(span, _with_stt(attributes, shown))
 
 
@@ -193,61 +195,66 @@ def _handoff(span: Span) -> Observation:
 
 
 def _generation(span: Span, name: str = "llm call") -> Observation:
-    attributes = span.attributes
-    named = attributes.get(names.RESPONSE_MODEL), attributes.get(names.REQUEST_MODEL)
-    model = usage.model_name(*named)
-    units = usage.tokens(attributes, model)
-    cut = '"cancelled":true' in _text(attributes.get(names.LLM_METRICS))
-    shown = Observation(
-        name,
-        type="generation",
-        input=messages.request(attributes, span.events),
-        output=messages.reply(attributes, span.events),
-        status_message="cut short" if cut else "",
-        model=model,
-        units=units or (usage.UNKNOWN if model else {}),
-        priced_as=model if units else "",
-        first_output_unix_nano=_first_token(span),
-        metadata={
-            "provider": attributes.get(names.PROVIDER_NAME),
-            "usage": None if units else "unknown",
-            "cancelled": cut or None,
-            "time_to_first_token_seconds": attributes.get(names.TIME_TO_FIRST_CHUNK),
-        },
+    shown = _used(
+        span,
+        Observation(
+            name,
+            type="generation",
+            input=messages.request(span.attributes, span.events),
+            output=messages.reply(span.attributes, span.events),
+        ),
     )
-    if attributes.get(names.FALLBACK_RECOVERY):
+    if span.attributes.get(names.FALLBACK_RECOVERY):
         return shown._replace(name="recovery probe", level="DEBUG", status_message=_message(span))
     return _failing(span, shown)
 
 
+def _used(span: Span, shown: Observation) -> Observation:
+    """Add what one call to a model used, and how long its first token took."""
+    attributes = span.attributes
+    measured = _json(
+        attributes.get(names.LLM_METRICS) or attributes.get(names.REALTIME_METRICS_JSON)
+    )
+    named = attributes.get(names.RESPONSE_MODEL), attributes.get(names.REQUEST_MODEL)
+    model = usage.model_name(*named)
+    units = usage.tokens(attributes, measured, model)
+    ttft = attributes.get(names.TIME_TO_FIRST_CHUNK, measured.get("ttft"))
+    ttft = ttft if isinstance(ttft, float) and ttft >= 0 else None
+    return shown._replace(
+        status_message=shown.status_message or ("cut short" if measured.get("cancelled") else ""),
+        model=model,
+        units=units or (usage.UNKNOWN if model else {}),
+        priced_as=model if units else "",
+        first_output_unix_nano=_first_token(span, ttft),
+        metadata={
+            **shown.metadata,
+            "provider": attributes.get(names.PROVIDER_NAME),
+            "usage": None if units else "unknown",
+            "time_to_first_token_seconds": ttft,
+        },
+    )
+
+
 def _realtime(span: Span) -> Observation:
     shown = _generation(span, "realtime call")
-    user = _text(span.attributes.get(USER_TEXT))
-    agent = _text(span.attributes.get(AGENT_TEXT))
-    said = messages.conversation(("user", user))
-    answered = messages.conversation(("assistant", agent))
+    asked = messages.said(("user", _text(span.attributes.get(USER_TEXT))))
+    answered = messages.said(("assistant", _text(span.attributes.get(AGENT_TEXT))))
     return shown._replace(
-        input=shown.input or (messages.dumps(said) if said else ""),
+        input=shown.input or (messages.dumps(asked) if asked else ""),
         output=shown.output or (messages.dumps(answered[0]) if answered else ""),
     )
 
 
-def _first_token(span: Span) -> int:
-    """When the first token came; 0 if unknown, or if the span's clock cannot tell."""
+def _first_token(span: Span, ttft: float | None) -> int:
+    """When the first token came; 0 if unknown, or if no such instant is within the span."""
     given = _text(span.attributes.get(COMPLETION_START)).strip('"')
-    after = span.attributes.get(names.TIME_TO_FIRST_CHUNK)
-    if given:
-        try:
-            moment = datetime.fromisoformat(given.replace("Z", "+00:00"))
-        except ValueError:
-            return 0
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
+    try:
+        moment = datetime.fromisoformat(given.replace("Z", "+00:00"))
         instant = round(moment.timestamp() * 1e6) * 1000
-    elif isinstance(after, float):
-        instant = span.start_time_unix_nano + round(after * 1e9)
-    else:
-        return 0
+    except ValueError:
+        if ttft is None:
+            return 0
+        instant = span.start_time_unix_nano + round(ttft * 1e9)
     return instant if span.start_time_unix_nano <= instant <= span.end_time_unix_nano else 0
 
 
@@ -274,23 +281,22 @@ def _tool(span: Span) -> Observation:
 def _speech(span: Span) -> Observation:
     attributes = span.attributes
     measured = _json(attributes.get(names.TTS_METRICS))
-    ttfb, seconds = measured.get("ttfb"), measured.get("audio_duration")
-    first = ttfb if isinstance(ttfb, float) and ttfb >= 0 else None
-    instant = span.start_time_unix_nano + round((first or 0) * 1e9)
+    by = measured.get("metadata") or {}
+    model = attributes.get(names.REQUEST_MODEL) or by.get("model_name")
+    seconds, ttfb = measured.get("audio_duration"), measured.get("ttfb")
+    ttfb = ttfb if isinstance(ttfb, float) and ttfb >= 0 else None
     shown = Observation(
         "speech",
-        input=_text(names.first(attributes, TTS_TEXT) or attributes.get(AGENT_TEXT)),
+        input=_text(names.first(attributes, TTS_TEXT)),
         output=messages.dumps({"audio_seconds": round(seconds, 3)}) if seconds else "",
-        status_message="cut short" if measured.get("cancelled") else "",
+        status_message="" if measured and not measured.get("cancelled") else "cut short",
         units=usage.speech_units(measured),
-        priced_as=usage.model_name(attributes.get(names.REQUEST_MODEL)),
-        first_output_unix_nano=instant if first is not None else 0,
+        priced_as=usage.model_name(model),
+        first_output_unix_nano=span.start_time_unix_nano + round(ttfb * 1e9) if ttfb else 0,
         metadata={
-            "model": attributes.get(names.REQUEST_MODEL),
-            "provider": attributes.get(names.PROVIDER_NAME),
-            "time_to_first_byte_seconds": first,
-            "characters": measured.get("characters_count"),
-            "audio_seconds": seconds,
+            "model": model,
+            "provider": attributes.get(names.PROVIDER_NAME) or by.get("model_provider"),
+            "time_to_first_byte_seconds": ttfb,
         },
     )
     return _failing(span, shown)
@@ -302,7 +308,7 @@ def _speech(span: Span) -> Observation:
 def _attempt(span: Span) -> Observation:
     """One try of a request: another one may follow, so its failure is no error yet."""
     shown = Observation("attempt", level="DEBUG")
-    if span.status_code != STATUS_ERROR:
+    if span.status_code != STATUS_ERROR or span.attributes.get(IS_PROBE) is True:
         return shown
     return shown._replace(level="WARNING", status_message=_message(span))
 
@@ -325,9 +331,10 @@ def _session_close(span: Span) -> Observation:
 
 def _blocked(span: Span) -> Observation:
     failed = span.attributes.get("lk.blocking.severity") == "error"
-    message = f"for {span.duration_seconds:.2f} s"
-    return Observation("event loop blocked", level="ERROR" if failed else "WARNING")._replace(
-        status_message=message
+    return Observation(
+        "event loop blocked",
+        level="ERROR" if failed else "WARNING",
+        status_message=f"for {span.duration_seconds:.2f} s",
     )
 
 
@@ -360,9 +367,7 @@ def _numbered(name: str, attributes: Attributes) -> str:
     return f"{name} {number}" if isinstance(number, int) else name
 
 
-def _measured(
-    attributes: Attributes, keys: Mapping[str, str]
-) -> dict[str, AttributeValue | None]:
+def _measured(attributes: Attributes, keys: Mapping[str, str]) -> dict[str, AttributeValue | None]:
     """Measurements in seconds; LiveKit's int 0 means unknown."""
     values = ((name, attributes.get(key)) for key, name in keys.items())
     return {name: value for name, value in values if isinstance(value, float)}
@@ -387,9 +392,6 @@ _USER_TURN_NUMBERS = {
 }
 _AGENT_TURN_NUMBERS = {
     names.E2E_LATENCY: "e2e_latency_seconds",
-    names.TRANSCRIPTION_DELAY: "transcription_delay_seconds",
-    names.END_OF_TURN_DELAY: "end_of_turn_delay_seconds",
-    names.ON_USER_TURN_COMPLETED_DELAY: "on_user_turn_completed_delay_seconds",
     names.QUEUE_WAIT: "queue_wait_seconds",
     names.PLAYOUT_POSITION: "heard_seconds",
 }

@@ -23,6 +23,15 @@ Prices = Mapping[str, Mapping[str, float]]
 _VENDORS = ("openai/", "anthropic/", "google/", "azure/", "models/")
 _CACHE_READ = {"claude": "input_cache_read"}
 _REASONING = {"gemini": "output_reasoning"}
+_NAMES_OF_METRICS = {
+    "input_tokens": "input_tokens",
+    "prompt_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "completion_tokens": "output_tokens",
+    "prompt_cached_tokens": "cache_read.input_tokens",
+    "cache_creation_tokens": "cache_write.input_tokens",
+    "reasoning_tokens": "reasoning.output_tokens",
+}
 
 
 def model_name(*candidates: object) -> str:
@@ -35,55 +44,70 @@ def model_name(*candidates: object) -> str:
     return ""
 
 
-def tokens(attributes: Attributes, model: str) -> dict[str, int]:
-    """The buckets of one model call, from `gen_ai.usage.*`; empty where nothing was reported."""
-    sent, made = _count(attributes, "input_tokens"), _count(attributes, "output_tokens")
-    if not sent and not made:
-        return {}
-    buckets = {**_input(attributes, sent, model), **_output(attributes, made, model)}
+def tokens(attributes: Attributes, measured: Mapping[str, Any], model: str) -> dict[str, int]:
+    """The buckets of one model call; empty where nothing was reported.
+
+    LiveKit's metrics say more than `gen_ai.usage.*`, the older its version the more so.
+    """
+    counts = {
+        key.removeprefix(USAGE): value
+        for key, value in attributes.items()
+        if key.startswith(USAGE) and isinstance(value, int)
+    }
+    counts.update(_reported(measured))
+    buckets = {**_input(counts, model), **_output(counts, model)}
     return {name: count for name, count in buckets.items() if count > 0}
 
 
-def _input(attributes: Attributes, sent: int, model: str) -> dict[str, int]:
-    by_modality = {m: _count(attributes, f"{m}.input_tokens") for m in MODALITIES}
-    cached_by = {m: _count(attributes, f"{m}.cache_read.input_tokens") for m in MODALITIES}
-    cached = _count(attributes, "cache_read.input_tokens", "input_cached_tokens")
-    written = _count(attributes, "cache_write.input_tokens", "cache_creation.input_tokens")
-    rest = max(sent - sum(by_modality.values()), 0)
-    loose = max(cached - sum(cached_by.values()), 0) + written
-    buckets = {f"input_{m}_tokens": max(by_modality[m] - cached_by[m], 0) for m in MODALITIES}
-    buckets["input"] = rest
-    for name in ("input", *(f"input_{m}_tokens" for m in MODALITIES)):
-        taken = min(loose, buckets[name])
-        buckets[name] -= taken
-        loose -= taken
+def _reported(measured: Mapping[str, Any]) -> dict[str, int]:
+    """LiveKit's LLMMetrics or RealtimeModelMetrics under the names of `gen_ai.usage.*`."""
+    found = {_NAMES_OF_METRICS[key]: measured[key] for key in _NAMES_OF_METRICS if key in measured}
+    sent = measured.get("input_token_details") or {}
+    if sent:
+        found["cache_read.input_tokens"] = sent.get("cached_tokens")
+    by_modality = {
+        "input_tokens": sent,
+        "cache_read.input_tokens": sent.get("cached_tokens_details") or {},
+        "output_tokens": measured.get("output_token_details") or {},
+    }
+    for kind, details in by_modality.items():
+        found.update({f"{m}.{kind}": details.get(f"{m}_tokens") for m in MODALITIES})
+    return {name: count for name, count in found.items() if count is not None}
+
+
+def _input(counts: Mapping[str, int], model: str) -> dict[str, int]:
+    """Plain input by modality, less what was cached or written to a cache."""
+    sent = {m: counts.get(f"{m}.input_tokens", 0) for m in MODALITIES}
+    cached = {m: counts.get(f"{m}.cache_read.input_tokens", 0) for m in MODALITIES}
+    written = counts.get("cache_write.input_tokens", counts.get("cache_creation.input_tokens", 0))
+    loose = max(counts.get("cache_read.input_tokens", 0) - sum(cached.values()), 0)
+    plain = {f"input_{m}_tokens": max(sent[m] - cached[m], 0) for m in MODALITIES}
+    plain["input"] = max(counts.get("input_tokens", 0) - sum(sent.values()), 0)
+    _take(loose + written, plain, "input", *plain)
     return {
-        **buckets,
-        **{f"input_cached_{m}_tokens": cached_by[m] for m in MODALITIES},
-        _named(_CACHE_READ, model, "input_cached_tokens"): cached - sum(cached_by.values()),
+        **plain,
+        **{f"input_cached_{m}_tokens": count for m, count in cached.items()},
+        _named(_CACHE_READ, model, "input_cached_tokens"): loose,
         "input_cache_creation": written,
     }
 
 
-def _output(attributes: Attributes, made: int, model: str) -> dict[str, int]:
-    by_modality = {m: _count(attributes, f"{m}.output_tokens") for m in MODALITIES}
-    reasoning = _count(attributes, "reasoning.output_tokens", "reasoning_tokens")
-    rest = max(made - sum(by_modality.values()), 0)
-    from_text = min(max(reasoning - rest, 0), by_modality["text"])
-    by_modality["text"] -= from_text
-    return {
-        "output": max(rest - reasoning, 0),
-        **{f"output_{m}_tokens": count for m, count in by_modality.items()},
-        _named(_REASONING, model, "output_reasoning_tokens"): reasoning,
-    }
+def _output(counts: Mapping[str, int], model: str) -> dict[str, int]:
+    """Plain output by modality, less reasoning."""
+    made = {m: counts.get(f"{m}.output_tokens", 0) for m in MODALITIES}
+    reasoning = counts.get("reasoning.output_tokens", 0)
+    plain = {f"output_{m}_tokens": count for m, count in made.items()}
+    plain["output"] = max(counts.get("output_tokens", 0) - sum(made.values()), 0)
+    _take(reasoning, plain, "output", *plain)
+    return {**plain, _named(_REASONING, model, "output_reasoning_tokens"): reasoning}
 
 
-def _count(attributes: Attributes, *names: str) -> int:
+def _take(count: int, buckets: dict[str, int], *names: str) -> None:
+    """Take tokens that have a bucket of their own out of the first of these that hold them."""
     for name in names:
-        value = attributes.get(USAGE + name)
-        if isinstance(value, int) and value > 0:
-            return value
-    return 0
+        taken = min(count, buckets[name])
+        buckets[name] -= taken
+        count -= taken
 
 
 def _named(names: Mapping[str, str], model: str, otherwise: str) -> str:
@@ -91,20 +115,22 @@ def _named(names: Mapping[str, str], model: str, otherwise: str) -> str:
 
 
 def speech_units(measured: Mapping[str, Any]) -> dict[str, float]:
-    """What speech cost its maker, from LiveKit's TTS or STT metrics: tokens, or its own units."""
+    """What speech used, in its own units, from LiveKit's TTS or STT metrics."""
     units = {
         "input": measured.get("input_tokens"),
         "output": measured.get("output_tokens"),
         "characters": measured.get("characters_count"),
         "seconds": measured.get("audio_duration"),
     }
-    return {name: units_used for name, units_used in units.items() if units_used}
+    return {name: used for name, used in units.items() if used}
 
 
 def details(units: Mapping[str, float]) -> dict[str, int]:
     """Units as Langfuse stores them: whole numbers, and only tokens in the total of tokens."""
-    counts = {name: round(count) for name, count in units.items()}
-    if counts.keys() & {"characters", "seconds"}:
+    counts = {name: round(used) for name, used in units.items() if name != "seconds"}
+    if "seconds" in units:
+        counts["milliseconds"] = round(units["seconds"] * 1000)
+    if counts.keys() & {"characters", "milliseconds"}:
         counts["total"] = counts.get("input", 0) + counts.get("output", 0)
     return counts
 
@@ -112,5 +138,7 @@ def details(units: Mapping[str, float]) -> dict[str, int]:
 def cost(units: Mapping[str, float], model: str, prices: Prices) -> dict[str, float]:
     """What the user's own prices make of it; empty for a model that they do not price."""
     priced = prices.get(model, {})
-    costs = {name: count * priced[name] for name, count in units.items() if name in priced}
+    costs = {name: used * priced[name] for name, used in units.items() if name in priced}
+    if "seconds" in costs:
+        costs["milliseconds"] = costs.pop("seconds")
     return {**costs, "total": sum(costs.values())} if costs else {}

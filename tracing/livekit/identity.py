@@ -9,20 +9,26 @@ from tracing.span import Attributes, AttributeValue, Span
 
 _COPIED = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID, *names.ROOM_NAME)
 
+_CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
+"""The spans whose participant is the caller; elsewhere it is the agent itself."""
+
 
 class Identity:
-    """What is known so far of a call's identity, as attributes that are rebuilt on change only."""
+    """What is known so far of a call's identity, as attributes that are rebuilt on change only.
+
+    The session's name is made from the first span and then stays: a backend would file the
+    spans under another name as those of another session.
+    """
 
     def __init__(
         self,
         session_id: str | Callable[[Attributes], str] | None = None,
         user_id: str | None = None,
     ) -> None:
-        self._session_id = session_id
-        self._user_id = user_id
-        self._trace_id = b""
-        self._known: dict[str, AttributeValue] = {}
         self.attributes: Attributes = {}
+        self._known: dict[str, AttributeValue] = {}
+        self._given_session_id = session_id
+        self._given_user_id = user_id
 
     def give(
         self,
@@ -30,50 +36,39 @@ class Identity:
         user_id: str | None = None,
     ) -> None:
         """Take what the application says, which goes before what LiveKit says."""
-        self._session_id = session_id if session_id is not None else self._session_id
-        self._user_id = user_id if user_id is not None else self._user_id
-        self._rebuild()
+        if session_id is not None:
+            self._given_session_id = session_id
+            self._known.pop(names.SESSION_ID, None)
+        if user_id is not None:
+            self._given_user_id = self._known[names.USER_ID] = user_id
+        self._rebuild(b"")
 
     def learn(self, span: Span) -> None:
         """Read what a span that started or ended says of the call."""
-        changed = not self._trace_id
-        self._trace_id = span.trace_id
-        for key in _COPIED:
-            value = span.attributes.get(key)
-            if value and self._known.get(key) is None:
-                self._known[key] = value
-                changed = True
-        if names.USER_ID not in self._known:
-            caller = _caller(span)
-            if caller:
-                self._known[names.USER_ID] = caller
-                changed = True
-        if changed:
-            self._rebuild()
+        attributes, known = span.attributes, self._known
+        found = {
+            key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
+        }
+        if names.USER_ID not in known and (caller := self._given_user_id or _caller(span)):
+            found[names.USER_ID] = caller
+        if found or names.SESSION_ID not in known:
+            known.update(found)
+            self._rebuild(span.trace_id)
 
-    def _rebuild(self) -> None:
-        known = {key: value for key, value in self._known.items() if key != names.USER_ID}
-        user_id = self._user_id or self._known.get(names.USER_ID)
-        if user_id:
-            known[names.USER_ID] = user_id
-        session_id = self._session_id
-        if callable(session_id):
-            session_id = session_id(known)
-        known[names.SESSION_ID] = session_id or _session_id(known, self._trace_id)
-        self.attributes = known
+    def _rebuild(self, trace_id: bytes) -> None:
+        if names.SESSION_ID not in self._known and (trace_id or self._given_session_id):
+            given = self._given_session_id
+            name = given(dict(self._known)) if callable(given) else given
+            self._known[names.SESSION_ID] = name or _session_id(self._known, trace_id)
+        self.attributes = dict(self._known)
 
 
 def _session_id(known: Attributes, trace_id: bytes) -> str:
     """Name a call so that a person recognises it: its room and its job where they are known."""
-    job = known.get(names.JOB_ID)
-    room = names.first(known, names.ROOM_NAME)
+    job, room = names.text(known, names.JOB_ID), names.first(known, names.ROOM_NAME)
     if job:
-        return f"{room}/{job}" if room else str(job)
+        return f"{room!s}/{job}" if room else job
     return f"session-{trace_id.hex()[:8]}"
-
-
-# Spans that tell of the caller; the others' participant is the agent itself.
-_CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 
 
 def _caller(span: Span) -> AttributeValue | None:

@@ -16,6 +16,8 @@ from tracing.livekit.turns import LLM_NODES, Turn, first_sound, metrics, named, 
 from tracing.span import STATUS_ERROR, AttributeValue, Span
 
 UNACCOUNTED = "unaccounted"
+_DECIDING = frozenset({"turn_decision", "on_user_turn_completed"})
+_WORKING = frozenset({"llm_step", "llm_first_token", "tts_first_audio"})
 
 
 class Stage(NamedTuple):
@@ -136,7 +138,9 @@ def _tool_stages(turn: Turn, nodes: Sequence[Span], sound: int) -> Iterator[Stag
             continue  # a discarded generation
         yield _numbered(seen, "llm_step", node.start_time_unix_nano, called[0].start_time_unix_nano)
         for tool, begin, end in _longest_path(called):
-            yield _numbered(seen, f"tool.{tool.attributes.get(names.TOOL_NAME, '')}", begin, end)
+            yield _numbered(
+                seen, f"tool.{names.text(tool.attributes, names.TOOL_NAME)}", begin, end
+            )
 
 
 def _numbered(seen: dict[str, int], name: str, start: int, end: int) -> Stage:
@@ -215,7 +219,7 @@ def _synthesis_start(turn: Turn, node: Span, ttfb: float) -> int:
     for request in named(turn.steps, names.TTS_REQUEST):
         for measured in metrics((request,), names.TTS_METRICS):
             if abs(measured["ttfb"] - ttfb) < 0.005:
-                return round((measured["timestamp"] - measured["duration"]) * 1e9)
+                return int((measured["timestamp"] - measured["duration"]) * 1e9)
     return node.start_time_unix_nano
 
 
@@ -239,13 +243,10 @@ def _output_stages(turn: Turn, start: int, audio: int | None, sound: int) -> Ite
 
 
 def _overlap(found: Sequence[Stage]) -> float:
-    """Return the seconds of LLM and TTS work done before the turn was decided."""
-    settled = max(
-        (s.end for s in found if s.name in ("turn_decision", "on_user_turn_completed")), default=0
-    )
-    work = [s for s in found if s.name in ("llm_first_token", "tts_first_audio")]
-    done = [min(s.end, settled) - s.start for s in work if s.start < settled]
-    return sum(done) / 1e9
+    """Return the seconds that the LLM and the TTS had worked before the turn was decided."""
+    settled = max((s.end for s in found if s.name in _DECIDING), default=0)
+    done = [min(s.end, settled) - s.start for s in found if s.name in _WORKING]
+    return sum(seconds for seconds in done if seconds > 0) / 1e9
 
 
 def parts(attributes: Mapping[str, AttributeValue]) -> dict[str, float]:

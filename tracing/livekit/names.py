@@ -120,6 +120,8 @@ CLOSE_REASON = "lk.close_reason"
 """str."""
 EXCEPTION_TYPE = "exception.type"
 """str; on `session_close` LiveKit's error type (`llm_error`, `stt_error`, `tts_error`)."""
+ERROR_TYPE = "error.type"
+"""str."""
 EXCEPTION_MESSAGE = "exception.message"
 """str."""
 REQUEST_MODEL = "gen_ai.request.model"
@@ -234,3 +236,9 @@ def first(
         if name in attributes:
             return attributes[name]
     return None
+
+
+def text(attributes: Mapping[str, AttributeValue], key: str) -> str:
+    """Return an attribute that is a string; empty for anything else."""
+    value = attributes.get(key)
+    return value if isinstance(value, str) else ""

@@ -11,7 +11,7 @@ import functools
 import logging
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -93,7 +93,7 @@ class SummaryLog:
 
     def session_ended(self, stamps: Attributes) -> None:
         """Log the numbers, one line."""
-        told = (f"{key[len(names.CALL) :]}={_short(value)}" for key, value in stamps.items())
+        told = (f"{key[len(names.CALL) :]}={_short(value)!s}" for key, value in stamps.items())
         logger.info("call ended: %s", " ".join(told))
 
 
@@ -141,7 +141,7 @@ class _Observer:
         # Deprecated for what today's events carry; these metrics come no other way. The
         # session's own `on` would warn the user of our use of it.
         on_metrics = self._guarded(self._on_metrics)
-        rtc.EventEmitter.on(session, "metrics_collected", on_metrics)
+        rtc.EventEmitter.on(session, "metrics_collected", on_metrics)  # type: ignore[arg-type]
         self._state()
 
     def _guarded(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -259,7 +259,7 @@ class _Observer:
         span = processor.open_span(int.from_bytes(turn.span_id, "big"))
         if span is None or turn.start_time_unix_nano < self._user_started * 1e9:
             return
-        if names.first(span.attributes or {}, names.USER_INPUT) is None:
+        if not any(name in (span.attributes or ()) for name in names.USER_INPUT):
             # On the span itself, so that whatever withholds content sees it.
             span.set_attribute(names.USER_INPUT[0], " ".join(self._user_texts))
         self._user_texts.clear()
@@ -348,7 +348,7 @@ _USER_METRICS = {
 def _options(session: AgentSession[Any]) -> dict[str, AttributeValue]:
     """Return the options that matter when calls are compared."""
     found: dict[str, AttributeValue] = {}
-    handling = session.options.turn_handling
+    handling: Mapping[str, Any] = {**session.options.turn_handling}
     for group in ("preemptive_generation", "endpointing", "interruption"):
         for key, value in (handling.get(group) or {}).items():
             if isinstance(value, (bool, int, float, str)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -22,10 +22,7 @@ from tracing.livekit.redaction import REDACTION_ENABLED, Redaction, without_cont
 from tracing.span import Span
 from tracing.spool import ledger as losses
 from tracing.spool.ledger import Ledger
-from tracing.spool.records import END, START, frame_of_span
-
-if TYPE_CHECKING:
-    from tracing.spool.segments import SegmentWriter
+from tracing.spool.records import end_frame, not_open_frame, start_frame
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +33,21 @@ _SAY_EVERY_SECONDS = 60.0
 
 LIVEKIT_SCOPE = "livekit-agents"
 
+_LIVES_LONG = frozenset(
+    {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.USER_TURN, names.AGENT_TURN}
+)
+"""These get a start record at once; others when a child of theirs ends, or after a while."""
+
+_LIVES_LONG_NANOS = 200_000_000
+
 
 class TracingProcessor(SpanProcessor):
     """Writes each span of LiveKit's, and of whoever shares the provider, to the spool.
 
-    A span that starts leaves a start record, so that it survives its process; the record of
-    its end carries everything. `flush` is what `force_flush` asks, because nothing is kept
-    in memory here.
+    A span that lives long leaves a start record, so that it survives its process; the record
+    of its end carries everything. `append` writes a frame and `close` ends that; `flush` is what
+    `force_flush` asks, because nothing is kept in memory here. `withhold` says that LiveKit's
+    own filter strips content from this provider's spans.
     """
 
     def __init__(
@@ -52,16 +57,17 @@ class TracingProcessor(SpanProcessor):
         *,
         resource: Resource | None = None,
         make_call: Callable[[], Call] = Call,
-        withhold: Callable[[], bool] = lambda: False,
+        withhold: bool = False,
         current_job: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.converter = SpanConverter(resource)
-        self.writer: SegmentWriter | None = None
+        self.append: Callable[[bytes], None] = lambda frame: None
+        self.close: Callable[[], None] = lambda: None
         self.flush: Callable[[float], bool] = lambda timeout_seconds: True
         self._redaction = redaction
         self._ledger = ledger
         self._make_call = make_call
-        self._withhold = withhold
+        self._withhold = withhold or not redaction.capture_content
         self._current_job = current_job
         self._said_at = float("-inf")
         self.after_fork()
@@ -69,7 +75,7 @@ class TracingProcessor(SpanProcessor):
     def after_fork(self) -> None:
         """Forget the spans of the process that this one was forked from: they end there."""
         self._calls: dict[bytes, Call] = {}
-        self._open: dict[bytes, tuple[SdkSpan, bytes]] = {}
+        self._open: dict[bytes, list[Any]] = {}
         self._roots: dict[str, Span] = {}
         self._moved: dict[bytes, Span] = {}
         self._substitutes: dict[bytes, SdkSpan] = {}
@@ -77,7 +83,7 @@ class TracingProcessor(SpanProcessor):
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         """Write the span's start record."""
         try:
-            if span.context.trace_flags.sampled:
+            if span.context.trace_flags & 1:  # sampled
                 self._start(span)
         except Exception as error:
             self._internal_error(error)
@@ -85,7 +91,7 @@ class TracingProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span, with what its call knows stamped on it."""
         try:
-            if span.context is not None and span.context.trace_flags.sampled:
+            if span.context is not None and span.context.trace_flags & 1:
                 self._end(span)
         except Exception as error:
             self._internal_error(error)
@@ -96,8 +102,7 @@ class TracingProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Write no more; what is on disk is delivered all the same."""
-        if self.writer is not None:
-            self.writer.close()
+        self.close()
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
@@ -112,7 +117,16 @@ class TracingProcessor(SpanProcessor):
 
     def open_frames(self) -> Iterable[bytes]:
         """The start records of the spans that are open now."""
-        return [frame for _, frame in list(self._open.values())]
+        return [frame for _, frame in list(self._open.values()) if frame]
+
+    def record_open_spans(self) -> None:
+        """Write the start records of the spans that turn out to live long; not on the loop."""
+        began_before = time.time_ns() - _LIVES_LONG_NANOS
+        for span, frame in list(self._open.values()):
+            if not frame and (span.start_time or 0) < began_before:
+                record = self._write_start(span)
+                if record.span_id not in self._open:  # it ended meanwhile
+                    self.append(not_open_frame(record.trace_id, record.span_id))
 
     def has_root(self, job_id: str) -> bool:
         """Whether this job's root span is known here."""
@@ -127,50 +141,81 @@ class TracingProcessor(SpanProcessor):
         self._substitutes[self._roots[job_id].trace_id] = root
 
     def _start(self, span: SdkSpan) -> None:
-        record = self.converter.convert(span)
-        if not record.parent_span_id:
-            self._find_root(record)
-        record = self._in_place(record)
-        call = self._call_of(record)
-        # What starts a span is not yet filtered by LiveKit, so no content goes to disk here.
-        bare = without_content(record.attributes)
-        withheld = self._withhold() or not self._redaction.capture_content
-        withheld = withheld or bool(record.attributes.get(REDACTION_ENABLED))
-        call.started(record._replace(attributes=bare) if withheld else record)
-        record = record._replace(attributes={**call.identity(), **bare}, events=())
-        record = self._redaction.apply(record)
-        frame = frame_of_span(START, record, resource=self.converter.resource)
+        context, parent = span.context, span.parent
+        record = Span(
+            context.trace_id.to_bytes(16, "big"),
+            context.span_id.to_bytes(8, "big"),
+            parent.span_id.to_bytes(8, "big") if parent is not None else b"",
+            span.name,
+            span.start_time or 0,
+            0,
+        )
         if len(self._open) < _MAX_OPEN_SPANS:
-            self._open[record.span_id] = span, frame
-        self._append(frame)
+            self._open[record.span_id] = [span, b""]
+        if record.name in _LIVES_LONG:
+            record = self._write_start(span)
+        elif self._moved or parent is None:
+            record = self._in_place(record, span)
+        call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
+        call.started(record)
+
+    def _write_start(self, span: SdkSpan) -> Span:
+        """Write a span's start record; returns the span as its call may see it."""
+        record = self._in_place(self.converter.convert(span), span)
+        attributes = record.attributes
+        # An open span is not filtered by LiveKit yet, so no content goes to disk here.
+        bare = without_content(attributes)
+        if bare is not attributes and (self._withhold or REDACTION_ENABLED in attributes):
+            record = record._replace(attributes=bare)
+        call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
+        written = record._replace(attributes={**call.identity(), **bare}, events=())
+        written = self._redaction.apply(written)
+        frame = start_frame(written)
+        if record.span_id in self._open:
+            self._open[record.span_id][1] = frame
+        self.append(frame)
+        return record
 
     def _end(self, span: ReadableSpan) -> None:
-        record = self._in_place(self.converter.convert(span))
-        record = self._redaction.apply(
-            record, withhold=bool(record.attributes.get(REDACTION_ENABLED))
-        )
-        call = self._call_of(record)
+        record = self.converter.convert(span)
+        if self._moved:
+            record = self._in_place(record, span)
+        if self._redaction.changes_spans or REDACTION_ENABLED in record.attributes:
+            withhold = bool(record.attributes.get(REDACTION_ENABLED))
+            record = self._redaction.apply(record, withhold=withhold)
+        call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         stamps = call.ended(record)
-        record = record._replace(attributes={**call.identity(), **record.attributes, **stamps})
+        attributes = {**call.identity(), **record.attributes, **stamps}
         self._open.pop(record.span_id, None)
-        frame = frame_of_span(END, record, resource=self.converter.resource)
+        parent = self._open.get(record.parent_span_id)
+        if parent is not None and not parent[1]:
+            self._write_start_of_parents(parent[0])
+        frame = end_frame(record, attributes, resource=self.converter.resource)
         if len(frame) > _MAX_RECORD_BYTES:
-            frame = self._shortened(record)
-        self._append(frame)
+            frame = self._shortened(record._replace(attributes=attributes))
+        self.append(frame)
         if record.name == names.JOB_SHUTDOWN and record.trace_id in self._substitutes:
             self._substitutes.pop(record.trace_id).end()
 
-    def _call_of(self, record: Span) -> Call:
-        call = self._calls.get(record.trace_id)
-        if call is None:
-            while len(self._calls) >= _MAX_CALLS:
-                del self._calls[next(iter(self._calls))]
-            call = self._calls[record.trace_id] = self._make_call()
+    def _write_start_of_parents(self, span: SdkSpan) -> None:
+        """What ends is on disk, so its open parents have to be: no span without its parent."""
+        while span.context.span_id.to_bytes(8, "big") in self._open:
+            self._write_start(span)
+            parent = span.parent and self._open.get(span.parent.span_id.to_bytes(8, "big"))
+            if not parent or parent[1]:
+                return
+            span = parent[0]
+
+    def _new_call(self, trace_id: bytes) -> Call:
+        while len(self._calls) >= _MAX_CALLS:
+            del self._calls[next(iter(self._calls))]
+        call = self._calls[trace_id] = self._make_call()
         return call
 
-    def _find_root(self, record: Span) -> None:
+    def _find_root(self, record: Span, span: ReadableSpan) -> None:
         """Note a job's root; note where another parentless span of that job belongs."""
-        if record.scope_name != LIVEKIT_SCOPE:
+        scope = span.instrumentation_scope
+        if scope is None or scope.name != LIVEKIT_SCOPE:
             return
         job_id = self._current_job()
         if job_id is None:
@@ -178,15 +223,17 @@ class TracingProcessor(SpanProcessor):
         root = self._roots.get(job_id)
         if record.name == names.JOB_ENTRYPOINT:
             self._roots[job_id] = record
-        elif root is not None and root.trace_id != record.trace_id:
+        elif root is not None and root.trace_id != record.trace_id and not span.end_time:
             self._moved[record.trace_id] = root
         for kept in (self._roots, self._moved):
             if len(kept) > _MAX_CALLS:
                 del kept[next(iter(kept))]  # type: ignore[arg-type]
 
-    def _in_place(self, record: Span) -> Span:
+    def _in_place(self, record: Span, span: ReadableSpan) -> Span:
         """The span in its call's trace, below its call's root."""
-        root = self._moved.get(record.trace_id) if self._moved else None
+        if not record.parent_span_id:
+            self._find_root(record, span)
+        root = self._moved.get(record.trace_id)
         if root is None:
             return record
         parent = record.parent_span_id or root.span_id
@@ -200,11 +247,7 @@ class TracingProcessor(SpanProcessor):
         self._ledger.count(
             losses.TRUNCATED, len(attributes), detail=f"{', '.join(attributes)} of {record.name}"
         )
-        return frame_of_span(END, record, resource=self.converter.resource)
-
-    def _append(self, frame: bytes) -> None:
-        if self.writer is not None:
-            self.writer.append(frame)
+        return end_frame(record, record.attributes, resource=self.converter.resource)
 
     def _internal_error(self, error: Exception) -> None:
         """An error of ours costs a span, never the call."""

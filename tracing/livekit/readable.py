@@ -6,15 +6,17 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from tracing.span import Attributes, Event, Link, Span
 
-_STATUS = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
-
 
 class SpanConverter:
-    """Converts the spans of one process; remembers the resource, which they all share."""
+    """Converts the spans of one process; remembers the resource, which they all share.
+
+    The voice loop waits for this, so events and links, whose containers copy themselves under
+    a lock, are asked for only where there are any.
+    """
 
     def __init__(self, resource: Resource | None = None) -> None:
         self._resource = resource
@@ -22,11 +24,9 @@ class SpanConverter:
 
     def convert(self, span: ReadableSpan) -> Span:
         """The span as it is now; `end_time_unix_nano` is 0 while it is open."""
-        context = span.context
-        parent = span.parent
-        scope = span.instrumentation_scope
-        status = span.status
-        assert isinstance(context, SpanContext)
+        context, parent, scope = span.context, span.parent, span.instrumentation_scope
+        status, kind = span.status, span.kind
+        assert context is not None
         return Span(
             context.trace_id.to_bytes(16, "big"),
             context.span_id.to_bytes(8, "big"),
@@ -34,18 +34,18 @@ class SpanConverter:
             span.name,
             span.start_time or 0,
             span.end_time or 0,
-            _plain(span.attributes),
-            _events(span.events),
-            _links(span.links) if span.links else (),
-            _STATUS[status.status_code],
+            span.attributes.copy(),  # type: ignore[union-attr]
+            _events(span.events) if len(span._events) else (),
+            _links(span.links) if len(span._links) else (),
+            0 if status.status_code is StatusCode.UNSET else status.status_code.value,
             status.description or "",
-            span.kind.value + 1,
+            1 if kind is SpanKind.INTERNAL else kind.value + 1,
             context.trace_state.to_header() if context.trace_state else "",
             span.dropped_attributes,
             span.dropped_events,
             span.dropped_links,
-            scope.name if scope else "",
-            (scope.version or "") if scope else "",
+            scope.name if scope is not None else "",
+            (scope.version or "") if scope is not None else "",
             self._resource_of(span.resource),
         )
 
@@ -58,8 +58,6 @@ class SpanConverter:
 
 
 def _events(events: Any) -> tuple[Event, ...]:
-    if not events:
-        return ()
     return tuple(Event(e.name, e.timestamp, _plain(e.attributes)) for e in events)
 
 

@@ -13,7 +13,7 @@ from tracing.spool.ledger import Ledger
 logger = logging.getLogger(__name__)
 
 MASK_FAILED = "[withheld: the mask failed]"
-_EXCEPTION_WITHHELD = "[withheld]"
+_WITHHELD = "[withheld]"
 
 REDACTION_ENABLED = "lk.redaction.enabled"
 """bool that LiveKit stamps when the project itself demands redaction."""
@@ -63,29 +63,29 @@ _CONTENT_EVENTS = frozenset(
     }
 )
 
-_known_content: dict[str, bool] = {}
+_known_plain: set[str] = set()
+"""Names seen before that carry no content; there are a few hundred at most."""
 
 
 def is_content_attribute(key: str) -> bool:
     """Whether an attribute carries what somebody said, typed or is called."""
-    known = _known_content.get(key)
-    if known is None:
-        known = (
-            "pii" in key.split(".")
-            or key in _GEN_AI_CONTENT
-            or key in _UNMARKED_CONTENT
-            or key.startswith(_CONTENT_PREFIXES)
-        )
-        if len(_known_content) < 10_000:
-            _known_content[key] = known
-    return known
+    return (
+        "pii" in key.split(".")
+        or key in _GEN_AI_CONTENT
+        or key in _UNMARKED_CONTENT
+        or key.startswith(_CONTENT_PREFIXES)
+    )
 
 
-def without_content(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def without_content(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The attributes that carry no content; of an exception only that there was one."""
+    if _known_plain.issuperset(attributes):
+        return attributes
     kept = {key: value for key, value in attributes.items() if not is_content_attribute(key)}
+    if len(_known_plain) < 10_000:
+        _known_plain.update(key for key in kept if key != "exception.message")
     if "exception.message" in kept:
-        kept["exception.message"] = _EXCEPTION_WITHHELD
+        kept["exception.message"] = _WITHHELD
     return kept
 
 
@@ -96,6 +96,8 @@ class Redaction:
         self, ledger: Ledger, *, capture_content: bool, mask: Callable[[str], str] | None
     ) -> None:
         self.capture_content = capture_content
+        self.changes_spans = mask is not None or not capture_content
+        """False where `apply` would give every span back as it is."""
         self._mask = mask
         self._ledger = ledger
 
@@ -115,7 +117,7 @@ class Redaction:
                 for event in span.events
                 if event.name not in _CONTENT_EVENTS
             ),
-            status_message=_EXCEPTION_WITHHELD if span.status_message else "",
+            status_message=_WITHHELD if span.status_message else "",
         )
 
     def _masked(self, span: Span) -> Span:

@@ -219,18 +219,33 @@ def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
         names.TURN_FALLBACKS: sum(1 for index in served if number(index)) or None,
         names.TURN_DISCARDED: len(discarded) or None,
         **{
-            names.TURN_ERRORS + stage: _failures(turn, attempt, whole) or None
-            for stage, attempt, whole in (
-                ("llm", names.LLM_REQUEST_RUN, names.LLM_NODE),
-                ("tts", names.TTS_REQUEST_RUN, names.TTS_NODE),
-                ("realtime", "", names.REALTIME_INFERENCE),
-            )
+            names.TURN_ERRORS + stage: len(failures((*turn.steps, turn.span), stage)) or None
+            for stage in _STAGES
         },
     }
 
 
-def _failures(turn: Turn, attempt: str, whole: str) -> int:
-    """Count the attempts that failed, or the stage itself where it shows no attempts."""
-    failed = [s for s in named(turn.steps, attempt) if s.status_code == STATUS_ERROR]
-    failed = failed or [s for s in named(turn.steps, whole) if s.status_code == STATUS_ERROR]
-    return len(failed)
+_STAGES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "llm": ((names.LLM_REQUEST_RUN,), (names.LLM_NODE,)),
+    "tts": ((names.TTS_REQUEST_RUN,), (names.TTS_NODE,)),
+    "realtime": ((names.REALTIME_INFERENCE,),),
+}
+"""The spans that show a stage's failures: its attempts, else the stage itself."""
+
+
+def failures(spans: Iterable[Span], stage: str) -> list[Span]:
+    """Return the attempts of a stage that failed; for `tool`, the calls."""
+    spans = list(spans)
+    if stage == "tool":
+        return [
+            s for s in named(spans, names.FUNCTION_TOOL) if s.attributes.get(names.TOOL_IS_ERROR)
+        ]
+    for wanted in _STAGES.get(stage, ()):
+        failed = [
+            s
+            for s in named(spans, *wanted)
+            if s.status_code == STATUS_ERROR and not s.attributes.get(names.FALLBACK_RECOVERY)
+        ]
+        if failed:
+            return failed
+    return []

@@ -49,18 +49,18 @@ def to_row(span: Span) -> tuple[str | int, ...]:
         span.span_id.hex(),
         span.parent_span_id.hex(),
         _text(span.name),
-        min(span.start_time_unix_nano, _MAX_INTEGER),
-        min(span.end_time_unix_nano, _MAX_INTEGER),
+        integer(span.start_time_unix_nano),
+        integer(span.end_time_unix_nano),
         _attributes_json(span.attributes),
         _json([_event_object(event) for event in span.events]) if span.events else "[]",
         _json([_link_object(link) for link in span.links]) if span.links else "[]",
-        span.status_code,
+        integer(span.status_code),
         _text(span.status_message),
-        span.kind,
+        integer(span.kind),
         _text(span.trace_state),
-        min(span.dropped_attributes_count, _MAX_INTEGER),
-        min(span.dropped_events_count, _MAX_INTEGER),
-        min(span.dropped_links_count, _MAX_INTEGER),
+        integer(span.dropped_attributes_count),
+        integer(span.dropped_events_count),
+        integer(span.dropped_links_count),
         _text(span.scope_name),
         _text(span.scope_version),
         _attributes_json(span.resource),
@@ -79,6 +79,11 @@ def from_row(row: Sequence[Any]) -> Span:
         links=tuple(_link(link) for link in json.loads(row[8])),
         resource=_attributes(json.loads(row[18])),
     )
+
+
+def integer(value: int) -> int:
+    """The nearest integer that SQLite takes."""
+    return max(-_MAX_INTEGER, min(value, _MAX_INTEGER))
 
 
 def _event_object(event: Event) -> dict[str, Any]:

@@ -6,9 +6,9 @@ written, and made to be read by hand:
     sqlite3 .tracing/calls.db 'SELECT * FROM call_list LIMIT 10'
     sqlite3 .tracing/calls.db "SELECT * FROM turn_list WHERE trace_id LIKE '4bf9%'"
 
-`spans` has a row per span (see `rows`), found by (trace_id, span_id); `calls` a row per trace,
-kept up to date by `Store.add`; `counters` what retention has deleted. The views are for people.
-`PRAGMA user_version` holds the number of the schema; a newer one is refused.
+`spans` has a row per span (see `rows`), found by (trace_id, span_id); `calls` a row per trace
+(see `summary`), kept up to date by `Store.add`; `counters` what retention has deleted. The
+views are for people. `PRAGMA user_version` holds the schema's number; a newer one is refused.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _SCHEMA = (
         models TEXT NOT NULL,  -- a JSON list
         started_unix_nano INTEGER NOT NULL,
         ended_unix_nano INTEGER NOT NULL,
+        is_call INTEGER NOT NULL,  -- 0 for a trace of other code in the same process
         stored_unix REAL NOT NULL  -- when its latest span came in: what retention goes by
     )""",
     "CREATE INDEX calls_by_start ON calls (started_unix_nano)",
@@ -63,7 +64,7 @@ _SCHEMA = (
             session_id, agent, user_id,
             round((ended_unix_nano - started_unix_nano) / 1e9, 1) AS duration_seconds,
             models, trace_id
-        FROM calls ORDER BY started_unix_nano DESC""",
+        FROM calls WHERE is_call ORDER BY started_unix_nano DESC""",
     """CREATE VIEW turn_list AS
         SELECT trace_id,
             json_extract(attributes, '$."turn.number"') AS number,

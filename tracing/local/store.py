@@ -18,7 +18,7 @@ from types import TracebackType
 
 from tracing.local.rows import COLUMNS, from_row, to_row
 from tracing.local.schema import StoreError, open_to_read, open_to_write
-from tracing.local.summary import CallSummary, merge, summarize
+from tracing.local.summary import CallSummary, merge, nanos, summarize
 from tracing.span import Span
 
 RETENTION_DAYS = 30.0
@@ -34,7 +34,7 @@ _PUT_SPAN = f"""
     ON CONFLICT (trace_id, span_id) DO UPDATE
     SET {", ".join(f"{column} = excluded.{column}" for column in _CHANGEABLE)}
     WHERE excluded.end_time_unix_nano != 0 OR spans.end_time_unix_nano = 0"""
-_SUMMARY = "trace_id, session_id, user_id, agent, models, started_unix_nano, ended_unix_nano"
+_SUMMARY = ", ".join(CallSummary._fields)
 
 
 class Store:
@@ -71,6 +71,8 @@ class Store:
 
         An ended span is never replaced by an open one.
         """
+        if not spans:
+            return
         with self._errors():
             with self._transaction():
                 self._db.executemany(_PUT_SPAN, map(to_row, spans))
@@ -86,12 +88,12 @@ class Store:
         agent: str | None = None,
         model: str | None = None,
     ) -> Iterator[CallSummary]:
-        """The calls that started from `since` and before `until`, newest first."""
-        bounds = (_nanos(since, 0), _nanos(until, 2**63 - 1))
+        """The calls that match (see `CallSummary.matches`), newest first."""
+        bounds = (nanos(since, 0), nanos(until, 2**63 - 1))
         with self._errors():
             rows = self._db.execute(
                 f"SELECT {_SUMMARY} FROM calls"
-                " WHERE started_unix_nano >= ? AND started_unix_nano < ?"
+                " WHERE is_call AND started_unix_nano >= ? AND started_unix_nano < ?"
                 " ORDER BY started_unix_nano DESC, trace_id",
                 bounds,
             ).fetchall()
@@ -140,7 +142,7 @@ class Store:
             summary = merge(_summary(row), summary)
         values = summary._replace(models=json.dumps(summary.models))  # type: ignore[arg-type]
         self._db.execute(
-            f"REPLACE INTO calls ({_SUMMARY}, stored_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"REPLACE INTO calls ({_SUMMARY}, stored_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, self._clock()),
         )
 
@@ -211,10 +213,6 @@ class Store:
             raise StoreError(f"{self.path}: {error}") from error
 
 
-def _summary(row: tuple[str, str, str, str, str, int, int]) -> CallSummary:
+def _summary(row: tuple[str, str, str, str, str, int, int, int]) -> CallSummary:
     summary = CallSummary(*row)  # type: ignore[arg-type]
-    return summary._replace(models=tuple(json.loads(row[4])))
-
-
-def _nanos(moment: datetime | None, default: int) -> int:
-    return default if moment is None else int(moment.timestamp() * 1e9)
+    return summary._replace(models=tuple(json.loads(row[4])), is_call=bool(row[7]))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from tracing.local.rows import integer
 from tracing.span import Span
 
 # Named here, not imported: the drainer must not load tracing.livekit.
@@ -13,10 +15,11 @@ _SESSION_ID, _USER_ID = "session.id", "user.id"
 _AGENT_NAME, _AGENT_LABEL = "lk.agent_name", "lk.agent_label"
 _MODELS = ("gen_ai.request.model", "gen_ai.response.model")
 _AGENT_SESSION = "agent_session"
+_CALL_SPANS = frozenset({_AGENT_SESSION, "job_entrypoint", "agent_turn", "user_turn"})
 
 
 class CallSummary(NamedTuple):
-    """One call, which is one trace; what no span says is empty."""
+    """One trace; what no span says is empty."""
 
     trace_id: str
     session_id: str = ""
@@ -28,24 +31,39 @@ class CallSummary(NamedTuple):
     started_unix_nano: int = 0
     ended_unix_nano: int = 0
     """The latest time that any span knows, also while the call lasts."""
+    is_call: bool = False
+    """Whether LiveKit's spans are in it; other code may trace into the same provider."""
 
-    def matches(self, *, agent: str | None = None, model: str | None = None) -> bool:
-        """Whether agent and model fit these patterns (`gpt-4o*`), model with or without maker."""
-        return (agent is None or fnmatchcase(self.agent, agent)) and (
-            model is None
-            or any(
-                fnmatchcase(name, model) or fnmatchcase(name.rpartition("/")[2], model)
-                for name in self.models
-            )
+    def matches(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+    ) -> bool:
+        """Whether it started from `since` and before `until`, and fits the patterns.
+
+        A pattern is as in `gpt-4o*`; models may be named with or without their maker.
+        """
+        return (
+            nanos(since, 0) <= self.started_unix_nano < nanos(until, 2**63)
+            and (agent is None or fnmatchcase(self.agent, agent))
+            and (model is None or any(_fits(name, model) for name in self.models))
         )
 
 
+def nanos(moment: datetime | None, default: int) -> int:
+    """Nanoseconds since the Unix epoch."""
+    return default if moment is None else int(moment.timestamp() * 1e9)
+
+
 def summarize(spans: Iterable[Span]) -> list[CallSummary]:
-    """The calls that the spans belong to, as far as these spans know them."""
+    """The traces that the spans belong to, as far as these spans know them."""
     spans_by_trace: dict[bytes, list[Span]] = {}
     for span in spans:
         spans_by_trace.setdefault(span.trace_id, []).append(span)
-    return [_summary(of_call) for of_call in spans_by_trace.values()]
+    return [_summary(of_trace) for of_trace in spans_by_trace.values()]
 
 
 def merge(one: CallSummary, other: CallSummary) -> CallSummary:
@@ -59,7 +77,12 @@ def merge(one: CallSummary, other: CallSummary) -> CallSummary:
         models=tuple(sorted({*earlier.models, *later.models})),
         started_unix_nano=min(earlier.started_unix_nano, later.started_unix_nano),
         ended_unix_nano=later.ended_unix_nano,
+        is_call=earlier.is_call or later.is_call,
     )
+
+
+def _fits(model: str, pattern: str) -> bool:
+    return fnmatchcase(model, pattern) or fnmatchcase(model.rpartition("/")[2], pattern)
 
 
 def _summary(spans: list[Span]) -> CallSummary:
@@ -72,8 +95,9 @@ def _summary(spans: list[Span]) -> CallSummary:
         user_id=_first(last_first, _USER_ID),
         agent=_first(last_first, _AGENT_NAME) or _first(of_session, _AGENT_LABEL),
         models=tuple(sorted({m for key in _MODELS for span in spans if (m := _text(span, key))})),
-        started_unix_nano=min(span.start_time_unix_nano for span in spans),
-        ended_unix_nano=_latest_time(last_first[0]),
+        started_unix_nano=integer(min(span.start_time_unix_nano for span in spans)),
+        ended_unix_nano=integer(_latest_time(last_first[0])),
+        is_call=any(span.name in _CALL_SPANS for span in spans),
     )
 
 

@@ -22,7 +22,8 @@ from tracing.spool.flush import HURRY_NAME
 from tracing.spool.ledger import Ledger
 from tracing.spool.lease import Lease, end_holder
 from tracing.spool.locks import is_locked
-from tracing.spool.segments import count_ended, evict_oldest, segment_paths
+from tracing.spool.records import count_ended
+from tracing.spool.segments import evict_oldest, segment_paths
 from tracing.spool.status import read_status, write_status
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 """Keeps a drainer at work from within an agent process, and says what the drainer has to say.
 
-One daemon thread per process, which wakes once a second. It starts the drainer's process when
-none holds the spool's lease, and drains in this thread where no process can be started.
+One daemon thread per process. Five times a second it runs the processor's checkpoint of open
+spans; once a second it starts the drainer's process when none holds the spool's lease, or
+drains in a thread where no process can be started.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
+_CHECKPOINT_SECONDS = 0.2
 _FAILURES_BEFORE_THREAD = 3
 _MAX_LOG_BYTES = 2**20
 LOG_NAME = "drainer.log"
@@ -52,6 +55,7 @@ class Keeper:
         backends: list[Backend],
         ledger: Ledger,
         *,
+        checkpoint: Callable[[], None] = lambda: None,
         place: Literal["process", "thread"] = "process",
         spool_bytes: int,
         max_age_seconds: float,
@@ -60,6 +64,7 @@ class Keeper:
         self._backends = backends
         self._digest = digest(backends)
         self._ledger = ledger
+        self._checkpoint = checkpoint
         self._place = place
         self._spool_bytes = spool_bytes
         self._max_age_seconds = max_age_seconds
@@ -93,9 +98,13 @@ class Keeper:
             self._thread.join(_TICK_SECONDS)
 
     def _run(self) -> None:
+        next_tick = 0.0
         while True:
-            _guarded(self._tend)
-            if self._stopping.wait(_TICK_SECONDS):
+            _guarded(self._checkpoint)
+            if time.monotonic() >= next_tick:
+                _guarded(self._tend)
+                next_tick = time.monotonic() + _TICK_SECONDS
+            if self._stopping.wait(_CHECKPOINT_SECONDS):
                 return
 
     def _tend(self) -> None:

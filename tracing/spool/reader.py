@@ -10,7 +10,7 @@ from typing import Any
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import DONE
 from tracing.spool.locks import is_locked
-from tracing.spool.records import CLOSED, END, HEADER, START, Record, read_records
+from tracing.spool.records import CLOSED, END, HEADER, NOT_OPEN, START, Record, read_records
 
 _LARGEST_READ_BYTES = 80 * 2**20
 
@@ -92,12 +92,16 @@ class SegmentReader:
         span = record.span
         if span is None:
             return record
+        key = span.trace_id, span.span_id
+        if record.kind == NOT_OPEN:
+            self._open.pop(key, None)
+            return record
         if not span.resource:
             span = span._replace(resource=self._header.get("resource", {}))
         if record.kind == START:
-            self._open[span.trace_id, span.span_id] = span
+            self._open[key] = span
         else:
-            self._open.pop((span.trace_id, span.span_id), None)
+            self._open.pop(key, None)
         self._last_sign_of_life = max(
             self._last_sign_of_life, span.start_time_unix_nano, span.end_time_unix_nano
         )

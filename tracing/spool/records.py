@@ -12,6 +12,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
@@ -20,9 +21,9 @@ from tracing.span import Attributes, Event, Link, Span
 
 FORMAT_VERSION = 1
 
-HEADER, START, END, CLOSED = 0, 1, 2, 3
-"""Record kinds: what a segment begins with, a span that opened, a span that ended, and the
-mark of a segment whose open spans live on in the next one (or were none)."""
+HEADER, START, END, CLOSED, NOT_OPEN = 0, 1, 2, 3, 4
+"""Record kinds: what a segment begins with, a span that opened, a span that ended, the mark of
+a segment whose open spans live on in the next one, and a start record that came too late."""
 
 _MARK = b"\xf4SPN"
 _FRAME = struct.Struct("<4sII")
@@ -42,11 +43,18 @@ class Record(NamedTuple):
     end_offset: int
 
 
-def frame_of_span(kind: int, span: Span, *, resource: Attributes) -> bytes:
-    """The frame of a span; its resource is left out where it is the segment's own."""
-    if span.resource is resource:
-        span = span._replace(resource={})
-    return _frame(_pack((kind, *span)))
+def start_frame(span: Span) -> bytes:
+    """The frame of a span that opened."""
+    return _frame(_pack((START, *span[:7], span.kind, span.scope_name)))
+
+
+def end_frame(span: Span, attributes: Attributes, *, resource: Attributes) -> bytes:
+    """The frame of a span that ended, with `attributes` in place of its own.
+
+    Its resource is left out where it is `resource`, which the segment's header has.
+    """
+    own = {} if span.resource is resource else span.resource
+    return _frame(_pack((END, *span[:6], attributes, *span[7:18], own)))
 
 
 def header_frame(values: Mapping[str, Any]) -> bytes:
@@ -57,6 +65,11 @@ def header_frame(values: Mapping[str, Any]) -> bytes:
 def closed_frame() -> bytes:
     """The frame that says: the spans still open here are carried on elsewhere."""
     return _frame(_pack((CLOSED,)))
+
+
+def not_open_frame(trace_id: bytes, span_id: bytes) -> bytes:
+    """The frame that takes back a start record, which another thread wrote behind the end."""
+    return _frame(_pack((NOT_OPEN, trace_id, span_id)))
 
 
 def read_records(data: bytes, offset: int = 0) -> Iterator[Record]:
@@ -73,6 +86,20 @@ def read_records(data: bytes, offset: int = 0) -> Iterator[Record]:
         record = _decode(payload, offset)
         if record is not None:
             yield record
+
+
+def count_ended(path: Path, offset: int = 0) -> int:
+    """How many ended spans a segment holds behind `offset`; walks frames, decodes none."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return 0
+    count = 0
+    while (found := _next_payload(data, offset)) is not None:
+        payload, offset = found
+        # An array's length takes one byte below 16 elements, else three; then the kind.
+        count += payload[1 if payload[0] < 0xA0 else 3] == END
+    return count
 
 
 def _pack(values: object) -> bytes:
@@ -124,19 +151,25 @@ def _decode(payload: bytes, end: int) -> Record | None:
     start = end - len(payload) - _FRAME.size
     try:
         kind, *fields = msgpack.unpackb(payload, strict_map_key=False, unicode_errors="replace")
-        if kind in (START, END):
-            return Record(kind, _span(fields), {}, start, end)
+        if kind == END:
+            return Record(kind, _span(Span(*fields)), {}, start, end)
+        if kind == START:
+            *fields, span_kind, scope_name = fields
+            span = Span(*fields, kind=span_kind, scope_name=scope_name)
+            return Record(kind, _span(span), {}, start, end)
         if kind == HEADER:
             return Record(kind, None, dict(fields[0]), start, end)
         if kind == CLOSED:
             return Record(kind, None, {}, start, end)
+        if kind == NOT_OPEN:
+            trace_id, span_id = fields
+            return Record(kind, _span(Span(trace_id, span_id, b"", "", 0, 0)), {}, start, end)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException, RecursionError):
         pass
     return None
 
 
-def _span(fields: list[Any]) -> Span:
-    span = Span(*fields)
+def _span(span: Span) -> Span:
     if not (len(span.trace_id) == 16 and len(span.span_id) == 8 and isinstance(span.name, str)):
         raise ValueError("not a span")
     return span._replace(

@@ -23,7 +23,7 @@ from tracing.spool.acks import acknowledged_offset
 from tracing.spool.files import UnsafeDirectory, make_private_directory
 from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked, try_lock
-from tracing.spool.records import END, closed_frame, header_frame, read_records
+from tracing.spool.records import closed_frame, count_ended, header_frame
 from tracing.span import Attributes
 
 logger = logging.getLogger(__name__)
@@ -62,15 +62,6 @@ def evict_oldest(directory: Path, limit_bytes: int, ledger: Ledger) -> None:
             continue  # another process was faster, and counts it
         excess -= size
         ledger.count(losses.SPOOL_FULL, spans, detail=f"full at {limit_bytes / 2**20:.0f} MiB")
-
-
-def count_ended(path: Path, offset: int = 0) -> int:
-    """How many ended spans a segment holds behind `offset`."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return 0
-    return sum(record.kind == END for record in read_records(data, offset))
 
 
 def _size(path: Path) -> int:
@@ -217,7 +208,8 @@ class SegmentWriter:
             self._segment = self._create_segment()
             if old is not None:
                 old.file.write(closed_frame())
-            evict_oldest(self.directory, self._spool_bytes, self._ledger)
+            # The drainer keeps the bound; this is for when none is alive.
+            evict_oldest(self.directory, self._spool_bytes * 9 // 8, self._ledger)
         except OSError as error:
             logger.debug("cannot rotate the segment: %s", error)
             self._next_check = time.monotonic() + _REOPEN_AFTER_SECONDS

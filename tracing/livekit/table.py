@@ -1,0 +1,132 @@
+"""A table in the terminal after each turn: its parts, and what its models reported."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from tracing.livekit import names
+from tracing.livekit.latency import parts
+from tracing.livekit.turns import Turn, metrics
+from tracing.span import Attributes
+
+Row = tuple[str, str]
+
+_FACTS = (
+    (names.TURN_LATENCY, "User to agent", "s"),
+    (names.TURN_FIRST_OUTPUT, "First output", "s"),
+    (names.TURN_OVERLAP, "Gained by preemptive generation", "s"),
+    (names.TURN_TTFS, "Time to first sentence", "s"),
+    (names.TURN_TTFB, "TTS until first audio", "s"),
+    (names.TURN_PLAYBACK_LATENCY, "Playback latency", "s"),
+    (names.TURN_TTS_CHARACTERS, "TTS characters", ""),
+    (names.TURN_TOOL_CALLS, "Tool calls", ""),
+    (names.TURN_TOOL_FAILURES, "Tool failures", ""),
+    (names.TURN_RETRIES, "Retries", ""),
+    (names.TURN_FALLBACKS, "Fallbacks", ""),
+)
+
+
+class TurnTable:
+    """Prints the tables in a thread of their own, so that drawing never holds up the call."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+
+    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+        """Print a turn's tables."""
+        self._print(lambda: Group(*turn_tables(turn, stamps)))
+
+    def session_ended(self, stamps: Attributes) -> None:
+        """Print the summary."""
+        self._print(lambda: summary_table(stamps))
+
+    def _print(self, render: Callable[[], RenderableType]) -> None:
+        threading.Thread(
+            target=lambda: self._console.print(render()), name="tracing-table", daemon=True
+        ).start()
+
+
+def turn_tables(turn: Turn, stamps: Attributes) -> Iterator[Table]:
+    """Yield a turn's own table, and one for each request to its LLM or realtime model."""
+    title = f"Turn {stamps[names.TURN_NUMBER]!s} · {stamps[names.TURN_KIND]!s}"
+    for key, word in (
+        (names.TURN_BARGED_IN, "barged in"),
+        (names.TURN_OVER_BUDGET, "over budget"),
+    ):
+        title += f" · {word}" if stamps.get(key) else ""
+    yield _table(title, _turn_rows(stamps))
+    for measured in metrics(turn.steps, names.LLM_METRICS):
+        yield _table("LLM", _llm_rows(measured))
+    for measured in metrics(turn.steps, names.REALTIME_METRICS_JSON):
+        yield _table("Realtime model", _realtime_rows(measured))
+
+
+def summary_table(stamps: Attributes) -> Table:
+    """Return a session's summary."""
+    rows = ((key[len(names.CALL) :], _shown(value)) for key, value in stamps.items())
+    return _table("Call", rows)
+
+
+def _table(title: str, rows: Iterator[Row]) -> Table:
+    table = Table(title=title, box=box.ROUNDED, title_justify="left")
+    table.add_column("Metric", style="green")
+    table.add_column("Value", justify="right")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _turn_rows(stamps: Attributes) -> Iterator[Row]:
+    for key, label, unit in _FACTS:
+        if key in stamps:
+            yield label, f"{_shown(stamps[key])}{unit and ' ' + unit}"
+        if key == names.TURN_FIRST_OUTPUT:
+            for name, seconds in parts(stamps).items():
+                yield f"  {name}", f"{seconds:.3f} s"
+
+
+def _llm_rows(measured: dict[str, Any]) -> Iterator[Row]:
+    yield from _request_rows(measured, "Time to first token")
+    yield "Prompt tokens", str(measured["prompt_tokens"])
+    yield "  cached", str(measured["prompt_cached_tokens"])
+    yield "Completion tokens", str(measured["completion_tokens"])
+    yield from _total_rows(measured)
+
+
+def _realtime_rows(measured: dict[str, Any]) -> Iterator[Row]:
+    yield from _request_rows(measured, "Time to first audio token")
+    sent, made = measured["input_token_details"], measured["output_token_details"]
+    yield "Input tokens", str(measured["input_tokens"])
+    for kind in ("audio", "text", "image", "cached"):
+        yield f"  {kind}", str(sent[f"{kind}_tokens"])
+    yield "Output tokens", str(measured["output_tokens"])
+    for kind in ("audio", "text"):
+        yield f"  {kind}", str(made[f"{kind}_tokens"])
+    yield from _total_rows(measured)
+
+
+def _request_rows(measured: dict[str, Any], first: str) -> Iterator[Row]:
+    metadata = measured.get("metadata") or {}
+    yield "Model", metadata.get("model_name") or measured["label"]
+    yield "Request", measured["request_id"]
+    yield "Time", datetime.fromtimestamp(measured["timestamp"]).strftime("%H:%M:%S")
+    yield "Duration", f"{measured['duration']:.3f} s"
+    # LiveKit writes -1 where nothing came.
+    yield first, f"{measured['ttft']:.3f} s" if measured["ttft"] >= 0 else "none came"
+    yield "Cancelled", "yes" if measured["cancelled"] else "no"
+
+
+def _total_rows(measured: dict[str, Any]) -> Iterator[Row]:
+    yield "Total tokens", str(measured["total_tokens"])
+    yield "Tokens per second", f"{measured['tokens_per_second']:.1f}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
