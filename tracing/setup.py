@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -147,7 +146,7 @@ def setup_tracer(
     nothing is recorded.
     """
     global _current
-    arguments = {
+    arguments: dict[str, Any] = {
         "public_key": public_key,
         "secret_key": secret_key,
         "base_url": base_url,

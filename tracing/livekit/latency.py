@@ -2,7 +2,7 @@
 
 Every instant between the user's last word and the agent's first sound belongs to the most
 upstream stage that is still running then, because everything after it waits for it. An instant
-in which no known stage runs is `unaccounted`. See docs/latency.md.
+in which no known stage runs is `unaccounted`. docs/latency.md has the definitions and a picture.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 from tracing.livekit import names
 from tracing.livekit.turns import LLM_NODES, Turn, first_sound, metrics, named, number
-from tracing.span import STATUS_ERROR, AttributeValue, Span
+from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
 UNACCOUNTED = "unaccounted"
+
 _DECIDING = frozenset({"turn_decision", "on_user_turn_completed"})
 _WORKING = frozenset({"llm_step", "llm_first_token", "tts_first_audio"})
+_SAME_INSTANT_NANOS = 50_000_000
+_SAME_TTFB_SECONDS = 0.005
 
 
 class Stage(NamedTuple):
@@ -34,16 +37,17 @@ def account(turn: Turn, kind: str, budget_seconds: float) -> dict[str, Attribute
     if sound is None:
         return {}
     word = _last_word(turn, kind, sound)
-    start = turn.span.start_time_unix_nano if word is None else word
-    found = list(stages(turn, start, sound))
+    start = min(turn.span.start_time_unix_nano if word is None else word, sound)
+    found = list(_Reply(turn, start, sound).stages())
     stamped: dict[str, AttributeValue] = {
         names.TURN_PART + name: seconds for name, seconds in split(start, sound, found).items()
     }
     if word is None:
         stamped[names.TURN_FIRST_OUTPUT] = (sound - start) / 1e9
         return stamped
-    latency = number(turn.span.attributes.get(names.E2E_LATENCY))
-    latency = (sound - start) / 1e9 if latency is None else latency
+    measured = number(turn.span.attributes.get(names.E2E_LATENCY))
+    latency = (sound - start) / 1e9 if measured is None else measured
+    stamped[names.TURN_USER_STOPPED] = start / 1e9
     stamped[names.TURN_LATENCY] = latency
     stamped[names.TURN_OVER_BUDGET] = latency > budget_seconds
     overlap = _overlap(found)
@@ -63,11 +67,21 @@ def split(start: int, end: int, stages: Sequence[Stage]) -> dict[str, float]:
         Stage(s.name, min(max(s.start, start), end), min(max(s.end, start), end)) for s in stages
     ]
     cuts = sorted({start, end, *(s.start for s in clipped), *(s.end for s in clipped)})
-    nanos: dict[str, int] = {stage.name: 0 for stage in clipped}
+    nanos = {stage.name: 0 for stage in clipped}
     for left, right in itertools.pairwise(cuts):
         owner = next((s.name for s in clipped if s.start <= left and right <= s.end), UNACCOUNTED)
         nanos[owner] = nanos.get(owner, 0) + right - left
     return {name: value / 1e9 for name, value in nanos.items()}
+
+
+def parts(attributes: Attributes) -> dict[str, float]:
+    """Return the parts of a stamped turn by name, in seconds."""
+    prefix = names.TURN_PART
+    return {
+        key[len(prefix) :]: float(value)
+        for key, value in attributes.items()
+        if key.startswith(prefix) and isinstance(value, (int, float))
+    }
 
 
 def _last_word(turn: Turn, kind: str, sound: int) -> int | None:
@@ -81,167 +95,6 @@ def _last_word(turn: Turn, kind: str, sound: int) -> int | None:
     return max((end for end in ends if end <= sound), default=None)
 
 
-def stages(turn: Turn, start: int, sound: int) -> Iterator[Stage]:
-    """Yield what ran between the user's last word and the first sound, upstream first."""
-    yield from _user_stages(turn, start, sound)
-    nodes = [
-        s for s in named((*turn.earlier, *turn.steps), *LLM_NODES) if s.start_time_unix_nano < sound
-    ]
-    yield from _tool_stages(turn, nodes, sound)
-    made = turn.span.start_time_unix_nano
-    if nodes and _end_of_wait(turn, start) <= nodes[-1].start_time_unix_nano:
-        yield Stage("queue_wait", made, _end_of_wait(turn, start))
-    spoken = nodes[-1] if nodes else None
-    if spoken is not None:
-        yield from _llm_stages(turn, spoken, sound)
-    audio = None
-    for stage in _tts_stages(turn, spoken, sound):
-        audio = stage.end
-        yield stage
-    yield from _output_stages(turn, start, audio, sound)
-
-
-def _user_stages(turn: Turn, start: int, sound: int) -> Iterator[Stage]:
-    """Yield the stages until the reply may be made."""
-    attributes = turn.span.attributes
-    for speech in reversed(named(turn.user, names.USER_SPEAKING)):
-        delay = number(speech.attributes.get(names.DETECTION_DELAY))
-        if delay is not None and abs(speech.end_time_unix_nano - start) < 50_000_000:
-            yield Stage("end_of_speech_detection", start, start + round(delay * 1e9))
-            break
-    for name, key in (
-        ("transcription_wait", names.TRANSCRIPTION_DELAY),
-        ("turn_decision", names.END_OF_TURN_DELAY),
-    ):
-        delay = number(attributes.get(key))
-        if delay is not None:
-            yield Stage(name, start, start + round(delay * 1e9))
-    for hook in named(turn.user, names.ON_USER_TURN_COMPLETED)[-1:]:
-        if start <= hook.start_time_unix_nano < sound:
-            yield Stage(
-                "on_user_turn_completed", hook.start_time_unix_nano, hook.end_time_unix_nano
-            )
-
-
-def _tool_stages(turn: Turn, nodes: Sequence[Span], sound: int) -> Iterator[Stage]:
-    """Yield the LLM steps that called tools and the tools that the reply then waited for."""
-    if not nodes:
-        return
-    steps = (*turn.earlier, *turn.steps)
-    last = nodes[-1].start_time_unix_nano
-    tools = [t for t in named(steps, names.FUNCTION_TOOL) if t.end_time_unix_nano <= last]
-    seen: dict[str, int] = {}
-    for node, following in itertools.pairwise(nodes):
-        until = following.start_time_unix_nano
-        called = [t for t in tools if node.start_time_unix_nano <= t.start_time_unix_nano < until]
-        if not called:
-            continue  # a discarded generation
-        yield _numbered(seen, "llm_step", node.start_time_unix_nano, called[0].start_time_unix_nano)
-        for tool, begin, end in _longest_path(called):
-            yield _numbered(
-                seen, f"tool.{names.text(tool.attributes, names.TOOL_NAME)}", begin, end
-            )
-
-
-def _numbered(seen: dict[str, int], name: str, start: int, end: int) -> Stage:
-    """Name a stage that may come several times: `name`, `name.2`, `name.3`."""
-    seen[name] = seen.get(name, 0) + 1
-    return Stage(name if seen[name] == 1 else f"{name}.{seen[name]}", start, end)
-
-
-def _longest_path(tools: Sequence[Span]) -> list[tuple[Span, int, int]]:
-    """Return the tools of one step that it waited for: back from the one that ended last."""
-    path: list[tuple[Span, int, int]] = []
-    until = max(t.end_time_unix_nano for t in tools)
-    for tool in sorted(tools, key=lambda t: -t.end_time_unix_nano):
-        if tool.start_time_unix_nano < until:
-            path.append((tool, tool.start_time_unix_nano, min(tool.end_time_unix_nano, until)))
-            until = tool.start_time_unix_nano
-    return path[::-1]
-
-
-def _llm_stages(turn: Turn, node: Span, sound: int) -> Iterator[Stage]:
-    """Yield the spoken LLM step until its first token, its failed attempts apart."""
-    start, token = node.start_time_unix_nano, first_token(turn, node)
-    if token is None:
-        return
-    yield from _failed_attempts(turn, "llm", names.LLM_REQUEST_RUN, start, token)
-    realtime = node.name == names.REALTIME_INFERENCE and not named(turn.steps, names.TTS_NODE)
-    yield Stage("realtime_first_audio" if realtime else "llm_first_token", start, token)
-
-
-def first_token(turn: Turn, node: Span) -> int | None:
-    """Return when an LLM step gave its first token; a step that was cut has it on its request."""
-    ttft = number(node.attributes.get(names.TTFT, node.attributes.get(names.TIME_TO_FIRST_CHUNK)))
-    if ttft is not None:
-        return node.start_time_unix_nano + round(ttft * 1e9)
-    for request in named(turn.steps, names.LLM_REQUEST):
-        chunk = number(request.attributes.get(names.TIME_TO_FIRST_CHUNK))
-        inside = request.start_time_unix_nano >= node.start_time_unix_nano
-        if chunk is not None and inside and request.end_time_unix_nano <= node.end_time_unix_nano:
-            return request.start_time_unix_nano + round(chunk * 1e9)
-    return None
-
-
-def _failed_attempts(turn: Turn, what: str, run: str, start: int, until: int) -> Iterator[Stage]:
-    """Yield the time that attempts took which failed before the one that served."""
-    runs = [r for r in named(turn.steps, run) if start <= r.start_time_unix_nano <= until]
-    failed = [r for r in runs if r.status_code == STATUS_ERROR and r.end_time_unix_nano <= until]
-    if failed:
-        served = [r for r in runs if r.start_time_unix_nano >= failed[-1].end_time_unix_nano]
-        end = served[0].start_time_unix_nano if served else failed[-1].end_time_unix_nano
-        yield Stage(f"{what}_failed_attempts", start, end)
-
-
-def _tts_stages(turn: Turn, spoken: Span | None, sound: int) -> Iterator[Stage]:
-    """Yield the wait for speakable text, and the TTS until its first audio."""
-    nodes = [
-        s
-        for s in named(turn.steps, names.TTS_NODE)
-        if s.start_time_unix_nano < sound
-        and (spoken is None or s.start_time_unix_nano >= spoken.start_time_unix_nano)
-    ]
-    ttfb = number(nodes[0].attributes.get(names.TTFB)) if nodes else None
-    if ttfb is None:
-        return
-    node = nodes[0]
-    began = _synthesis_start(turn, node, ttfb)
-    if spoken is not None:
-        token = first_token(turn, spoken) or node.start_time_unix_nano
-        yield Stage("llm_speakable_text", token, began)
-    audio = began + round(ttfb * 1e9)
-    yield from _failed_attempts(turn, "tts", names.TTS_REQUEST_RUN, began, audio)
-    yield Stage("tts_first_audio", began, audio)
-
-
-def _synthesis_start(turn: Turn, node: Span, ttfb: float) -> int:
-    """Return when the TTS got its first text: by its own metrics, else when its node began."""
-    for request in named(turn.steps, names.TTS_REQUEST):
-        for measured in metrics((request,), names.TTS_METRICS):
-            if abs(measured["ttfb"] - ttfb) < 0.005:
-                return int((measured["timestamp"] - measured["duration"]) * 1e9)
-    return node.start_time_unix_nano
-
-
-def _end_of_wait(turn: Turn, start: int) -> int:
-    """Return when the reply left the queue of speeches."""
-    wait = number(turn.span.attributes.get(names.QUEUE_WAIT)) or 0.0
-    made = turn.span.start_time_unix_nano
-    for hook in named(turn.user, names.ON_USER_TURN_COMPLETED)[-1:]:
-        made = max(made, hook.end_time_unix_nano)
-    return made + round(wait * 1e9)
-
-
-def _output_stages(turn: Turn, start: int, audio: int | None, sound: int) -> Iterator[Stage]:
-    """Yield the wait for an earlier speech to end, and the start of the playout."""
-    if names.QUEUE_WAIT in turn.span.attributes and audio is not None:
-        free = _end_of_wait(turn, start)
-        yield Stage("queue_wait", min(audio, free), free)
-        audio = max(audio, free)
-    if audio is not None:
-        yield Stage("playout_start", audio, sound)
-
-
 def _overlap(found: Sequence[Stage]) -> float:
     """Return the seconds that the LLM and the TTS had worked before the turn was decided."""
     settled = max((s.end for s in found if s.name in _DECIDING), default=0)
@@ -249,11 +102,196 @@ def _overlap(found: Sequence[Stage]) -> float:
     return sum(seconds for seconds in done if seconds > 0) / 1e9
 
 
-def parts(attributes: Mapping[str, AttributeValue]) -> dict[str, float]:
-    """Return the parts of a stamped turn by name."""
-    prefix = names.TURN_PART
-    return {
-        key[len(prefix) :]: float(value)
-        for key, value in attributes.items()
-        if key.startswith(prefix) and isinstance(value, (int, float))
-    }
+class _Reply:
+    """What led to one first sound, between the moment that the wait begins and the sound."""
+
+    def __init__(self, turn: Turn, start: int, sound: int) -> None:
+        self.turn = turn
+        self.start = start
+        self.sound = sound
+        own = self._before_sound(turn.steps, *LLM_NODES)
+        self.spoken = own[-1] if own else None
+        """The LLM step that the sound is from; without one, the text was given to `say`."""
+        self.silent = [*self._before_sound(turn.earlier, *LLM_NODES), *own[:-1]]
+        """The LLM steps before it: they called tools, or were discarded."""
+        hooks = self._before_sound(turn.user, names.ON_USER_TURN_COMPLETED)
+        self.hook = next((h for h in reversed(hooks) if h.start_time_unix_nano >= start), None)
+
+    def _before_sound(self, spans: Mapping[str, Sequence[Span]], *wanted: str) -> list[Span]:
+        return [s for s in named(spans, *wanted) if s.start_time_unix_nano < self.sound]
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield the stages, upstream first."""
+        yield from self._user_stages()
+        yield from self._tool_stages()
+        for handoff in self._before_sound(self.turn.user, names.UPDATE_AGENT):
+            yield _whole("agent_handoff", handoff)
+        audio = None
+        for stage in (*self._llm_stages(), *self._tts_stages()):
+            audio = stage.end if stage.name in _SOUNDING else audio
+            yield stage
+        yield from self._output_stages(audio)
+
+    def _user_stages(self) -> Iterator[Stage]:
+        """Yield the stages until it is decided that, and what, to reply."""
+        for speech in named(self.turn.user, names.USER_SPEAKING):
+            delay = number(speech.attributes.get(names.DETECTION_DELAY))
+            is_last = abs(speech.end_time_unix_nano - self.start) < _SAME_INSTANT_NANOS
+            if delay is not None and is_last:
+                yield self._since_start("end_of_speech_detection", delay)
+        for name, key in (
+            ("transcription_wait", names.TRANSCRIPTION_DELAY),
+            ("turn_decision", names.END_OF_TURN_DELAY),
+        ):
+            delay = number(self.turn.span.attributes.get(key))
+            if delay is not None:
+                yield self._since_start(name, delay)
+        if self.hook is not None:
+            yield _whole("on_user_turn_completed", self.hook)
+
+    def _since_start(self, name: str, seconds: float) -> Stage:
+        return Stage(name, self.start, self.start + round(seconds * 1e9))
+
+    def _tool_stages(self) -> Iterator[Stage]:
+        """Yield the LLM steps that called tools, and the tools that the reply waited for."""
+        until = self.sound if self.spoken is None else self.spoken.start_time_unix_nano
+        tools = [
+            tool
+            for spans in (self.turn.earlier, self.turn.steps)
+            for tool in named(spans, names.FUNCTION_TOOL)
+            if tool.end_time_unix_nano <= until
+        ]
+        starts = [node.start_time_unix_nano for node in self.silent]
+        seen: dict[str, int] = {}
+        for node, following in zip(self.silent, [*starts[1:], until], strict=True):
+            called = [
+                t for t in tools if node.start_time_unix_nano <= t.start_time_unix_nano < following
+            ]
+            path = _awaited(called)
+            if path:  # else a discarded generation
+                end = min(node.end_time_unix_nano, path[0].start_time_unix_nano)
+                yield Stage(_numbered("llm_step", seen), node.start_time_unix_nano, end)
+            for tool in path:
+                name = "tool." + names.text(tool.attributes, names.TOOL_NAME)
+                yield _whole(_numbered(name, seen), tool)
+
+    def _llm_stages(self) -> Iterator[Stage]:
+        """Yield the spoken step until its first token, or its first audio, failures apart."""
+        node, token = self.spoken, self._first_token()
+        if node is None or token is None:
+            return
+        yield from self._failed_attempts("llm", node, node.start_time_unix_nano, token)
+        voiced = node.name == names.REALTIME_INFERENCE and self._voice() is None
+        name = "realtime_first_audio" if voiced else "llm_first_token"
+        yield Stage(name, node.start_time_unix_nano, token)
+
+    def _first_token(self) -> int | None:
+        """Return when the spoken step gave its first token.
+
+        A step that was cut short has it on its request only. A realtime model may not tell:
+        then it is when there was something to speak, or to play.
+        """
+        node = self.spoken
+        if node is None:
+            return None
+        for span, key in (
+            (node, names.TTFT),
+            (node, names.TIME_TO_FIRST_CHUNK),
+            *(
+                (r, names.TIME_TO_FIRST_CHUNK)
+                for r in _within(self.turn.steps, names.LLM_REQUEST, node)
+            ),
+        ):
+            seconds = number(span.attributes.get(key))
+            if seconds is not None:
+                return span.start_time_unix_nano + round(seconds * 1e9)
+        voice = self._voice()
+        return voice.start_time_unix_nano if voice is not None else self._playout()
+
+    def _voice(self) -> Span | None:
+        """Return the TTS node whose audio was the first sound."""
+        begun = 0 if self.spoken is None else self.spoken.start_time_unix_nano
+        voices = self._before_sound(self.turn.steps, names.TTS_NODE)
+        return next((v for v in voices if v.start_time_unix_nano >= begun), None)
+
+    def _tts_stages(self) -> Iterator[Stage]:
+        """Yield the wait for speakable text, and the TTS until its first audio."""
+        voice = self._voice()
+        ttfb = number(voice.attributes.get(names.TTFB)) if voice is not None else None
+        if voice is None or ttfb is None:
+            return
+        began = self._synthesis_start(voice, ttfb)
+        token = self._first_token()
+        if token is not None:
+            yield Stage("llm_speakable_text", token, began)
+        audio = began + round(ttfb * 1e9)
+        yield from self._failed_attempts("tts", voice, began, audio)
+        yield Stage("tts_first_audio", began, audio)
+
+    def _synthesis_start(self, voice: Span, ttfb: float) -> int:
+        """Return when the TTS got its first text: by its own metrics, else as its node began."""
+        requests = (names.TTS_REQUEST, names.TTS_FALLBACK_ADAPTER)
+        for measured in metrics(_within(self.turn.steps, requests[0], voice), names.TTS_METRICS):
+            if abs(measured["ttfb"] - ttfb) < _SAME_TTFB_SECONDS:
+                return round((measured["timestamp"] - measured["duration"]) * 1e9)
+        return voice.start_time_unix_nano
+
+    def _failed_attempts(self, what: str, node: Span, start: int, until: int) -> Iterator[Stage]:
+        """Yield the time lost before the attempt that served, where others had failed."""
+        attempts = _within(self.turn.steps, f"{what}_request_run", node)
+        served = [
+            a for a in attempts if a.status_code != STATUS_ERROR and a.start_time_unix_nano <= until
+        ]
+        if not served:
+            return
+        begun = served[-1].start_time_unix_nano
+        if any(a.end_time_unix_nano <= begun for a in attempts if a.status_code == STATUS_ERROR):
+            yield Stage(f"{what}_failed_attempts", start, begun)
+
+    def _output_stages(self, audio: int | None) -> Iterator[Stage]:
+        """Yield what stands between the first audio and its sound."""
+        wait = number(self.turn.span.attributes.get(names.QUEUE_WAIT))
+        if wait is not None:
+            made = (
+                self.hook.end_time_unix_nano if self.hook else self.turn.span.start_time_unix_nano
+            )
+            free = made + round(wait * 1e9)
+            yield Stage("queue_wait", made, free)
+            audio = max(audio, free) if audio is not None else None
+        if self.spoken is not None and self.spoken.name == names.REALTIME_INFERENCE:
+            yield Stage("realtime_response_start", self.start, self.spoken.start_time_unix_nano)
+        audio = self._playout() if audio is None else audio
+        if audio is not None:
+            yield Stage("playout_start", audio, self.sound)
+
+    def _playout(self) -> int | None:
+        """Return when the first audio was handed to the output, as events told."""
+        latency = number(self.turn.observed.get(names.TURN_PLAYBACK_LATENCY))
+        return None if latency is None else self.sound - round(latency * 1e9)
+
+
+_SOUNDING = frozenset({"realtime_first_audio", "tts_first_audio"})
+
+
+def _whole(name: str, span: Span) -> Stage:
+    return Stage(name, span.start_time_unix_nano, span.end_time_unix_nano)
+
+
+def _within(spans: Mapping[str, Sequence[Span]], name: str, outer: Span) -> list[Span]:
+    start, end = outer.start_time_unix_nano, outer.end_time_unix_nano
+    return [s for s in named(spans, name) if start <= s.start_time_unix_nano <= end]
+
+
+def _numbered(name: str, seen: dict[str, int]) -> str:
+    """Name what may come several times: `name`, `name.2`, `name.3`."""
+    seen[name] = seen.get(name, 0) + 1
+    return name if seen[name] == 1 else f"{name}.{seen[name]}"
+
+
+def _awaited(tools: Sequence[Span]) -> list[Span]:
+    """Return the tools of one step that it waited for: back from the one that ended last."""
+    path: list[Span] = []
+    for tool in sorted(tools, key=lambda t: -t.end_time_unix_nano):
+        if not path or tool.end_time_unix_nano <= path[0].start_time_unix_nano:
+            path.insert(0, tool)
+    return path

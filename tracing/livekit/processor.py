@@ -132,7 +132,7 @@ class TracingProcessor(SpanProcessor):
         """Whether this job's root span is known here."""
         return job_id in self._roots
 
-    def end_with_job(self, job_id: str, root: SdkSpan) -> None:
+    def end_with_job(self, job_id: str, root: Any) -> None:
         """Make `root` the root of a job whose own was not recorded; end it with the job.
 
         The job's other parentless spans are hung below it.
@@ -153,14 +153,15 @@ class TracingProcessor(SpanProcessor):
         if len(self._open) < _MAX_OPEN_SPANS:
             self._open[record.span_id] = [span, b""]
         if record.name in _LIVES_LONG:
-            record = self._write_start(span)
-        elif self._moved or parent is None:
+            self._write_start(span, is_new=True)
+            return
+        if self._moved or parent is None:
             record = self._in_place(record, span)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         call.started(record)
 
-    def _write_start(self, span: SdkSpan) -> Span:
-        """Write a span's start record; returns the span as its call may see it."""
+    def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> Span:
+        """Write a span's start record; its call hears of it first where it is new."""
         record = self._in_place(self.converter.convert(span), span)
         attributes = record.attributes
         # An open span is not filtered by LiveKit yet, so no content goes to disk here.
@@ -168,13 +169,15 @@ class TracingProcessor(SpanProcessor):
         if bare is not attributes and (self._withhold or REDACTION_ENABLED in attributes):
             record = record._replace(attributes=bare)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
+        if is_new:
+            call.started(record)
         written = record._replace(attributes={**call.identity(), **bare}, events=())
         written = self._redaction.apply(written)
         frame = start_frame(written)
         if record.span_id in self._open:
             self._open[record.span_id][1] = frame
         self.append(frame)
-        return record
+        return written
 
     def _end(self, span: ReadableSpan) -> None:
         record = self.converter.convert(span)

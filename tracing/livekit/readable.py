@@ -20,7 +20,7 @@ class SpanConverter:
 
     def __init__(self, resource: Resource | None = None) -> None:
         self._resource = resource
-        self.resource: Attributes = dict(resource.attributes) if resource is not None else {}
+        self.resource: Attributes = _plain(resource.attributes) if resource is not None else {}
 
     def convert(self, span: ReadableSpan) -> Span:
         """The span as it is now; `end_time_unix_nano` is 0 while it is open."""
@@ -52,8 +52,8 @@ class SpanConverter:
     def _resource_of(self, resource: Resource) -> Attributes:
         if resource is not self._resource:
             if self._resource is not None:
-                return dict(resource.attributes)  # a second provider's: written with each span
-            self._resource, self.resource = resource, dict(resource.attributes)
+                return _plain(resource.attributes)  # a second provider's: written with each span
+            self._resource, self.resource = resource, _plain(resource.attributes)
         return self.resource
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tracing.livekit import names
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
@@ -13,24 +13,37 @@ BARGE_IN_SOURCES = frozenset({"audio_activity", "user_turn"})
 LLM_NODES = frozenset({names.LLM_NODE, names.REALTIME_INFERENCE})
 
 
+ByName: TypeAlias = Mapping[str, Sequence[Span]]
+"""Spans by their name."""
+
+
 class Turn(NamedTuple):
     """The spans that tell of one turn of the agent; those that are over."""
 
     span: Span
     """The `agent_turn`."""
-    steps: Sequence[Span] = ()
+    steps: ByName = {}
     """What ran inside it."""
-    user: Sequence[Span] = ()
+    user: ByName = {}
     """The user's side since the last answer: turns, speech, hooks, and handoffs."""
-    earlier: Sequence[Span] = ()
+    earlier: ByName = {}
     """The steps of turns that left the user unanswered, such as one that handed over."""
     observed: Attributes = {}
     """What only events know."""
 
 
-def named(spans: Iterable[Span], *wanted: str) -> list[Span]:
+def by_name(spans: Iterable[Span]) -> dict[str, list[Span]]:
+    """Return spans by their name."""
+    found: dict[str, list[Span]] = {}
+    for span in spans:
+        found.setdefault(span.name, []).append(span)
+    return found
+
+
+def named(spans: ByName, *wanted: str) -> list[Span]:
     """Return the spans of these names, by start."""
-    return sorted((s for s in spans if s.name in wanted), key=lambda s: s.start_time_unix_nano)
+    found = [span for name in wanted for span in spans.get(name, ())]
+    return sorted(found, key=lambda s: s.start_time_unix_nano)
 
 
 def number(value: object) -> float | None:

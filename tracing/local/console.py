@@ -31,7 +31,7 @@ class ConsoleSender:
 def line(span: Span) -> str:
     """One span on one line, in local time."""
     began = datetime.fromtimestamp(span.start_time_unix_nano / 1e9).strftime("%H:%M:%S.%f")[:-3]
-    shown = [f"{key}={span.attributes[key]}" for key in _SHOWN if key in span.attributes]
+    shown = [f"{key}={span.attributes[key]!s}" for key in _SHOWN if key in span.attributes]
     error = [f"ERROR {span.status_message}".strip()] if span.status_code == STATUS_ERROR else []
     fields = [began, span.trace_id.hex()[:8], f"{span.duration_seconds:8.3f} s", span.name]
     return "  ".join([*fields, *shown, *error])

@@ -51,13 +51,14 @@ def print_report(calls: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 
 def call_title(call: Mapping[str, Any]) -> Text:
-    """Which call it was: session, agent, caller, start, duration, number of turns, trace."""
+    """Which call it was: session, agent, caller, start, duration, turns, end, trace."""
     facts = [
         plain(call.get("agent", "")),
         plain(call.get("user_id", "")),
         _local_time(call),
         _duration(call),
         counted(len(counted_turns([call])), "turn"),
+        plain(call.get("summary", {}).get("close_reason", "")),
     ]
     name = plain(call.get("session_id", call["trace_id"]))
     return Text.assemble(
@@ -85,14 +86,14 @@ def turn_table(call: Mapping[str, Any]) -> Table:
 def call_table(calls: Sequence[Mapping[str, Any]]) -> Table:
     """Many calls, a row each."""
     table = new_table(
-        "Started", "Session", "Agent", ">Lasted", ">Turns", ">p50", ">p95", ">Within", "Trouble"
+        "!Started", "Session", "Agent", ">Lasted", ">Turns", ">p50", ">p95", ">Within", "Trouble"
     )
     for call in calls:
         turns = counted_turns([call])
         latency = of_turns(turns, [budget_of(call)] * len(turns))["latency"]
         table.add_row(
             _local_time(call),
-            Text(plain(call.get("session_id", call["trace_id"]))),
+            Text(plain(call.get("session_id", call["trace_id"])), overflow="fold"),
             Text(plain(call.get("agent", ""))),
             _duration(call),
             str(len(turns)),

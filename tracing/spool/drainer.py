@@ -19,8 +19,8 @@ from tracing.spool import ledger as losses
 from tracing.spool.acks import Acks
 from tracing.spool.delivery import Delivery
 from tracing.spool.flush import HURRY_NAME
-from tracing.spool.ledger import Ledger
 from tracing.spool.lease import Lease, end_holder
+from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked
 from tracing.spool.records import count_ended
 from tracing.spool.segments import evict_oldest, segment_paths
@@ -189,5 +189,3 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: drainer.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     drainer.run()
-
-

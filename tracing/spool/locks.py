@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
-if os.name == "nt":  # pragma: no cover - not tried on Windows
+if sys.platform == "win32":  # pragma: no cover - not tried on Windows
     import msvcrt
 
     # Windows locks are mandatory: lock one byte far behind any data, so that reads still work.

@@ -91,7 +91,9 @@ def _event(event: Event) -> bytes:
 
 
 def _link(link: Link) -> bytes:
-    return b"\x0a\x10" + link.trace_id + b"\x12\x08" + link.span_id + _attributes(4, link.attributes)
+    return (
+        b"\x0a\x10" + link.trace_id + b"\x12\x08" + link.span_id + _attributes(4, link.attributes)
+    )
 
 
 def _attributes(number: int, attributes: Attributes) -> bytes:

@@ -154,8 +154,7 @@ def _decode(payload: bytes, end: int) -> Record | None:
         if kind == END:
             return Record(kind, _span(Span(*fields)), {}, start, end)
         if kind == START:
-            *fields, span_kind, scope_name = fields
-            span = Span(*fields, kind=span_kind, scope_name=scope_name)
+            span = Span(*fields[:7])._replace(kind=fields[7], scope_name=fields[8])
             return Record(kind, _span(span), {}, start, end)
         if kind == HEADER:
             return Record(kind, None, dict(fields[0]), start, end)
