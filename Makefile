@@ -1,0 +1,46 @@
+# Every target makes the environment it needs in .venv; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint typecheck faults bench integration clean
+
+demo: $(VENV)/.demo ## one offline call, then its table
+	$(BIN)/python agent_entry.py demo
+
+test: $(VENV)/.dev ## the tests, with coverage of tracing/
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not integration and not faults"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(VENV)/.dev
+	$(BIN)/mypy
+
+faults: $(VENV)/.dev ## every way to lose a span, against the docs' snippet and the Langfuse SDK
+	$(BIN)/python -m tests.faults
+
+bench: $(VENV)/.dev ## speed and memory, against the same two
+	$(BIN)/python -m bench
+
+integration: $(VENV)/.dev ## against real programs, where they can be had
+	$(BIN)/python -m pytest -m integration
+
+clean:
+	rm -rf $(VENV) .tracing .coverage* dist build
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group demo --editable .
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev --editable .
+	touch $@ $(VENV)/.demo
