@@ -33,7 +33,7 @@ from tracing.span import Attributes
 from tracing.spool.files import UnsafeDirectory, make_private_directory
 from tracing.spool.flush import flush_spool
 from tracing.spool.keeper import Keeper
-from tracing.spool.ledger import Ledger, read_losses
+from tracing.spool.ledger import Ledger, count_losses
 from tracing.spool.segments import SegmentWriter
 
 logger = logging.getLogger(__name__)
@@ -72,13 +72,10 @@ class Tracing:
     @property
     def dropped(self) -> Mapping[str, int]:
         """What this spool lost, by reason: spans, and attributes that were changed."""
-        counts: dict[str, int] = {}
-        if self.directory is not None and self._ledger is not None:
-            self._ledger.settle(now=True)
-            for loss in read_losses(self.directory):
-                reason, number = str(loss.get("reason")), loss.get("number", 0)
-                counts[reason] = counts.get(reason, 0) + int(str(number))
-        return counts
+        if self.directory is None or self._ledger is None:
+            return {}
+        self._ledger.settle()
+        return count_losses(self.directory)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until every backend has what is on disk, at most `timeout` seconds.
@@ -104,7 +101,7 @@ class Tracing:
         if self._keeper is not None:
             self._keeper.stop()
         if self._ledger is not None:
-            self._ledger.settle(now=True)
+            self._ledger.settle(finally_=True)
 
     def __repr__(self) -> str:
         where = str(self.directory) if self.enabled else "disabled"

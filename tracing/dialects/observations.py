@@ -15,6 +15,7 @@ if LiveKit did not write it there |
 | `conversation.messages` | str | the root | JSON, messages in OpenAI's shape |
 | `attempt.is_fallback` | bool | `llm_request`, `tts_request` | asked by a fallback adapter |
 | `attempt.is_probe` | bool | `llm_request_run` | below a recovery probe of a fallback adapter |
+| `attempt.is_preemptive` | bool | `llm_request` | began before the user's turn was over |
 | `error.is_below` | bool | any | a span below failed, and shows it |
 | `inference.*` | | `realtime_metrics` | `parent_span_id` (str, hex), `start_time_unix_nano`, \
 `end_time_unix_nano` (int) of the `realtime_inference` above it, and its `turn.*_text` |
@@ -38,9 +39,11 @@ USER_TEXT = "turn.user_text"
 AGENT_TEXT = "turn.agent_text"
 ERROR = "turn.error"
 STT = "turn.stt."
+CLOSE_REASON = "call.close_reason"
 CONVERSATION = "conversation.messages"
 IS_FALLBACK = "attempt.is_fallback"
 IS_PROBE = "attempt.is_probe"
+IS_PREEMPTIVE = "attempt.is_preemptive"
 ERROR_IS_BELOW = "error.is_below"
 INFERENCE_PARENT = "inference.parent_span_id"
 INFERENCE_START = "inference.start_time_unix_nano"
@@ -54,6 +57,7 @@ STAMPS = frozenset(
         CONVERSATION,
         IS_FALLBACK,
         IS_PROBE,
+        IS_PREEMPTIVE,
         IS_REBUILT,
         ERROR_IS_BELOW,
         INFERENCE_PARENT,
@@ -119,7 +123,10 @@ def _job(span: Span) -> Observation:
 
 
 def _call(span: Span) -> Observation:
-    return _failing(span, Observation("call"))
+    shown = Observation("call")
+    if span.attributes.get(CLOSE_REASON) == "error":
+        shown = shown._replace(level="ERROR", status_message="closed by an error")
+    return _failing(span, shown)
 
 
 def _user_turn(span: Span) -> Observation:
@@ -230,6 +237,7 @@ def _used(span: Span, shown: Observation) -> Observation:
             **shown.metadata,
             "provider": attributes.get(names.PROVIDER_NAME),
             "usage": None if units else "unknown",
+            "preemptive": attributes.get(IS_PREEMPTIVE),
             "time_to_first_token_seconds": ttft,
         },
     )
@@ -279,6 +287,7 @@ def _tool(span: Span) -> Observation:
 
 
 def _speech(span: Span) -> Observation:
+    """A segment that was spoken; without metrics and error, no audio was made."""
     attributes = span.attributes
     measured = _json(attributes.get(names.TTS_METRICS))
     by = measured.get("metadata") or {}
@@ -289,7 +298,8 @@ def _speech(span: Span) -> Observation:
         "speech",
         input=_text(names.first(attributes, TTS_TEXT)),
         output=messages.dumps({"audio_seconds": round(seconds, 3)}) if seconds else "",
-        status_message="" if measured and not measured.get("cancelled") else "cut short",
+        level="DEFAULT" if measured or span.status_code == STATUS_ERROR else "DEBUG",
+        status_message="cut short" if measured.get("cancelled") else "",
         units=usage.speech_units(measured),
         priced_as=usage.model_name(model),
         first_output_unix_nano=span.start_time_unix_nano + round(ttfb * 1e9) if ttfb else 0,
@@ -316,9 +326,11 @@ def _attempt(span: Span) -> Observation:
 def _fallback(span: Span) -> Observation:
     index = span.attributes.get(names.FALLBACK_INDEX)
     served = _text(span.attributes.get("lk.fallback.label"))
+    if span.status_code == STATUS_ERROR:
+        return _failing(span, Observation("fallback"))
     if isinstance(index, int) and index > 0:
         message = f"provider {index + 1} had to serve: {served}"
-        return _failing(span, Observation("fallback", level="WARNING", status_message=message))
+        return Observation("fallback", level="WARNING", status_message=message)
     return _plumbing(span)
 
 

@@ -11,12 +11,12 @@ from tracing.livekit import names
 from tracing.livekit.identity import Identity
 from tracing.livekit.latency import account
 from tracing.livekit.summary import Summary, as_attributes
-from tracing.livekit.turns import Turn, facts, first_sound, kind
+from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind
 from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
 _MAX_OPEN = 4096
-_MAX_STEPS = 512
+_MAX_STEPS = 64
 _MAX_USER_SPANS = 64
 _NOTHING: Mapping[str, AttributeValue] = {}
 
@@ -57,8 +57,8 @@ class Session:
         self.summary = Summary(budget_seconds)
         self.user: deque[Span] = deque(maxlen=_MAX_USER_SPANS)
         """The user's side since the last answer."""
-        self.earlier: deque[Span] = deque(maxlen=_MAX_USER_SPANS)
-        """The steps of turns that left the user unanswered."""
+        self.earlier: ByName = {}
+        """The steps of the turn that left the user unanswered."""
         self.open_turns: dict[bytes, OpenTurn] = {}
         self.user_has_spoken = False
         self.pending: dict[str, AttributeValue] = {}
@@ -83,7 +83,7 @@ class OpenTurn:
         self.number = number
         self.span_id = span.span_id
         self.start_time_unix_nano = span.start_time_unix_nano
-        self.steps: list[Span] = []
+        self.steps: dict[str, list[Span]] = {}
         self.observed: dict[str, AttributeValue] = {}
         """What events told of this turn, as attributes of `agent_turn`."""
 
@@ -159,8 +159,10 @@ class Call:
         scope = self._scopes.pop(span.span_id, None) or self._session
         name = span.name
         if name in _KEPT:
-            if isinstance(scope, OpenTurn) and len(scope.steps) < _MAX_STEPS:
-                scope.steps.append(_slim(span, _KEPT[name]))
+            if isinstance(scope, OpenTurn):
+                kept = scope.steps.setdefault(name, [])
+                if len(kept) < _MAX_STEPS:
+                    kept.append(_slim(span, _KEPT[name]))
             add_usage(scope.session.summary, span)
         elif name in _KEPT_USER:
             return self._user_ended(scope.session, span)
@@ -190,7 +192,7 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
     speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
     if speech is not None:
         observed[names.TURN_KIND] = speech
-    turn = Turn(span, open_turn.steps, session.user, session.earlier, observed)
+    turn = Turn(span, open_turn.steps, by_name(session.user), session.earlier, observed)
     sort = kind(turn, user_has_spoken=session.user_has_spoken)
     if sort == "reply":
         observed.update(session.pending)
@@ -216,9 +218,9 @@ def _settle(session: Session, turn: Turn, sort: str) -> None:
     session.user_has_spoken = True
     heard = first_sound(turn)
     if heard is None:
-        session.earlier.extend(turn.steps)
+        session.earlier = {} if turn.span.attributes.get(names.INTERRUPTED) else turn.steps
         return
-    session.earlier.clear()
+    session.earlier = {}
     kept = [span for span in session.user if span.start_time_unix_nano >= heard]
     session.user.clear()
     session.user.extend(kept)

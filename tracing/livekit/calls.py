@@ -10,7 +10,7 @@ from tracing.livekit import names
 from tracing.livekit.call import Call
 from tracing.livekit.latency import parts
 from tracing.livekit.summary import Summary, from_attributes
-from tracing.livekit.turns import failures, tools
+from tracing.livekit.turns import by_name, failures, tools
 from tracing.span import Attributes, Span
 
 __all__ = ["Call", "describe", "restamp"]
@@ -223,7 +223,7 @@ def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
         if key.startswith(names.TURN_ERRORS)
     }
     for stage, count in counts.items():
-        failed = failures(inside, stage)
+        failed = failures(by_name(inside), stage)
         found += [_known({"stage": stage, "message": _message(span)}) for span in failed]
         found += [{"stage": stage}] * (count - len(failed))
     return found

@@ -8,11 +8,22 @@ in which no known stage runs is `unaccounted`. docs/latency.md has the definitio
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tracing.livekit import names
-from tracing.livekit.turns import LLM_NODES, Turn, first_sound, metrics, named, number
+from tracing.livekit.turns import (
+    LLM_NODES,
+    ByName,
+    Turn,
+    before_sound,
+    first_sound,
+    metrics,
+    named,
+    number,
+    spoken_step,
+    voice,
+)
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
 UNACCOUNTED = "unaccounted"
@@ -109,22 +120,23 @@ class _Reply:
         self.turn = turn
         self.start = start
         self.sound = sound
-        own = self._before_sound(turn.steps, *LLM_NODES)
-        self.spoken = own[-1] if own else None
-        """The LLM step that the sound is from; without one, the text was given to `say`."""
-        self.silent = [*self._before_sound(turn.earlier, *LLM_NODES), *own[:-1]]
-        """The LLM steps before it: they called tools, or were discarded."""
-        hooks = self._before_sound(turn.user, names.ON_USER_TURN_COMPLETED)
-        self.hook = next((h for h in reversed(hooks) if h.start_time_unix_nano >= start), None)
+        self.spoken = spoken_step(turn)
+        self.voice = voice(turn)
+        own = before_sound(turn, *LLM_NODES)
+        self.silent = [*named(turn.earlier, *LLM_NODES), *own[:-1]]
+        """The LLM steps before the spoken one: they called tools, or were discarded."""
+        hooks = self._user_spans(names.ON_USER_TURN_COMPLETED)
+        self.hook = hooks[-1] if hooks else None
 
-    def _before_sound(self, spans: Mapping[str, Sequence[Span]], *wanted: str) -> list[Span]:
-        return [s for s in named(spans, *wanted) if s.start_time_unix_nano < self.sound]
+    def _user_spans(self, name: str) -> list[Span]:
+        found = named(self.turn.user, name)
+        return [s for s in found if self.start <= s.start_time_unix_nano < self.sound]
 
     def stages(self) -> Iterator[Stage]:
         """Yield the stages, upstream first."""
         yield from self._user_stages()
         yield from self._tool_stages()
-        for handoff in self._before_sound(self.turn.user, names.UPDATE_AGENT):
+        for handoff in self._user_spans(names.UPDATE_AGENT):
             yield _whole("agent_handoff", handoff)
         audio = None
         for stage in (*self._llm_stages(), *self._tts_stages()):
@@ -181,7 +193,7 @@ class _Reply:
         if node is None or token is None:
             return
         yield from self._failed_attempts("llm", node, node.start_time_unix_nano, token)
-        voiced = node.name == names.REALTIME_INFERENCE and self._voice() is None
+        voiced = node.name == names.REALTIME_INFERENCE and self.voice is None
         name = "realtime_first_audio" if voiced else "llm_first_token"
         yield Stage(name, node.start_time_unix_nano, token)
 
@@ -205,36 +217,29 @@ class _Reply:
             seconds = number(span.attributes.get(key))
             if seconds is not None:
                 return span.start_time_unix_nano + round(seconds * 1e9)
-        voice = self._voice()
-        return voice.start_time_unix_nano if voice is not None else self._playout()
-
-    def _voice(self) -> Span | None:
-        """Return the TTS node whose audio was the first sound."""
-        begun = 0 if self.spoken is None else self.spoken.start_time_unix_nano
-        voices = self._before_sound(self.turn.steps, names.TTS_NODE)
-        return next((v for v in voices if v.start_time_unix_nano >= begun), None)
+        return self.voice.start_time_unix_nano if self.voice else self._playout()
 
     def _tts_stages(self) -> Iterator[Stage]:
         """Yield the wait for speakable text, and the TTS until its first audio."""
-        voice = self._voice()
-        ttfb = number(voice.attributes.get(names.TTFB)) if voice is not None else None
-        if voice is None or ttfb is None:
+        speaker = self.voice
+        ttfb = number(speaker.attributes.get(names.TTFB)) if speaker else None
+        if speaker is None or ttfb is None:
             return
-        began = self._synthesis_start(voice, ttfb)
+        began = self._synthesis_start(speaker, ttfb)
         token = self._first_token()
         if token is not None:
             yield Stage("llm_speakable_text", token, began)
         audio = began + round(ttfb * 1e9)
-        yield from self._failed_attempts("tts", voice, began, audio)
+        yield from self._failed_attempts("tts", speaker, began, audio)
         yield Stage("tts_first_audio", began, audio)
 
-    def _synthesis_start(self, voice: Span, ttfb: float) -> int:
+    def _synthesis_start(self, speaker: Span, ttfb: float) -> int:
         """Return when the TTS got its first text: by its own metrics, else as its node began."""
-        requests = (names.TTS_REQUEST, names.TTS_FALLBACK_ADAPTER)
-        for measured in metrics(_within(self.turn.steps, requests[0], voice), names.TTS_METRICS):
+        requests = _within(self.turn.steps, names.TTS_REQUEST, speaker)
+        for measured in metrics(requests, names.TTS_METRICS):
             if abs(measured["ttfb"] - ttfb) < _SAME_TTFB_SECONDS:
-                return round((measured["timestamp"] - measured["duration"]) * 1e9)
-        return voice.start_time_unix_nano
+                return round(float(measured["timestamp"] - measured["duration"]) * 1e9)
+        return speaker.start_time_unix_nano
 
     def _failed_attempts(self, what: str, node: Span, start: int, until: int) -> Iterator[Stage]:
         """Yield the time lost before the attempt that served, where others had failed."""
@@ -277,7 +282,7 @@ def _whole(name: str, span: Span) -> Stage:
     return Stage(name, span.start_time_unix_nano, span.end_time_unix_nano)
 
 
-def _within(spans: Mapping[str, Sequence[Span]], name: str, outer: Span) -> list[Span]:
+def _within(spans: ByName, name: str, outer: Span) -> list[Span]:
     start, end = outer.start_time_unix_nano, outer.end_time_unix_nano
     return [s for s in named(spans, name) if start <= s.start_time_unix_nano <= end]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tracing.livekit import names
 from tracing.livekit.latency import parts
-from tracing.livekit.turns import Turn, metrics
+from tracing.livekit.turns import Turn, metrics, named
 from tracing.span import Attributes
 
 Row = tuple[str, str]
@@ -62,9 +62,10 @@ def turn_tables(turn: Turn, stamps: Attributes) -> Iterator[Table]:
     ):
         title += f" · {word}" if stamps.get(key) else ""
     yield _table(title, _turn_rows(stamps))
-    for measured in metrics(turn.steps, names.LLM_METRICS):
+    for measured in metrics(named(turn.steps, names.LLM_REQUEST), names.LLM_METRICS):
         yield _table("LLM", _llm_rows(measured))
-    for measured in metrics(turn.steps, names.REALTIME_METRICS_JSON):
+    realtime = named(turn.steps, names.REALTIME_INFERENCE, names.REALTIME_METRICS)
+    for measured in metrics(realtime, names.REALTIME_METRICS_JSON):
         yield _table("Realtime model", _realtime_rows(measured))
 
 
@@ -92,7 +93,7 @@ def _turn_rows(stamps: Attributes) -> Iterator[Row]:
                 yield f"  {name}", f"{seconds:.3f} s"
 
 
-def _llm_rows(measured: dict[str, Any]) -> Iterator[Row]:
+def _llm_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
     yield from _request_rows(measured, "Time to first token")
     yield "Prompt tokens", str(measured["prompt_tokens"])
     yield "  cached", str(measured["prompt_cached_tokens"])
@@ -100,7 +101,7 @@ def _llm_rows(measured: dict[str, Any]) -> Iterator[Row]:
     yield from _total_rows(measured)
 
 
-def _realtime_rows(measured: dict[str, Any]) -> Iterator[Row]:
+def _realtime_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
     yield from _request_rows(measured, "Time to first audio token")
     sent, made = measured["input_token_details"], measured["output_token_details"]
     yield "Input tokens", str(measured["input_tokens"])
@@ -112,7 +113,7 @@ def _realtime_rows(measured: dict[str, Any]) -> Iterator[Row]:
     yield from _total_rows(measured)
 
 
-def _request_rows(measured: dict[str, Any], first: str) -> Iterator[Row]:
+def _request_rows(measured: Mapping[str, Any], first: str) -> Iterator[Row]:
     metadata = measured.get("metadata") or {}
     yield "Model", metadata.get("model_name") or measured["label"]
     yield "Request", measured["request_id"]
@@ -123,7 +124,7 @@ def _request_rows(measured: dict[str, Any], first: str) -> Iterator[Row]:
     yield "Cancelled", "yes" if measured["cancelled"] else "no"
 
 
-def _total_rows(measured: dict[str, Any]) -> Iterator[Row]:
+def _total_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
     yield "Total tokens", str(measured["total_tokens"])
     yield "Tokens per second", f"{measured['tokens_per_second']:.1f}"
 

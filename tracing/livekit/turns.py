@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from tracing.livekit import names
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
-BARGE_IN_SOURCES = frozenset({"audio_activity", "user_turn"})
-LLM_NODES = frozenset({names.LLM_NODE, names.REALTIME_INFERENCE})
-
-
 ByName: TypeAlias = Mapping[str, Sequence[Span]]
 """Spans by their name."""
+
+LLM_NODES = (names.LLM_NODE, names.REALTIME_INFERENCE)
+BARGE_IN_SOURCES = ("audio_activity", "user_turn")
 
 
 class Turn(NamedTuple):
@@ -47,7 +47,7 @@ def named(spans: ByName, *wanted: str) -> list[Span]:
 
 
 def number(value: object) -> float | None:
-    """Return a measurement, or None for what is no number or the zero that means unknown.
+    """Return a measurement; None for what is none, and for the zero that means unknown.
 
     LiveKit writes an int 0 where it does not know; a measured zero is a double.
     """
@@ -56,50 +56,75 @@ def number(value: object) -> float | None:
     return None if value == 0 and isinstance(value, int) else float(value)
 
 
+def metrics(spans: Iterable[Span], key: str) -> list[Mapping[str, Any]]:
+    """Return the metrics that LiveKit left on spans as JSON, recovery probes aside."""
+    texts = (
+        names.text(span.attributes, key)
+        for span in spans
+        if not span.attributes.get(names.FALLBACK_RECOVERY)
+    )
+    return [parsed(text) for text in texts if text]
+
+
+@lru_cache(maxsize=256)
+def parsed(text: str) -> Mapping[str, Any]:
+    """Parse LiveKit's metrics, which several readers of one turn want."""
+    found: Mapping[str, Any] = json.loads(text)
+    return found
+
+
 def first_sound(turn: Turn) -> int | None:
     """Return when the agent was first heard in this turn, or read where there is no audio."""
     speaking = named(turn.steps, names.AGENT_SPEAKING)
     return speaking[0].start_time_unix_nano if speaking else None
 
 
+def before_sound(turn: Turn, *wanted: str) -> list[Span]:
+    """Return the steps of these names that began before the agent was heard, if it was."""
+    sound = first_sound(turn)
+    found = named(turn.steps, *wanted)
+    return found if sound is None else [s for s in found if s.start_time_unix_nano < sound]
+
+
+def spoken_step(turn: Turn) -> Span | None:
+    """Return the LLM step that the first sound is from; without one it was given to `say`."""
+    return next(reversed(before_sound(turn, *LLM_NODES)), None)
+
+
+def voice(turn: Turn) -> Span | None:
+    """Return the TTS node whose audio was the first sound."""
+    spoken = spoken_step(turn)
+    begun = 0 if spoken is None else spoken.start_time_unix_nano
+    voices = before_sound(turn, names.TTS_NODE)
+    return next((v for v in voices if v.start_time_unix_nano >= begun), None)
+
+
 def user_turn(turn: Turn) -> Span | None:
     """Return the user's turn that this one answers: the last that began before it."""
-    began = [
-        s
-        for s in named(turn.user, names.USER_TURN)
-        if s.start_time_unix_nano <= turn.span.start_time_unix_nano
-    ]
+    start = turn.span.start_time_unix_nano
+    began = [s for s in named(turn.user, names.USER_TURN) if s.start_time_unix_nano <= start]
     return began[-1] if began else None
-
-
-def metrics(spans: Iterable[Span], key: str) -> list[dict[str, Any]]:
-    """Return the metrics that LiveKit left on spans as JSON, recovery probes aside."""
-    found = []
-    for span in spans:
-        text = span.attributes.get(key)
-        if isinstance(text, str) and not span.attributes.get(names.FALLBACK_RECOVERY):
-            found.append(json.loads(text))
-    return found
 
 
 def kind(turn: Turn, *, user_has_spoken: bool) -> str:
     """Say what sort of turn this is; see `names.TURN_KIND`."""
-    given = turn.observed.get(names.TURN_KIND)
     attributes = turn.span.attributes
+    given = names.text(turn.observed, names.TURN_KIND)
     if given:
-        return str(given)
-    if names.E2E_LATENCY in attributes or names.first(attributes, names.USER_INPUT):
-        return "discarded" if _is_discarded(turn) else "reply"
-    if not named(turn.steps, *LLM_NODES):
-        return "say" if user_has_spoken else "greeting"
+        return given
     if _is_discarded(turn):
         return "discarded"
+    if names.E2E_LATENCY in attributes or names.first(attributes, names.USER_INPUT):
+        return "reply"
     answered = user_turn(turn)
-    if answered is not None and number(answered.attributes.get(names.END_OF_TURN_DELAY)):
-        return "reply"
-    if named(turn.steps, names.REALTIME_INFERENCE) and named(turn.user, names.USER_SPEAKING):
-        return "reply"
-    return "prompted" if user_has_spoken else "greeting"
+    if named(turn.steps, *LLM_NODES):
+        if answered is not None and number(answered.attributes.get(names.END_OF_TURN_DELAY)):
+            return "reply"
+        if named(turn.steps, names.REALTIME_INFERENCE) and named(turn.user, names.USER_SPEAKING):
+            return "reply"
+    if not user_has_spoken:
+        return "greeting"
+    return "prompted" if named(turn.steps, *LLM_NODES) else "say"
 
 
 def _is_discarded(turn: Turn) -> bool:
@@ -109,20 +134,16 @@ def _is_discarded(turn: Turn) -> bool:
         attributes.get(names.INTERRUPTION_SOURCE) == "programmatic"
         and names.QUEUE_WAIT not in attributes
         and first_sound(turn) is None
+        and bool(named(turn.steps, *LLM_NODES))
     )
 
 
 def facts(turn: Turn) -> dict[str, AttributeValue]:
     """Return what is known of a turn apart from its latency; what is unknown is absent."""
-    found: dict[str, AttributeValue | None] = {
-        **_agent_side(turn),
-        **_user_side(turn),
-        **_llm(turn),
-        **_tts(turn),
-        **_tools(turn),
-        **_trouble(turn),
+    readers = (_agent_side, _user_side, _llm, _modalities, _tts, _tools, _trouble)
+    return {
+        key: value for read in readers for key, value in read(turn).items() if value is not None
     }
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
@@ -130,7 +151,7 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     speaking = named(turn.steps, names.AGENT_SPEAKING)
     interrupted = bool(attributes.get(names.INTERRUPTED, False))
     heard = number(attributes.get(names.PLAYOUT_POSITION)) if interrupted else None
-    made = sum(m["audio_duration"] for m in metrics(turn.steps, names.TTS_METRICS))
+    made = sum(m["audio_duration"] for m in _tts_metrics(turn))
     resumed = len(speaking) - 1 if attributes.get(names.GENERATION_COUNT) == 1 else 0
     return {
         names.TURN_WAS_INTERRUPTED: interrupted,
@@ -145,18 +166,21 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     own, answered = turn.span.attributes, user_turn(turn)
-    theirs = answered.attributes if answered is not None else {}
+    if answered is None:
+        return {}
+    theirs = answered.attributes
     hooks = named(turn.user, names.ON_USER_TURN_COMPLETED)
     hook = own.get(names.ON_USER_TURN_COMPLETED_DELAY)
-    if hook is None and hooks and answered is not None:
+    if hook is None and hooks:
         hook = hooks[-1].duration_seconds
-    delays = {
-        key: own.get(key, theirs.get(key))
-        for key in (names.TRANSCRIPTION_DELAY, names.END_OF_TURN_DELAY)
-    }
     return {
-        names.TURN_TRANSCRIPTION_DELAY: number(delays[names.TRANSCRIPTION_DELAY]),
-        names.TURN_END_OF_TURN_DELAY: number(delays[names.END_OF_TURN_DELAY]),
+        names.TURN_USER_STARTED: answered.start_time_unix_nano / 1e9,
+        names.TURN_TRANSCRIPTION_DELAY: number(
+            own.get(names.TRANSCRIPTION_DELAY, theirs.get(names.TRANSCRIPTION_DELAY))
+        ),
+        names.TURN_END_OF_TURN_DELAY: number(
+            own.get(names.END_OF_TURN_DELAY, theirs.get(names.END_OF_TURN_DELAY))
+        ),
         names.TURN_HOOK_DELAY: number(hook),
         names.TURN_CONFIDENCE: number(theirs.get(names.TRANSCRIPT_CONFIDENCE)),
         names.TURN_RESUMES: theirs.get(names.EOU_RESUME_COUNT),
@@ -164,100 +188,114 @@ def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 
 def _llm(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    calls = metrics(turn.steps, names.LLM_METRICS)
-    realtime = metrics(turn.steps, names.REALTIME_METRICS_JSON)
-    if not calls and not realtime:
-        return {}
+    spoken = spoken_step(turn)
+    calls = metrics(named(turn.steps, names.LLM_REQUEST), names.LLM_METRICS)
+    realtime = _realtime_metrics(turn)
     sent = sum(m["prompt_tokens"] for m in calls) + sum(m["input_tokens"] for m in realtime)
     made = sum(m["completion_tokens"] for m in calls) + sum(m["output_tokens"] for m in realtime)
     cached = sum(m["prompt_cached_tokens"] for m in calls)
     cached += sum(m["input_token_details"]["cached_tokens"] for m in realtime)
     speeds = [m["tokens_per_second"] for m in (*calls, *realtime) if m["tokens_per_second"] > 0]
-    ttfts = [number(s.attributes.get(names.TTFT)) for s in named(turn.steps, names.LLM_NODE)]
     return {
-        names.TURN_LLM_CALLS: len(calls) + len(realtime),
+        names.TURN_TTFT: number(spoken.attributes.get(names.TTFT)) if spoken else None,
+        names.TURN_LLM_CALLS: len(calls) + len(realtime) or None,
         names.TURN_LLM_INPUT: sent or None,
         names.TURN_LLM_OUTPUT: made or None,
-        names.TURN_LLM_CACHED: cached if sent else None,
-        names.TURN_LLM_CACHED_SHARE: cached / sent if sent else None,
+        names.TURN_LLM_CACHED: cached or None,
+        names.TURN_LLM_CACHED_SHARE: cached / sent if cached and sent else None,
         names.TURN_LLM_SPEED: speeds[-1] if speeds else None,
-        names.TURN_TTFT: ttfts[-1] if ttfts else None,
     }
 
 
+def _realtime_metrics(turn: Turn) -> list[Mapping[str, Any]]:
+    spans = named(turn.steps, names.REALTIME_INFERENCE, names.REALTIME_METRICS)
+    return metrics(spans, names.REALTIME_METRICS_JSON)
+
+
+def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
+    """Return a realtime model's tokens by modality."""
+    found: dict[str, int] = {}
+    for measured in _realtime_metrics(turn):
+        sent = measured["input_token_details"]
+        for direction, counts in (
+            ("input", sent),
+            ("input_cached", sent.get("cached_tokens_details") or {}),
+            ("output", measured["output_token_details"]),
+        ):
+            for modality in ("audio", "text", "image"):
+                key = names.TURN_LLM_MODALITY.format(direction=direction, modality=modality)
+                found[key] = found.get(key, 0) + counts.get(f"{modality}_tokens", 0)
+    return {key: count or None for key, count in found.items()}
+
+
+def _tts_metrics(turn: Turn) -> list[Mapping[str, Any]]:
+    return metrics(named(turn.steps, names.TTS_REQUEST), names.TTS_METRICS)
+
+
 def _tts(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    made = metrics(turn.steps, names.TTS_METRICS)
-    nodes = named(turn.steps, names.TTS_NODE)
-    ttfbs = [ttfb for s in nodes if (ttfb := number(s.attributes.get(names.TTFB))) is not None]
+    made, speaker = _tts_metrics(turn), voice(turn)
     return {
         names.TURN_TTS_CHARACTERS: sum(m["characters_count"] for m in made) or None,
         names.TURN_TTS_AUDIO: sum(m["audio_duration"] for m in made) or None,
-        names.TURN_TTFB: ttfbs[0] if ttfbs else None,
+        names.TURN_TTFB: number(speaker.attributes.get(names.TTFB)) if speaker else None,
     }
 
 
 def tools(spans: Iterable[Span]) -> list[dict[str, Any]]:
-    """Return the tool calls among spans, in order: name, duration, and whether they failed."""
+    """Return tool calls as they are reported: name, duration, and whether they failed."""
     return [
         {
-            "name": str(span.attributes.get(names.TOOL_NAME, "")),
+            "name": names.text(span.attributes, names.TOOL_NAME),
             "duration_seconds": span.duration_seconds,
             "is_error": bool(span.attributes.get(names.TOOL_IS_ERROR, False)),
         }
-        for span in named(spans, names.FUNCTION_TOOL)
+        for span in spans
     ]
 
 
 def _tools(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    called = tools(turn.steps)
-    if not called:
-        return {}
+    called = tools(named(turn.steps, names.FUNCTION_TOOL))
     failures = sum(tool["is_error"] for tool in called)
     return {
-        names.TURN_TOOLS: json.dumps(called),
-        names.TURN_TOOL_CALLS: len(called),
+        names.TURN_TOOLS: json.dumps(called) if called else None,
+        names.TURN_TOOL_CALLS: len(called) or None,
         names.TURN_TOOL_FAILURES: failures or None,
-        names.TURN_ERRORS + "tool": failures or None,
     }
 
 
 def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    runs = named(turn.steps, names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN)
-    adapters = named(turn.steps, names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER)
-    served = [s.attributes.get(names.FALLBACK_INDEX) for s in adapters]
-    retried = [s.attributes.get(names.RETRY_COUNT) for s in runs]
+    steps = turn.steps
+    runs = named(steps, names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN)
+    adapters = named(steps, names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER)
     discarded = [e for e in turn.span.events if e.name == names.EVENT_GENERATION_DISCARDED]
     return {
-        names.TURN_RETRIES: sum(1 for count in retried if number(count)) or None,
-        names.TURN_FALLBACKS: sum(1 for index in served if number(index)) or None,
+        names.TURN_RETRIES: _above_zero(runs, names.RETRY_COUNT),
+        names.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
         names.TURN_DISCARDED: len(discarded) or None,
-        **{
-            names.TURN_ERRORS + stage: len(failures((*turn.steps, turn.span), stage)) or None
-            for stage in _STAGES
-        },
+        **{names.TURN_ERRORS + s: len(failures(steps, s)) or None for s in _FAILING},
     }
 
 
-_STAGES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "llm": ((names.LLM_REQUEST_RUN,), (names.LLM_NODE,)),
-    "tts": ((names.TTS_REQUEST_RUN,), (names.TTS_NODE,)),
-    "realtime": ((names.REALTIME_INFERENCE,),),
+def _above_zero(spans: Iterable[Span], key: str) -> int | None:
+    return sum(1 for span in spans if number(span.attributes.get(key))) or None
+
+
+_FAILING: Mapping[str, tuple[str, ...]] = {
+    "llm": (names.LLM_REQUEST_RUN, names.LLM_NODE),
+    "tts": (names.TTS_REQUEST_RUN, names.TTS_NODE),
+    "realtime": (names.REALTIME_INFERENCE,),
+    "tool": (names.FUNCTION_TOOL,),
 }
 """The spans that show a stage's failures: its attempts, else the stage itself."""
 
 
-def failures(spans: Iterable[Span], stage: str) -> list[Span]:
+def failures(spans: ByName, stage: str) -> list[Span]:
     """Return the attempts of a stage that failed; for `tool`, the calls."""
-    spans = list(spans)
-    if stage == "tool":
-        return [
-            s for s in named(spans, names.FUNCTION_TOOL) if s.attributes.get(names.TOOL_IS_ERROR)
-        ]
-    for wanted in _STAGES.get(stage, ()):
+    for name in _FAILING.get(stage, ()):
         failed = [
-            s
-            for s in named(spans, *wanted)
-            if s.status_code == STATUS_ERROR and not s.attributes.get(names.FALLBACK_RECOVERY)
+            span
+            for span in named(spans, name)
+            if span.status_code == STATUS_ERROR or span.attributes.get(names.TOOL_IS_ERROR)
         ]
         if failed:
             return failed

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from tracing.livekit import names
 from tracing.livekit.summary import Summary
+from tracing.livekit.turns import parsed
 from tracing.span import Span
 
 
 def add_usage(summary: Summary, span: Span) -> None:
     """Add what a request used to a session's summary."""
     for key in (names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON):
-        text = span.attributes.get(key)
-        if isinstance(text, str):
-            summary.add_usage(_usage(json.loads(text)))
+        text = names.text(span.attributes, key)
+        if text:
+            summary.add_usage(_usage(parsed(text)))
 
 
 def _usage(measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from tracing.local.load import Describe, Source
+from tracing.local.load import Describe, Source, described
 from tracing.local.numbers import budget_of, counted_turns
 from tracing.local.summary import CallSummary
 from tracing.span import Span
@@ -54,11 +54,11 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary], describe
     """
     chosen = _by_id(selector, calls)
     if chosen:
-        found = _side(selector, [describe(source.spans(call.trace_id)) for call in chosen])
+        found = _side(selector, [call for _, call in described(source, chosen, describe)])
     elif ".." in selector and "=" not in selector:
         since, until = (parse_time(end) if end else None for end in selector.split("..", 1))
         in_range = [call for call in calls if call.matches(since=since, until=until)]
-        found = _side(selector, [describe(source.spans(call.trace_id)) for call in in_range])
+        found = _side(selector, [call for _, call in described(source, in_range, describe)])
     elif "=" in selector:
         found = _by_attribute(selector, source, calls, describe)
     else:
@@ -85,17 +85,16 @@ def _by_attribute(
     selector: str, source: Source, calls: Sequence[CallSummary], describe: Describe
 ) -> Side:
     name, _, value = selector.partition("=")
-    described = []
-    for summary in calls:
-        spans = source.spans(summary.trace_id)
-        call = describe(spans)
-        if any(name in turn for turn in counted_turns([call])):
-            turns = [turn for turn in counted_turns([call]) if _text(turn.get(name)) == value]
-            if turns:
-                described.append({**call, "turns": turns})
+    chosen = []
+    for spans, call in described(source, calls, describe):
+        turns = counted_turns([call])
+        if any(name in turn for turn in turns):
+            fitting = [turn for turn in turns if _text(turn.get(name)) == value]
+            if fitting:
+                chosen.append({**call, "turns": fitting})
         elif any(_text(found) == value for found in _values(name, spans, call)):
-            described.append(call)
-    return _side(selector, described)
+            chosen.append(call)
+    return _side(selector, chosen)
 
 
 def _values(name: str, spans: Sequence[Span], call: Mapping[str, Any]) -> Iterator[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 from tracing.local.summary import CallSummary, summarize
 from tracing.otlp_json import read_spans
 from tracing.span import Span
+
+_logger = logging.getLogger(__name__)
 
 Describe = Callable[[Sequence[Span]], dict[str, Any]]
 """The spans of one call -> the report's object of it."""
@@ -71,4 +74,18 @@ def load_calls(
 ) -> list[dict[str, Any]]:
     """Describe the calls that match, the `last` only if given, in the order of their starts."""
     newest = list(islice(source.calls(**wanted), last))
-    return [describe(source.spans(call.trace_id)) for call in reversed(newest)]
+    return [call for _, call in described(source, reversed(newest), describe)]
+
+
+def described(
+    source: Source, calls: Iterable[CallSummary], describe: Describe
+) -> Iterator[tuple[list[Span], dict[str, Any]]]:
+    """Each call's spans and description; one that defeats `describe` does not hide the others."""
+    for call in calls:
+        spans = source.spans(call.trace_id)
+        try:
+            found = describe(spans)
+        except Exception as error:
+            _logger.warning("left out trace %s, cannot describe it: %r", call.trace_id, error)
+            continue
+        yield spans, found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -105,6 +106,11 @@ def call_table(calls: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def to_json(value: object) -> str:
+    """JSON for a person and for jq, to which NaN is none: what is no number is left out."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str)
+
+
 def write_csv(calls: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Write a row per turn; parts and other groups are columns such as `parts.turn_decision`."""
     rows = [_row(call, turn) for call in calls for turn in call.get("turns", ())]
@@ -112,6 +118,18 @@ def write_csv(calls: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     writer = csv.DictWriter(file, columns)
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items() if _is_finite(item)}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value if _is_finite(item)]
+    return value
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 _CALL_COLUMNS = ("trace_id", "session_id", "user_id", "agent", "started_at")

@@ -7,11 +7,13 @@ Its configuration, credentials included, arrives on standard input.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import signal
 import sys
 import threading
 import time
+from logging import WARNING
 from pathlib import Path
 
 from tracing.backends import Backend, digest, load
@@ -24,7 +26,7 @@ from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked
 from tracing.spool.records import count_ended
 from tracing.spool.segments import evict_oldest, segment_paths
-from tracing.spool.status import read_status, write_status
+from tracing.spool.status import post_notice, read_status, write_status
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,9 @@ class Drainer:
         self._spool_bytes = spool_bytes
         self._max_age_seconds = max_age_seconds
         self._give_up_after_seconds = give_up_after_seconds
-        self._ledger = Ledger(directory, say=False)
+        self._ledger = Ledger(directory, say=self._say)
         self._deliveries: list[Delivery] = []
+        self._notice_numbers = itertools.count()
         self._hurried_at = 0.0
         self._reported_at = 0.0
 
@@ -125,9 +128,14 @@ class Drainer:
 
     def _report(self) -> None:
         self._reported_at = time.monotonic()
-        self._ledger.settle(now=True)
+        self._ledger.settle()
         with contextlib.suppress(OSError):
             write_status(self.directory, [delivery.status for delivery in self._deliveries])
+
+    def _say(self, text: str) -> None:
+        """Have a living agent process log it; there is no terminal here."""
+        with contextlib.suppress(OSError):
+            post_notice(self.directory, f"losses-{next(self._notice_numbers)}", WARNING, text)
 
     def _stop(self) -> None:
         """Let what can leave at once leave, then end the threads and delete what is done."""
@@ -143,6 +151,7 @@ class Drainer:
         for delivery in self._deliveries:
             delivery.join(max(deadline - time.monotonic(), _TICK_SECONDS))
         self._delete_delivered()
+        self._ledger.settle(finally_=True)
         self._report()
 
     def _adopt_siblings(self) -> None:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -34,15 +35,16 @@ NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED})
 class Ledger:
     """The losses of one process, kept in memory and in the spool's own loss file.
 
-    Counting costs nothing but an addition; the file and the log are written by `settle`,
-    off the voice loop, and at most once a minute where nobody asks.
+    Counting costs nothing but an addition. `settle`, off the voice loop, writes what was
+    counted since to the file, and says it once a minute at the most.
     """
 
-    def __init__(self, directory: Path, *, say: bool = True) -> None:
+    def __init__(self, directory: Path, *, say: Callable[[str], None] | None = None) -> None:
         self._path = directory / FILE_NAME
-        self._say = say
+        self._say = say or (lambda text: logger.warning("%s", text))
         self._lock = threading.Lock()
-        self._unsettled: Counter[tuple[str, str]] = Counter()
+        self._unwritten: Counter[tuple[str, str]] = Counter()
+        self._unsaid: Counter[tuple[str, str]] = Counter()
         self._details: dict[tuple[str, str], str] = {}
         self._said_at = float("-inf")
         self.counts: Counter[str] = Counter()
@@ -54,25 +56,27 @@ class Ledger:
             return
         with self._lock:
             self.counts[reason] += number
-            self._unsettled[reason, backend] += number
+            self._unwritten[reason, backend] += number
+            self._unsaid[reason, backend] += number
             if detail:
                 self._details[reason, backend] = detail
 
-    def settle(self, *, now: bool = False) -> None:
-        """Write and say what was counted since, unless that was done less than a minute ago."""
-        if not self._unsettled:
-            return
-        if not now and time.monotonic() - self._said_at < _SAY_EVERY_SECONDS:
+    def settle(self, *, finally_: bool = False) -> None:
+        """Write what is not written and say what is not said; `finally_` does not wait."""
+        if not self._unsaid:
             return
         with self._lock:
-            lost, self._unsettled = self._unsettled, Counter()
-            details, self._details = self._details, {}
-            self._said_at = time.monotonic()
-        for (reason, backend), number in lost.items():
-            detail = details.get((reason, backend), "")
-            self._append(reason, number, backend, detail)
-            if self._say:
-                logger.warning("%s", sentence(reason, number, backend, detail))
+            unwritten, self._unwritten = self._unwritten, Counter()
+            is_time = finally_ or time.monotonic() - self._said_at >= _SAY_EVERY_SECONDS
+            unsaid: Counter[tuple[str, str]] = Counter()
+            if is_time:
+                unsaid, self._unsaid = self._unsaid, unsaid
+                self._said_at = time.monotonic()
+            details = dict(self._details)
+        for (reason, backend), number in unwritten.items():
+            self._append(reason, number, backend, details.get((reason, backend), ""))
+        for (reason, backend), number in unsaid.items():
+            self._say(sentence(reason, number, backend, details.get((reason, backend), "")))
 
     def _append(self, reason: str, number: int, backend: str, detail: str) -> None:
         entry = {
@@ -116,3 +120,13 @@ def read_losses(directory: Path) -> list[dict[str, object]]:
         except ValueError:
             continue
     return entries
+
+
+def count_losses(directory: Path) -> dict[str, int]:
+    """The numbers of a spool's loss file, by reason."""
+    counts: Counter[str] = Counter()
+    for entry in read_losses(directory):
+        number = entry.get("number")
+        if isinstance(number, int):
+            counts[str(entry.get("reason"))] += number
+    return dict(counts)

@@ -16,6 +16,11 @@ def quarantine_path(directory: Path, backend: str) -> Path:
     return directory / f"quarantine-{backend}.jsonl"
 
 
+def quarantined_files(directory: Path) -> list[Path]:
+    """The quarantine files of a spool's backends."""
+    return sorted(directory.glob("quarantine-*.jsonl"))
+
+
 def quarantine(directory: Path, backend: str, span: Span) -> None:
     """Keep one rejected span, as long as there is room."""
     path = quarantine_path(directory, backend)

@@ -1,0 +1,5 @@
+"""`python -m tracing`."""
+
+from tracing.cli import main
+
+main()

@@ -1,0 +1,172 @@
+"""The command line: `python -m tracing report | doctor`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tracing.local.checks import STORE_NAME, Check, check_directory, check_store
+from tracing.local.choose import ChoiceError, choose, parse_time
+from tracing.local.compare import compare, print_comparison
+from tracing.local.load import Describe, Recording, Source, load_calls
+from tracing.local.report import print_report, to_json, write_csv
+from tracing.local.store import Store
+from tracing.local.summary import CallSummary
+from tracing.otlp_json import OtlpJsonError
+
+CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_store]
+"""What `doctor` looks at, in this order; a check that raises counts as could not run."""
+
+_PIPED_COLUMNS = 200
+
+app = typer.Typer(
+    help="Read what LiveKit agents did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_Directory = Annotated[
+    Path, typer.Option("--dir", envvar="TRACING_DIR", help="Where the traces are kept.")
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only
+    app()
+
+
+@app.command()
+def report(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of OTLP JSON; without them the local store is read."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row per turn.")] = False,
+    sides: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="A B",
+            help="Compare two sides: each a session id, the beginning of a trace id, START..END,"
+            " or NAME=VALUE such as preemptive_generation=true.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Calls from 2026-10-01, or 2h for 2 hours ago."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Calls before this.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Calls of this agent, as in clinic*.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Calls that used this model.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="The last so many calls.")] = None,
+    directory: _Directory = Path(".tracing"),
+) -> None:
+    """Show calls: each turn's latency and where it went, interruptions, tools, errors, usage."""
+    with _failures():
+        if as_csv and (as_json or sides):
+            raise ChoiceError("--csv goes with neither --json nor --compare")
+        wanted: dict[str, Any] = {
+            "since": parse_time(since) if since else None,
+            "until": parse_time(until) if until else None,
+            "agent": agent,
+            "model": model,
+        }
+        source = _source(files, directory)
+        if sides:
+            _print_comparison(source, sides, as_json, list(islice(source.calls(**wanted), last)))
+            return
+        calls = load_calls(source, _describe(), last=last, **wanted)
+        if not calls:
+            typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
+        _print_calls(calls, as_json, as_csv)
+
+
+@app.command()
+def doctor(directory: _Directory = Path(".tracing")) -> None:
+    """Look for what stands in the way of traces; exits 0 if fine, 1 if something is to mend."""
+    with _failures():
+        found = [check for look in CHECKS for check in look(directory)]
+        console = _console()
+        for check in found:
+            mark = ("ok  ", "green") if check.is_fine else ("mend", "bold red")
+            console.print(Text.assemble(mark, f"  {check.name}: {check.text}"))
+    if not all(check.is_fine for check in found):
+        raise typer.Exit(1)
+
+
+def _source(files: Sequence[Path] | None, directory: Path) -> Source:
+    return Recording(files) if files else Store(directory / STORE_NAME, read_only=True)
+
+
+def _describe() -> Describe:
+    # Late, because `--help` and `doctor` can do without.
+    from tracing.livekit.calls import describe
+
+    return describe
+
+
+def _print_calls(calls: Sequence[Mapping[str, Any]], as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        typer.echo(to_json({"calls": calls}))
+    elif as_csv:
+        write_csv(calls, sys.stdout)
+    else:
+        print_report(calls, _console())
+
+
+def _print_comparison(
+    source: Source, sides: tuple[str, str], as_json: bool, calls: Sequence[CallSummary]
+) -> None:
+    a, b = (choose(side, source, calls, _describe()) for side in sides)
+    compared = compare(a, b)
+    if as_json:
+        typer.echo(to_json({"compare": compared}))
+    else:
+        print_comparison(compared, _console())
+
+
+def _nothing_found(files: Sequence[Path] | None, directory: Path, is_filtered: bool) -> str:
+    if is_filtered:
+        return "No call matches."
+    if files:
+        return "No call in these files."
+    return f"No calls in {directory} yet. To get one in, offline and without keys: make demo"
+
+
+def _console() -> Console:
+    """A console that is as wide as the terminal, or wide enough to cut nothing in a pipe."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    columns = shutil.get_terminal_size((_PIPED_COLUMNS, 0)).columns
+    return Console(highlight=False, width=columns)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Say in one line what could not be read, and exit with status 2."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read our output has enough
+    except (ChoiceError, OtlpJsonError, OSError) as error:
+        typer.echo(f"livekit-tracing: {error}", err=True)
+        raise typer.Exit(2) from error
