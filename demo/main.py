@@ -1,0 +1,117 @@
+"""Run one call on this machine, without accounts, and show where its trace is."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from livekit.agents import AgentServer, utils
+from livekit.protocol import models
+from rich.console import Console
+
+from demo import script
+from tracing import ConfigError, Tracing, setup_tracer
+from tracing.settings import load_settings
+
+DELIVERY_SECONDS = 10.0
+"""How long the summary waits for the last spans to arrive."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo; return the exit status."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().handlers[0].addFilter(_worth_showing)
+    if options.backend:
+        os.environ["TRACING_BACKEND"] = options.backend  # for the call's own process, too
+    console = Console(highlight=False)
+    console.print(f"A call of {options.turns} lines, in real time. It makes no sound.", style="dim")
+    try:
+        import agent_entry  # noqa: F401  sets up tracing, as it does in the call's process
+
+        asyncio.run(serve(turns=options.turns, preemptive=options.preemptive))
+    except ConfigError as error:
+        console.print(str(error), style="red")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        console.show_cursor()
+    return tell(setup_tracer(), console)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the demo's options."""
+    parser = argparse.ArgumentParser(prog="agent_entry.py demo", description=__doc__)
+    parser.add_argument(
+        "--backend",
+        metavar="NAMES",
+        help="langfuse, otlp, local, console, or several with commas; "
+        "by default what the environment and .env.local say, else local",
+    )
+    parser.add_argument(
+        "--turns",
+        type=int,
+        choices=range(1, len(script.TURNS) + 1),
+        default=len(script.TURNS),
+        metavar="N",
+        help="end the call after the caller's first N lines",
+    )
+    parser.add_argument(
+        "--no-preemptive",
+        dest="preemptive",
+        action="store_false",
+        help="let the model begin only when the caller's turn has ended, to compare",
+    )
+    return parser.parse_args(arguments)
+
+
+async def serve(*, turns: int, preemptive: bool) -> None:
+    """Serve one simulated job, in a process of its own, and return when it has ended."""
+    from demo import call
+
+    server = AgentServer(host="127.0.0.1", setup_fnc=call.prewarm)
+    server.rtc_session(call.entrypoint)
+    started = asyncio.Event()
+    server.once("worker_started", started.set)
+    serving = asyncio.create_task(server.run(devmode=True, unregistered=True))
+    try:
+        await started.wait()
+        options = json.dumps({"turns": turns, "preemptive": preemptive})
+        room = models.Room(sid=utils.shortuuid("RM_"), name="demo", metadata=options)
+        await server.simulate_job(room.name, fake_job=True, room_info=room)
+        await server.drain()
+    finally:
+        await server.aclose()
+    await serving
+
+
+def tell(tracing: Tracing, console: Console) -> int:
+    """Say what was recorded where, and how to open it; return the exit status."""
+    settings = load_settings()
+    delivered = tracing.flush(DELIVERY_SECONDS)
+    console.print()
+    if "local" in settings.backends:
+        subprocess.run([sys.executable, "-m", "tracing", "report", "--last", "1"], check=False)
+        console.print(f"Recorded in {settings.directory}. Open the call with:")
+        console.print("  python -m tracing view", style="bold")
+    if "langfuse" in settings.backends:
+        console.print(f"Sent to Langfuse: {settings.langfuse.base_url}", soft_wrap=True)
+    if "otlp" in settings.backends:
+        console.print(f"Sent by OTLP to {settings.otlp.traces_url}", soft_wrap=True)
+    if not delivered:
+        console.print("Not all of it has arrived yet; it waits on disk.", style="yellow")
+    return 0 if delivered else 1
+
+
+def _worth_showing(record: logging.LogRecord) -> bool:
+    """Leave out what the call's process has shown, and what is usual for a worker of one call."""
+    if record.process != os.getpid():
+        record.exc_text = None  # already in the message
+    return not hasattr(record, "shown") and "no warmed process" not in record.getMessage()
