@@ -36,6 +36,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Files of OTLP JSON; without them the local store is read."),
+]
+_Sides = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--compare",
+        metavar="A B",
+        help="Compare two sides: each a session id, the beginning of a trace id, START..END,"
+        " or NAME=VALUE such as preemptive_generation=true.",
+    ),
+]
+_Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Calls from 2026-10-01, or 2h for 2 hours ago."),
+]
+_Until = Annotated[str | None, typer.Option(metavar="TIME", help="Calls before this.")]
+_Agent = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="Calls of this agent, as in clinic*.")
+]
+_Model = Annotated[str | None, typer.Option(metavar="PATTERN", help="Calls that used this model.")]
 _Directory = Annotated[
     Path, typer.Option("--dir", envvar="TRACING_DIR", help="Where the traces are kept.")
 ]
@@ -51,32 +73,14 @@ def main() -> None:
 
 @app.command()
 def report(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Files of OTLP JSON; without them the local store is read."),
-    ] = None,
+    files: _Files = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row per turn.")] = False,
-    sides: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            "--compare",
-            metavar="A B",
-            help="Compare two sides: each a session id, the beginning of a trace id, START..END,"
-            " or NAME=VALUE such as preemptive_generation=true.",
-        ),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Calls from 2026-10-01, or 2h for 2 hours ago."),
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Calls before this.")] = None,
-    agent: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Calls of this agent, as in clinic*.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Calls that used this model.")
-    ] = None,
+    sides: _Sides = None,
+    since: _Since = None,
+    until: _Until = None,
+    agent: _Agent = None,
+    model: _Model = None,
     last: Annotated[int | None, typer.Option(min=1, help="The last so many calls.")] = None,
     directory: _Directory = Path(".tracing"),
 ) -> None:
@@ -90,11 +94,12 @@ def report(
             "agent": agent,
             "model": model,
         }
-        source = _source(files, directory)
-        if sides:
-            _print_comparison(source, sides, as_json, list(islice(source.calls(**wanted), last)))
-            return
-        calls = load_calls(source, _describe(), last=last, **wanted)
+        with _source(files, directory) as source:
+            if sides:
+                among = list(islice(source.calls(**wanted), last))
+                _print_comparison(source, sides, as_json, among)
+                return
+            calls = load_calls(source, _describe(), last=last, **wanted)
         if not calls:
             typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
         _print_calls(calls, as_json, as_csv)
@@ -113,8 +118,13 @@ def doctor(directory: _Directory = Path(".tracing")) -> None:
         raise typer.Exit(1)
 
 
-def _source(files: Sequence[Path] | None, directory: Path) -> Source:
-    return Recording(files) if files else Store(directory / STORE_NAME, read_only=True)
+@contextmanager
+def _source(files: Sequence[Path] | None, directory: Path) -> Iterator[Source]:
+    if files:
+        yield Recording(files)
+    else:
+        with Store(directory / STORE_NAME, read_only=True) as store:
+            yield store
 
 
 def _describe() -> Describe:

@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, str] = {
     "TRACING_BACKEND": "langfuse, otlp, local, console, or several with commas",
     "TRACING_DIR": "where the spool and the local store live; default .tracing",
     "TRACING_CAPTURE_CONTENT": "false: no transcripts, messages, tool payloads leave the process",
+    "TRACING_INPUT_DELTA": "true: each LLM call records only the messages new since the last one",
     "TRACING_SPOOL_MIB": "disk that undelivered spans may take, in MiB; default 256",
     "TRACING_MAX_AGE_DAYS": "undelivered spans are dropped after so many days; default 7",
     "TRACING_DRAINER": "process (default) or thread: where spans are delivered from",
@@ -111,6 +112,7 @@ class Settings:
     langfuse: LangfuseSettings = LangfuseSettings()
     otlp: OtlpSettings = OtlpSettings()
     capture_content: bool = True
+    input_delta: bool = False
     spool_bytes: int = 256 * 2**20
     max_age_seconds: float = 7 * 86400.0
     drainer: Literal["process", "thread"] = "process"
@@ -149,6 +151,7 @@ def load_settings(
         capture_content=bool(
             given.get("capture_content", env.flag("TRACING_CAPTURE_CONTENT", default=True))
         ),
+        input_delta=env.flag("TRACING_INPUT_DELTA", default=False),
         spool_bytes=int(env.number("TRACING_SPOOL_MIB", 256.0) * 2**20),
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", 7.0) * 86400,
         drainer=env.choice("TRACING_DRAINER", "process", ("process", "thread")),

@@ -203,6 +203,7 @@ def _build(
         make_call=lambda: Call(session_id=session_id, user_id=user_id),
         withhold=_withholds_content(provider),
         current_job=_current_job,
+        input_deltas=settings.input_delta,
     )
     writer = SegmentWriter(
         directory,

@@ -47,15 +47,19 @@ class Inputs:
             self._keep(span, own)
             return {}
         dropped = attributes.get(DROPPED)
-        shared = _messages(base)
+        try:
+            shared, added = _messages(base), _messages(own)
+        except (IndexError, ValueError):
+            return {}
         shared = shared[: len(shared) - (dropped if isinstance(dropped, int) else 0)]
-        whole = _Input(shared + _messages(own), own.system or base.system)
+        whole = _Input(shared + added, own.system or base.system)
         self._keep(span, whole)
-        return {
-            INPUT_MESSAGES: f"[{', '.join(whole.messages)}]",
-            **({SYSTEM_INSTRUCTIONS: whole.system} if whole.system else {}),
-            IS_REBUILT: True,
+        found = {
+            INPUT_MESSAGES: f"[{', '.join(whole.messages)}]" if whole.messages else "",
+            SYSTEM_INSTRUCTIONS: whole.system,
         }
+        rebuilt = {key: text for key, text in found.items() if text}
+        return {**rebuilt, IS_REBUILT: True} if rebuilt else {}
 
     def _keep(self, span: Span, whole: _Input) -> None:
         self._by_span[span.span_id.hex()] = whole

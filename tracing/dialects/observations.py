@@ -172,10 +172,10 @@ def _interruption(attributes: Attributes) -> tuple[str, str]:
     if attributes.get(names.INTERRUPTED) is not True:
         return "DEFAULT", ""
     heard = attributes.get(names.PLAYOUT_POSITION)
-    after = f" after {heard:.1f} s were heard" if isinstance(heard, float) else ""
+    of_it = f", {heard:.1f} s heard" if isinstance(heard, float) else ""
     if attributes.get(names.INTERRUPTION_SOURCE) in BARGE_IN:
-        return "WARNING", f"interrupted by the user{after}"
-    return "DEFAULT", f"cut short{after}"
+        return "WARNING", f"interrupted by the user{of_it}"
+    return "DEFAULT", f"cut short{of_it}"
 
 
 def _with_stt(attributes: Attributes, shown: Observation) -> Observation:

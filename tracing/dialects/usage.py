@@ -138,7 +138,9 @@ def details(units: Mapping[str, float]) -> dict[str, int]:
 def cost(units: Mapping[str, float], model: str, prices: Prices) -> dict[str, float]:
     """What the user's own prices make of it; empty for a model that they do not price."""
     priced = prices.get(model, {})
-    costs = {name: used * priced[name] for name, used in units.items() if name in priced}
-    if "seconds" in costs:
-        costs["milliseconds"] = costs.pop("seconds")
-    return {**costs, "total": sum(costs.values())} if costs else {}
+    costs = {
+        "milliseconds" if name == "seconds" else name: round(used * priced[name], 12)
+        for name, used in units.items()
+        if name in priced
+    }
+    return {**costs, "total": round(sum(costs.values()), 12)} if costs else {}

@@ -17,6 +17,7 @@ from tracing.span import Attributes, AttributeValue, Span
 
 _MAX_OPEN = 4096
 _MAX_STEPS = 64
+_BACK_DATED_NANOS = 5_000_000
 _MAX_USER_SPANS = 64
 _NOTHING: Mapping[str, AttributeValue] = {}
 
@@ -44,6 +45,7 @@ _KEPT_USER: dict[str, tuple[str, ...]] = {
         names.EOU_RESUME_COUNT,
     ),
     names.USER_SPEAKING: (names.DETECTION_DELAY,),
+    names.EOU_WAIT: (names.EOU_OUTCOME,),
     names.ON_USER_TURN_COMPLETED: (),
     names.UPDATE_AGENT: (),
 }
@@ -177,10 +179,11 @@ class Call:
     def _user_ended(self, session: Session, span: Span) -> Mapping[str, AttributeValue]:
         stamped = _NOTHING
         if span.name == names.USER_SPEAKING and self._clock is not None:
-            # The end of speech is back-dated: now is when it became known.
-            delay = max(self._clock() - span.end_time_unix_nano, 0) / 1e9
-            stamped = {names.DETECTION_DELAY: delay}
-            span = span._replace(attributes={**span.attributes, **stamped})
+            # The end of speech is back-dated, by a VAD of our own: now is when it became known.
+            delay = self._clock() - span.end_time_unix_nano
+            if delay > _BACK_DATED_NANOS:
+                stamped = {names.DETECTION_DELAY: delay / 1e9}
+                span = span._replace(attributes={**span.attributes, **stamped})
         session.user.append(_slim(span, _KEPT_USER[span.name]))
         return stamped
 

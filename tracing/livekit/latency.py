@@ -14,7 +14,6 @@ from typing import NamedTuple
 from tracing.livekit import names
 from tracing.livekit.turns import (
     LLM_NODES,
-    ByName,
     Turn,
     before_sound,
     first_sound,
@@ -22,7 +21,9 @@ from tracing.livekit.turns import (
     named,
     number,
     spoken_step,
+    user_delay,
     voice,
+    within,
 )
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
@@ -49,7 +50,7 @@ def account(turn: Turn, kind: str, budget_seconds: float) -> dict[str, Attribute
         return {}
     word = _last_word(turn, kind, sound)
     start = min(turn.span.start_time_unix_nano if word is None else word, sound)
-    found = list(_Reply(turn, start, sound).stages())
+    found = list(_Reply(turn, start, sound, after_speech=word is not None).stages())
     stamped: dict[str, AttributeValue] = {
         names.TURN_PART + name: seconds for name, seconds in split(start, sound, found).items()
     }
@@ -116,10 +117,11 @@ def _overlap(found: Sequence[Stage]) -> float:
 class _Reply:
     """What led to one first sound, between the moment that the wait begins and the sound."""
 
-    def __init__(self, turn: Turn, start: int, sound: int) -> None:
+    def __init__(self, turn: Turn, start: int, sound: int, *, after_speech: bool) -> None:
         self.turn = turn
         self.start = start
         self.sound = sound
+        self.after_speech = after_speech
         self.spoken = spoken_step(turn)
         self.voice = voice(turn)
         own = before_sound(turn, *LLM_NODES)
@@ -129,8 +131,9 @@ class _Reply:
         self.hook = hooks[-1] if hooks else None
 
     def _user_spans(self, name: str) -> list[Span]:
+        begun = self.start - _SAME_INSTANT_NANOS
         found = named(self.turn.user, name)
-        return [s for s in found if self.start <= s.start_time_unix_nano < self.sound]
+        return [s for s in found if begun <= s.start_time_unix_nano < self.sound]
 
     def stages(self) -> Iterator[Stage]:
         """Yield the stages, upstream first."""
@@ -155,9 +158,12 @@ class _Reply:
             ("transcription_wait", names.TRANSCRIPTION_DELAY),
             ("turn_decision", names.END_OF_TURN_DELAY),
         ):
-            delay = number(self.turn.span.attributes.get(key))
+            delay = user_delay(self.turn, key) if self.after_speech else None
             if delay is not None:
                 yield self._since_start(name, delay)
+        for wait in self._user_spans(names.EOU_WAIT):
+            if wait.attributes.get(names.EOU_OUTCOME) == "committed":
+                yield _whole("turn_decision", wait)
         if self.hook is not None:
             yield _whole("on_user_turn_completed", self.hook)
 
@@ -175,7 +181,7 @@ class _Reply:
         ]
         starts = [node.start_time_unix_nano for node in self.silent]
         seen: dict[str, int] = {}
-        for node, following in zip(self.silent, [*starts[1:], until], strict=True):
+        for node, following in zip(self.silent, [*starts, until][1:], strict=True):
             called = [
                 t for t in tools if node.start_time_unix_nano <= t.start_time_unix_nano < following
             ]
@@ -211,7 +217,7 @@ class _Reply:
             (node, names.TIME_TO_FIRST_CHUNK),
             *(
                 (r, names.TIME_TO_FIRST_CHUNK)
-                for r in _within(self.turn.steps, names.LLM_REQUEST, node)
+                for r in within(self.turn.steps, names.LLM_REQUEST, node)
             ),
         ):
             seconds = number(span.attributes.get(key))
@@ -235,7 +241,7 @@ class _Reply:
 
     def _synthesis_start(self, speaker: Span, ttfb: float) -> int:
         """Return when the TTS got its first text: by its own metrics, else as its node began."""
-        requests = _within(self.turn.steps, names.TTS_REQUEST, speaker)
+        requests = within(self.turn.steps, names.TTS_REQUEST, speaker)
         for measured in metrics(requests, names.TTS_METRICS):
             if abs(measured["ttfb"] - ttfb) < _SAME_TTFB_SECONDS:
                 return round(float(measured["timestamp"] - measured["duration"]) * 1e9)
@@ -243,14 +249,11 @@ class _Reply:
 
     def _failed_attempts(self, what: str, node: Span, start: int, until: int) -> Iterator[Stage]:
         """Yield the time lost before the attempt that served, where others had failed."""
-        attempts = _within(self.turn.steps, f"{what}_request_run", node)
-        served = [
-            a for a in attempts if a.status_code != STATUS_ERROR and a.start_time_unix_nano <= until
-        ]
-        if not served:
-            return
-        begun = served[-1].start_time_unix_nano
-        if any(a.end_time_unix_nano <= begun for a in attempts if a.status_code == STATUS_ERROR):
+        runs = within(self.turn.steps, f"{what}_request_run", node)
+        runs = [run for run in runs if run.start_time_unix_nano <= until]
+        served = [run for run in runs if run.status_code != STATUS_ERROR]
+        begun = served[-1].start_time_unix_nano if served else 0
+        if any(run.end_time_unix_nano <= begun for run in runs if run not in served):
             yield Stage(f"{what}_failed_attempts", start, begun)
 
     def _output_stages(self, audio: int | None) -> Iterator[Stage]:
@@ -280,11 +283,6 @@ _SOUNDING = frozenset({"realtime_first_audio", "tts_first_audio"})
 
 def _whole(name: str, span: Span) -> Stage:
     return Stage(name, span.start_time_unix_nano, span.end_time_unix_nano)
-
-
-def _within(spans: ByName, name: str, outer: Span) -> list[Span]:
-    start, end = outer.start_time_unix_nano, outer.end_time_unix_nano
-    return [s for s in named(spans, name) if start <= s.start_time_unix_nano <= end]
 
 
 def _numbered(name: str, seen: dict[str, int]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -44,6 +45,7 @@ _ADAPTER_EVENTS = {
     "tts": ("tts_availability_changed",),
 }
 _SAY_EVERY_SECONDS = 60.0
+_WORD = re.compile(r"\w+")
 
 _observed: weakref.WeakKeyDictionary[AgentSession[Any], _Observer] = weakref.WeakKeyDictionary()
 
@@ -111,7 +113,7 @@ class _Observer:
         self._processor = processor
         self._adopted: Session | None = None
         self._attached: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._transcript = ""
+        self._words: list[str] = []
         self._user_started = 0.0
         self._user_texts: list[str] = []
         self._said_at = float("-inf")
@@ -205,12 +207,12 @@ class _Observer:
 
     def _on_transcript(self, event: Any) -> None:
         """Count the words that the speech-to-text takes back."""
-        state = self._state()
-        if state is None or not event.transcript:
+        state, words = self._state(), _WORD.findall(event.transcript.lower())
+        if state is None or not words:
             return
-        if self._transcript and not event.transcript.lower().startswith(self._transcript.lower()):
+        if words[: len(self._words)] != self._words:
             _add(state.pending, names.TURN_CORRECTIONS)
-        self._transcript = "" if event.is_final else event.transcript
+        self._words = [] if event.is_final else words
 
     def _on_transcription_timeout(self, event: Any) -> None:
         state = self._state()

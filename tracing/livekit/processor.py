@@ -17,9 +17,10 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 
 from tracing.livekit import names
 from tracing.livekit.call import Call
+from tracing.livekit.inputs import INPUT_SPANS, RecordedInputs
 from tracing.livekit.readable import SpanConverter
 from tracing.livekit.redaction import REDACTION_ENABLED, Redaction, without_content
-from tracing.span import Span
+from tracing.span import Attributes, Span
 from tracing.spool import ledger as losses
 from tracing.spool.ledger import Ledger
 from tracing.spool.records import end_frame, not_open_frame, start_frame
@@ -59,6 +60,7 @@ class TracingProcessor(SpanProcessor):
         make_call: Callable[[], Call] = Call,
         withhold: bool = False,
         current_job: Callable[[], str | None] = lambda: None,
+        input_deltas: bool = False,
     ) -> None:
         self.converter = SpanConverter(resource)
         self.append: Callable[[bytes], None] = lambda frame: None
@@ -69,12 +71,14 @@ class TracingProcessor(SpanProcessor):
         self._make_call = make_call
         self._withhold = withhold or not redaction.capture_content
         self._current_job = current_job
+        self._input_deltas = input_deltas
         self._said_at = float("-inf")
         self.after_fork()
 
     def after_fork(self) -> None:
         """Forget the spans of the process that this one was forked from: they end there."""
         self._calls: dict[bytes, Call] = {}
+        self._inputs = RecordedInputs(deltas=self._input_deltas)
         self._open: dict[bytes, list[Any]] = {}
         self._roots: dict[str, Span] = {}
         self._moved: dict[bytes, Span] = {}
@@ -158,7 +162,13 @@ class TracingProcessor(SpanProcessor):
         if self._moved or parent is None:
             record = self._in_place(record, span)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
-        call.started(record)
+        self._tell_start(call, record)
+
+    def _tell_start(self, call: Call, record: Span) -> None:
+        try:
+            call.started(record)
+        except Exception as error:
+            self._internal_error(error, losses.UNSTAMPED)
 
     def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> Span:
         """Write a span's start record; its call hears of it first where it is new."""
@@ -170,7 +180,7 @@ class TracingProcessor(SpanProcessor):
             record = record._replace(attributes=bare)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         if is_new:
-            call.started(record)
+            self._tell_start(call, record)
         written = record._replace(attributes={**call.identity(), **bare}, events=())
         written = self._redaction.apply(written)
         frame = start_frame(written)
@@ -187,7 +197,9 @@ class TracingProcessor(SpanProcessor):
             withhold = bool(record.attributes.get(REDACTION_ENABLED))
             record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
-        stamps = call.ended(record)
+        stamps = self._stamps(call, record)
+        if record.name in INPUT_SPANS:
+            record = self._inputs.once(record)
         attributes = {**call.identity(), **record.attributes, **stamps}
         self._open.pop(record.span_id, None)
         parent = self._open.get(record.parent_span_id)
@@ -199,6 +211,14 @@ class TracingProcessor(SpanProcessor):
         self.append(frame)
         if record.name == names.JOB_SHUTDOWN and record.trace_id in self._substitutes:
             self._substitutes.pop(record.trace_id).end()
+
+    def _stamps(self, call: Call, record: Span) -> Attributes:
+        """What the call knows of the span; an error there costs the stamps, not the span."""
+        try:
+            return call.ended(record)
+        except Exception as error:
+            self._internal_error(error, losses.UNSTAMPED)
+            return {}
 
     def _write_start_of_parents(self, span: SdkSpan) -> None:
         """What ends is on disk, so its open parents have to be: no span without its parent."""
@@ -252,9 +272,9 @@ class TracingProcessor(SpanProcessor):
         )
         return end_frame(record, record.attributes, resource=self.converter.resource)
 
-    def _internal_error(self, error: Exception) -> None:
-        """An error of ours costs a span, never the call."""
-        self._ledger.count(losses.INTERNAL_ERROR, detail=repr(error)[:200])
+    def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
+        """An error of ours costs a span at the most, never the call."""
+        self._ledger.count(loss, detail=repr(error)[:200])
         if time.monotonic() - self._said_at > _SAY_EVERY_SECONDS:
             self._said_at = time.monotonic()
-            logger.exception("a span could not be recorded")
+            logger.exception("a span could not be recorded as it should")

@@ -164,26 +164,28 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     }
 
 
+def user_delay(turn: Turn, key: str) -> float | None:
+    """Return a delay that LiveKit copies from the user's turn to this one, at times."""
+    answered = user_turn(turn)
+    theirs = answered.attributes if answered is not None else {}
+    return number(turn.span.attributes.get(key, theirs.get(key)))
+
+
 def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    own, answered = turn.span.attributes, user_turn(turn)
+    answered = user_turn(turn)
     if answered is None:
         return {}
-    theirs = answered.attributes
+    hook = number(turn.span.attributes.get(names.ON_USER_TURN_COMPLETED_DELAY))
     hooks = named(turn.user, names.ON_USER_TURN_COMPLETED)
-    hook = own.get(names.ON_USER_TURN_COMPLETED_DELAY)
     if hook is None and hooks:
         hook = hooks[-1].duration_seconds
     return {
         names.TURN_USER_STARTED: answered.start_time_unix_nano / 1e9,
-        names.TURN_TRANSCRIPTION_DELAY: number(
-            own.get(names.TRANSCRIPTION_DELAY, theirs.get(names.TRANSCRIPTION_DELAY))
-        ),
-        names.TURN_END_OF_TURN_DELAY: number(
-            own.get(names.END_OF_TURN_DELAY, theirs.get(names.END_OF_TURN_DELAY))
-        ),
-        names.TURN_HOOK_DELAY: number(hook),
-        names.TURN_CONFIDENCE: number(theirs.get(names.TRANSCRIPT_CONFIDENCE)),
-        names.TURN_RESUMES: theirs.get(names.EOU_RESUME_COUNT),
+        names.TURN_TRANSCRIPTION_DELAY: user_delay(turn, names.TRANSCRIPTION_DELAY),
+        names.TURN_END_OF_TURN_DELAY: user_delay(turn, names.END_OF_TURN_DELAY),
+        names.TURN_HOOK_DELAY: hook,
+        names.TURN_CONFIDENCE: number(answered.attributes.get(names.TRANSCRIPT_CONFIDENCE)),
+        names.TURN_RESUMES: answered.attributes.get(names.EOU_RESUME_COUNT),
     }
 
 
@@ -265,14 +267,13 @@ def _tools(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
     steps = turn.steps
-    runs = named(steps, names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN)
     adapters = named(steps, names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER)
     discarded = [e for e in turn.span.events if e.name == names.EVENT_GENERATION_DISCARDED]
     return {
-        names.TURN_RETRIES: _above_zero(runs, names.RETRY_COUNT),
+        names.TURN_RETRIES: _above_zero(attempts(steps, "llm", "tts"), names.RETRY_COUNT),
         names.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
         names.TURN_DISCARDED: len(discarded) or None,
-        **{names.TURN_ERRORS + s: len(failures(steps, s)) or None for s in _FAILING},
+        **{names.TURN_ERRORS + s: len(failures(steps, s)) or None for s in STAGES},
     }
 
 
@@ -280,23 +281,40 @@ def _above_zero(spans: Iterable[Span], key: str) -> int | None:
     return sum(1 for span in spans if number(span.attributes.get(key))) or None
 
 
-_FAILING: Mapping[str, tuple[str, ...]] = {
-    "llm": (names.LLM_REQUEST_RUN, names.LLM_NODE),
-    "tts": (names.TTS_REQUEST_RUN, names.TTS_NODE),
-    "realtime": (names.REALTIME_INFERENCE,),
-    "tool": (names.FUNCTION_TOOL,),
-}
-"""The spans that show a stage's failures: its attempts, else the stage itself."""
+STAGES = ("llm", "tts", "realtime", "tool")
+"""What can fail in a turn, and shows it on its spans."""
 
 
 def failures(spans: ByName, stage: str) -> list[Span]:
-    """Return the attempts of a stage that failed; for `tool`, the calls."""
-    for name in _FAILING.get(stage, ()):
-        failed = [
-            span
-            for span in named(spans, name)
-            if span.status_code == STATUS_ERROR or span.attributes.get(names.TOOL_IS_ERROR)
-        ]
-        if failed:
-            return failed
-    return []
+    """Return what failed of a stage: its attempts, else the whole of it; of `tool` the calls."""
+    if stage == "tool":
+        calls = named(spans, names.FUNCTION_TOOL)
+        return [call for call in calls if call.attributes.get(names.TOOL_IS_ERROR)]
+    whole = {"realtime": names.REALTIME_INFERENCE}.get(stage, f"{stage}_node")
+    return _failed(attempts(spans, stage)) or _failed(named(spans, whole))
+
+
+def attempts(spans: ByName, *stages: str) -> list[Span]:
+    """Return the attempts of the LLM's or the TTS's steps, until the one that served.
+
+    What else failed there are the probes by which a fallback adapter looks whether a provider
+    is back.
+    """
+    found = []
+    for stage in stages:
+        for node in named(spans, f"{stage}_node"):
+            runs = within(spans, f"{stage}_request_run", node)
+            served = [run for run in runs if run.status_code != STATUS_ERROR][-1:]
+            begun = served[0].start_time_unix_nano if served else node.end_time_unix_nano
+            found += [run for run in _failed(runs) if run.end_time_unix_nano <= begun] + served
+    return found
+
+
+def within(spans: ByName, name: str, outer: Span) -> list[Span]:
+    """Return the spans of a name that began during another."""
+    start, end = outer.start_time_unix_nano, outer.end_time_unix_nano
+    return [s for s in named(spans, name) if start <= s.start_time_unix_nano <= end]
+
+
+def _failed(spans: Iterable[Span]) -> list[Span]:
+    return [span for span in spans if span.status_code == STATUS_ERROR]

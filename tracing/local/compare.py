@@ -17,6 +17,7 @@ from tracing.local.numbers import LATENCY, of_turns
 from tracing.local.tables import (
     BAD,
     GOOD,
+    HAPPENINGS,
     SHORTEST_PART_SECONDS,
     TITLE,
     counted,
@@ -34,8 +35,8 @@ _TOKENS = ("llm_input_tokens", "llm_output_tokens")
 def compare(a: Side, b: Side) -> dict[str, Any]:
     """Both sides' numbers, B minus A where both are known, and the test of the latencies.
 
-    `a` and `b`: `selector`, `calls`, `turns`, and what `numbers.of_turns` knows, with tokens per
-    turn; `difference`: the same numbers, flat; `test`: `turns_a`, `turns_b` (those with a
+    `a` and `b`: `selector`, `calls`, `turns`, and what `numbers.of_turns` knows, counts as
+    `..._per_turn`; `difference`: the same numbers, flat; `test`: `turns_a`, `turns_b` (those with a
     latency), `p` (absent when they are too few to tell) and `verdict`.
     """
     latencies = [[turn[LATENCY] for turn in side.turns if LATENCY in turn] for side in (a, b)]
@@ -100,6 +101,9 @@ def _numbers(side: Side) -> dict[str, Any]:
     latencies = [turn[LATENCY] for turn in side.turns if LATENCY in turn]
     if latencies:
         found["latency"]["mean_seconds"] = sum(latencies) / len(latencies)
+    for key in HAPPENINGS:
+        if key in found:
+            found[f"{key}_per_turn"] = found.pop(key) / len(side.turns)
     for key in _TOKENS:
         tokens = [turn[key] for turn in side.turns if key in turn]
         if tokens:
@@ -135,6 +139,8 @@ def _saving(compared: Mapping[str, Any]) -> str:
     difference = compared["difference"].get("latency.p50_seconds")
     if difference is None:
         return ""
+    if abs(difference) < SHORTEST_PART_SECONDS:
+        return "the medians are alike, "
     direction = "faster" if difference < 0 else "slower"
     return f"B is {seconds(abs(difference))} {direction} at the median, "
 
@@ -142,7 +148,7 @@ def _saving(compared: Mapping[str, Any]) -> str:
 def _table(compared: Mapping[str, Any]) -> Table:
     table = new_table("", ">A", ">B", ">B - A")
     flat_a, flat_b = dict(_flat(compared["a"])), dict(_flat(compared["b"]))
-    for key in dict.fromkeys([*flat_a, *flat_b]):
+    for key in sorted({**flat_a, **flat_b}, key=_place):
         row = _row_of(key)
         if row is None or _is_short(key, flat_a, flat_b):
             continue
@@ -163,6 +169,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
+def _hundredths(value: float) -> str:
+    return f"{value:.2f}"
+
+
 _ROWS: dict[str, _Row] = {
     "latency.count": ("turns with a latency", _number, False),
     "latency.p50_seconds": ("latency p50", seconds, True),
@@ -171,13 +181,23 @@ _ROWS: dict[str, _Row] = {
     "latency.within_budget_share": ("within the budget", share, False),
     "first_output.p50_seconds": ("first output p50", seconds, True),
     "barge_in_rate": ("barge-in rate", share, True),
-    "false_interruptions": ("false interruptions", _number, True),
-    "fallbacks": ("fallbacks", _number, True),
-    "retries": ("retried requests", _number, True),
-    "discarded_generations": ("discarded generations", _number, True),
+    "false_interruptions_per_turn": ("false interruptions per turn", _hundredths, True),
+    "fallbacks_per_turn": ("fallbacks per turn", _hundredths, True),
+    "retries_per_turn": ("retried requests per turn", _hundredths, True),
+    "discarded_generations_per_turn": ("discarded generations per turn", _hundredths, True),
+    "mean_transcript_confidence": ("transcript confidence", _hundredths, False),
+    "transcript_corrections_per_turn": ("corrected transcripts per turn", _hundredths, True),
+    "user_resumes_per_turn": ("mid-turn pauses per turn", _hundredths, True),
     "llm_input_tokens_per_turn": ("input tokens per turn", _number, True),
     "llm_output_tokens_per_turn": ("output tokens per turn", _number, True),
 }
+
+
+def _place(key: str) -> int:
+    """Where a row stands: parts below the latency, tools at the end."""
+    if key.startswith("parts."):
+        key = "latency.within_budget_share"
+    return list(_ROWS).index(key) if key in _ROWS else len(_ROWS)
 
 
 def _row_of(key: str) -> _Row | None:
@@ -206,5 +226,5 @@ def _difference(value: float | None, shown: Callable[[float], str], less_is_bett
     if not any(digit in text for digit in "123456789"):
         return Text(text.lstrip("-"))
     is_better = (value < 0) == less_is_better
-    signed = text if value < 0 else f"+{text}"
+    signed = (text if value < 0 else f"+{text}").replace("%", " pp")
     return Text(signed, style="" if shown is _number else GOOD if is_better else BAD)

@@ -11,17 +11,24 @@ BUDGET_SECONDS = 1.0
 """The latency that most turns should keep within, where a call names none."""
 
 LATENCY = "user_bot_latency_seconds"
-_COUNTED = ("false_interruptions", "fallbacks", "retries", "discarded_generations")
+_COUNTED = (
+    "false_interruptions",
+    "fallbacks",
+    "retries",
+    "discarded_generations",
+    "transcript_corrections",
+    "user_resumes",
+)
 
 
 def overall(calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The numbers of all calls together.
 
     `calls`, `turns`, `budget_seconds`; `latency` and `first_output` (see `spread`, latency with
-    `within_budget_share`); `parts`: name to spread; `barge_ins`, `barge_in_rate` of the turns
-    that were heard; `tools`: name to `calls`, `failures`, `failure_rate` and spread; `errors`:
-    stage to count; counts such as `fallbacks`; `usage`: list of `type`, `provider`, `model`
-    and sums.
+    `within_budget_share`); `parts`: name to spread; `heard_turns`, and `barge_ins` and
+    `barge_in_rate` among them; `mean_transcript_confidence`; `tools`: name to `calls`,
+    `failures`, `failure_rate` and spread; `errors`: stage to count; counts such as `fallbacks`;
+    `usage`: list of `type`, `provider`, `model` and sums.
     """
     turns = counted_turns(calls)
     found: dict[str, Any] = {
@@ -47,6 +54,7 @@ def of_turns(turns: Sequence[Mapping[str, Any]], budgets: Sequence[float]) -> di
         "parts": _parts(turns),
         "first_output": spread(_values(turns, "first_output_seconds")),
         **_barge_ins(turns),
+        **_confidence(turns),
         "tools": _tools(turns),
         **{key: count for key, count in counts.items() if count},
     }
@@ -94,7 +102,16 @@ def _barge_ins(turns: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     if not heard:
         return {}
     barge_ins = sum(bool(turn.get("barged_in")) for turn in heard)
-    return {"barge_ins": barge_ins, "barge_in_rate": barge_ins / len(heard)}
+    return {
+        "heard_turns": len(heard),
+        "barge_ins": barge_ins,
+        "barge_in_rate": barge_ins / len(heard),
+    }
+
+
+def _confidence(turns: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    known = _values(turns, "transcript_confidence")
+    return {"mean_transcript_confidence": sum(known) / len(known)} if known else {}
 
 
 def _tools(turns: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

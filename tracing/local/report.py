@@ -19,6 +19,7 @@ from tracing.local.tables import (
     BAD,
     DIM,
     GOOD,
+    HAPPENINGS,
     SHORTEST_PART_SECONDS,
     TITLE,
     counted,
@@ -203,12 +204,7 @@ def _events(turn: Mapping[str, Any]) -> Iterator[Text]:
     for (stage, message), count in failed.items():
         times = f", {count} times" if count > 1 else ""
         yield Text(f"{stage} error{times}{message and ': ' + message}", style=BAD)
-    for key, one in (
-        ("fallbacks", "fallback"),
-        ("retries", "retried request"),
-        ("discarded_generations", "discarded generation"),
-        ("false_interruptions", "false interruption"),
-    ):
+    for key, one in HAPPENINGS.items():
         if turn.get(key):
             yield Text(counted(turn[key], one))
     if turn.get("overlap_seconds"):
@@ -249,5 +245,8 @@ def _local_time(call: Mapping[str, Any]) -> str:
 def _duration(call: Mapping[str, Any]) -> str:
     if "duration_seconds" not in call:
         return ""
-    minutes, rest = divmod(call["duration_seconds"], 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+    duration = call["duration_seconds"]
+    if duration < 60:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    return f"{minutes} min {rest} s"

@@ -25,5 +25,7 @@ class LocalSender:
                 self._store = Store(self._path)
             self._store.add(spans)
         except (sqlite3.Error, OSError) as error:
-            self._store = None
+            if self._store is not None:
+                self._store.close()
+                self._store = None
             raise Unavailable(f"{self._path} cannot be written: {error}") from error

@@ -15,6 +15,16 @@ BAD, GOOD, DIM, TITLE = "bold red", "green", "dim", "bold"
 SHORTEST_PART_SECONDS = 0.005
 """Shorter parts of a latency are not shown, as they would read 0.00."""
 
+HAPPENINGS = {
+    "fallbacks": "fallback",
+    "retries": "retried request",
+    "discarded_generations": "discarded generation",
+    "false_interruptions": "false interruption",
+    "transcript_corrections": "corrected transcript",
+    "user_resumes": "mid-turn pause",
+}
+"""What a turn and a call count, and the word for one."""
+
 # What could move the cursor, ring, or turn the direction of the text around it.
 _UNSAFE = dict.fromkeys(
     (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " "
@@ -39,9 +49,9 @@ def share(value: float | None) -> str:
     return "" if value is None else f"{value:.0%}"
 
 
-def counted(count: float, one: str, many: str = "") -> str:
+def counted(count: int, one: str) -> str:
     """A count with its word: `1 turn`, `2 turns`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def new_table(*columns: str) -> Table:
@@ -79,17 +89,12 @@ def _lines(numbers: Mapping[str, Any]) -> Iterator[Text]:
             f" of {counted(latency['count'], 'turn')} with a latency",
         )
     if "barge_in_rate" in numbers:
-        yield Text(f"  Barge-ins: {numbers['barge_ins']} ({share(numbers['barge_in_rate'])})")
-    counts = [
-        counted(numbers[key], one)
-        for key, one in (
-            ("false_interruptions", "false interruption"),
-            ("discarded_generations", "discarded generation"),
-            ("retries", "retried request"),
-            ("fallbacks", "fallback"),
-        )
-        if key in numbers
-    ]
+        heard = f"{numbers['barge_ins']} of {counted(numbers['heard_turns'], 'turn')} heard"
+        yield Text(f"  Barge-ins: {heard} ({share(numbers['barge_in_rate'])})")
+    if "mean_transcript_confidence" in numbers:
+        mean = numbers["mean_transcript_confidence"]
+        yield Text(f"  Speech recognition: confidence {mean:.2f} in the mean")
+    counts = [counted(numbers[key], one) for key, one in HAPPENINGS.items() if key in numbers]
     if counts:
         yield Text(f"  {' · '.join(counts)}")
     if "errors" in numbers:

@@ -27,8 +27,9 @@ PARTIALLY_REJECTED = "the backend accepted the request in part"
 TRUNCATED = "an attribute was truncated"
 MASK_FAILED = "the mask failed, so the value was withheld"
 INTERNAL_ERROR = "an internal error"
+UNSTAMPED = "an internal error left a span without what its call knew"
 
-NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED})
+NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED})
 """Reasons that count attributes, not spans."""
 
 
