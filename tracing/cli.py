@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tracing.local.checks import STORE_NAME, Check, check_directory, check_store
+from tracing.doctor import STORE_NAME, Check, check_directory, check_spools, check_store
 from tracing.local.choose import ChoiceError, choose, parse_time
 from tracing.local.compare import compare, print_comparison
 from tracing.local.load import Describe, Recording, Source, load_calls
@@ -24,7 +24,7 @@ from tracing.local.store import Store
 from tracing.local.summary import CallSummary
 from tracing.otlp_json import OtlpJsonError
 
-CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_store]
+CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
 """What `doctor` looks at, in this order; a check that raises counts as could not run."""
 
 _PIPED_COLUMNS = 200

@@ -244,6 +244,8 @@ def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
     try:
         if settings.directory.is_symlink():
             raise UnsafeDirectory(f"{settings.directory} is a symbolic link")
+        if not settings.directory.exists():
+            make_private_directory(settings.directory)
         for path in (spool, directory):
             make_private_directory(path)
     except UnsafeDirectory as error:

@@ -1,0 +1,339 @@
+"""The command line, on a real store and real files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tracing import cli
+from tracing.doctor import Check
+from tracing.local.store import Store
+from tracing.otlp_json import dumps
+from tracing.span import Span
+
+START = 1_760_000_000_000_000_000
+HOUR = 3600 * 10**9
+
+
+def call(number: int, latencies: Sequence[float] = (0.5,), **attributes: Any) -> Span:
+    """The only span of call `number`, with the latencies of its turns."""
+    start = START + number * HOUR
+    return Span(
+        trace_id=(number << 120).to_bytes(16, "big"),
+        span_id=b"rootroot",
+        parent_span_id=b"",
+        name="agent_session",
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + 5,
+        attributes={"session.id": f"room-{number}", "latencies": list(latencies), **attributes},
+    )
+
+
+def describe(spans: Sequence[Span]) -> dict[str, Any]:
+    """A stand-in for `tracing.livekit.calls.describe`."""
+    attributes = spans[0].attributes
+    latencies: Any = attributes["latencies"]
+    return {
+        "trace_id": spans[0].trace_id.hex(),
+        "session_id": attributes["session.id"],
+        "turns": [
+            {"number": n, "kind": "reply", "user_bot_latency_seconds": latency}
+            for n, latency in enumerate(latencies, 1)
+        ],
+    }
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with three calls in its store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRACING_DIR", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(cli, "_describe", lambda: describe)
+    directory = tmp_path / ".tracing"
+    with Store(directory / "calls.db") as store:
+        store.add([call(1, (0.5, 0.6)), call(2, (1.5,), **{"lk.agent_name": "clinic"})])
+        store.add([call(3, **{"gen_ai.request.model": "gpt-4o"})])
+    return directory
+
+
+def run(*arguments: str) -> Result:
+    """Run `python -m tracing ...` in this process."""
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def sessions(result: Result) -> list[str]:
+    """The calls of a JSON report."""
+    assert (result.exit_code, result.stderr) == (0, "")
+    return [found["session_id"] for found in json.loads(result.stdout)["calls"]]
+
+
+def test_json_reports_every_call(directory: Path) -> None:
+    """The promised shape, in the order of the calls' starts."""
+    result = run("report", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    reply = {"number": 1, "kind": "reply"}
+    assert json.loads(result.stdout) == {
+        "calls": [
+            {
+                "trace_id": "01" + "00" * 15,
+                "session_id": "room-1",
+                "turns": [
+                    {**reply, "user_bot_latency_seconds": 0.5},
+                    {**reply, "number": 2, "user_bot_latency_seconds": 0.6},
+                ],
+            },
+            {
+                "trace_id": "02" + "00" * 15,
+                "session_id": "room-2",
+                "turns": [{**reply, "user_bot_latency_seconds": 1.5}],
+            },
+            {
+                "trace_id": "03" + "00" * 15,
+                "session_id": "room-3",
+                "turns": [{**reply, "user_bot_latency_seconds": 0.5}],
+            },
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("--last", "2"), ["room-2", "room-3"]),
+        (("--agent", "clin*"), ["room-2"]),
+        (("--model", "gpt-4o"), ["room-3"]),
+        (("--since", "2025-10-09T10:30+00:00"), ["room-2", "room-3"]),
+        (("--until", "2025-10-09T10:30+00:00"), ["room-1"]),
+        (("--since", "2025-10-09T10:30Z", "--until", "2025-10-09T11:30Z"), ["room-2"]),
+    ],
+)
+def test_calls_are_filtered(directory: Path, arguments: list[str], found: list[str]) -> None:
+    """By time, agent, model and number."""
+    assert sessions(run("report", "--json", *arguments)) == found
+
+
+def test_tables_are_the_default(directory: Path) -> None:
+    """Each call with its turns, and the sum."""
+    result = run("report")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Call room-2 · " in result.stdout
+    assert "! 1.50 s" in result.stdout
+    assert "In all: 3 calls, 4 turns\n  Within the budget of 1 s: 75% of 4 turns" in result.stdout
+
+
+def test_csv_has_a_row_per_turn(directory: Path) -> None:
+    """Ready for a spreadsheet."""
+    result = run("report", "--csv", "--last", "1")
+    assert list(csv.DictReader(io.StringIO(result.stdout))) == [
+        {
+            "trace_id": "03" + "00" * 15,
+            "session_id": "room-3",
+            "user_id": "",
+            "agent": "",
+            "started_at": "",
+            "number": "1",
+            "kind": "reply",
+            "user_text": "",
+            "agent_text": "",
+            "user_bot_latency_seconds": "0.5",
+            "interrupted": "",
+            "barged_in": "",
+        }
+    ]
+
+
+def test_files_are_read_instead_of_the_store(directory: Path, tmp_path: Path) -> None:
+    """One object per file, or one per line."""
+    one, many = tmp_path / "one.json", tmp_path / "many.jsonl"
+    one.write_text(dumps([call(7)]))
+    many.write_text(f"{dumps([call(9)])}\n{dumps([call(8)])}\n")
+    assert sessions(run("report", str(one), str(many), "--json")) == ["room-7", "room-8", "room-9"]
+
+
+def test_two_calls_are_compared(directory: Path) -> None:
+    """Side by side, with the difference and what it is worth."""
+    result = run("report", "--compare", "room-1", "02000000")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["latency", "p50", "0.55", "s", "1.50", "s", "+0.95", "s"] in lines
+    assert " ".join(result.stdout.split()).endswith(
+        "Latency: B is 0.95 s slower at the median, too few turns to tell a difference from noise"
+        " (n = 2 and 1 turns)."
+    )
+
+
+def test_a_comparison_as_json(directory: Path) -> None:
+    """The same numbers for a program."""
+    result = run("report", "--compare", "room-1", "room-2", "--json")
+    compared = json.loads(result.stdout)["compare"]
+    assert compared["a"]["selector"] == "room-1"
+    assert compared["difference"]["latency.p50_seconds"] == pytest.approx(0.95)
+    assert compared["test"] == {
+        "turns_a": 2,
+        "turns_b": 1,
+        "verdict": "too few turns to tell a difference from noise",
+    }
+
+
+def test_an_empty_store_says_how_to_get_a_call_in(directory: Path, tmp_path: Path) -> None:
+    """Friendly, on stderr, and no error; JSON stays JSON, and nothing is made."""
+    nowhere = tmp_path / "nowhere"
+    hint = f"No calls in {nowhere} yet. To get one in, offline and without keys: make demo\n"
+    for arguments, output in (((), ""), (("--json",), '{\n  "calls": []\n}\n')):
+        result = run("report", "--dir", str(nowhere), *arguments)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, output, hint)
+    assert not nowhere.exists()
+
+
+def test_filters_that_nothing_fits_are_no_error(directory: Path) -> None:
+    """The hint about the demo would be wrong here."""
+    result = run("report", "--agent", "nobody")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No call matches.\n")
+
+
+def test_the_directory_comes_from_the_environment(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRACING_DIR names it, `--dir` goes first, and an empty variable is none."""
+    other = tmp_path / "other"
+    with Store(other / "calls.db") as store:
+        store.add([call(5)])
+    monkeypatch.setenv("TRACING_DIR", str(other))
+    assert sessions(run("report", "--json")) == ["room-5"]
+    assert sessions(run("report", "--json", "--dir", str(directory), "--last", "1")) == ["room-3"]
+    monkeypatch.setenv("TRACING_DIR", "")
+    assert sessions(run("report", "--json", "--last", "1")) == ["room-3"]
+
+
+def test_what_cannot_be_read_is_one_line_and_status_2(directory: Path, tmp_path: Path) -> None:
+    """A bad file, a damaged store, a bad time, a side that nothing matches."""
+    bad, damaged = tmp_path / "bad.json", tmp_path / "damaged"
+    bad.write_text("{}\nnonsense\n")
+    damaged.mkdir()
+    (damaged / "calls.db").write_bytes(b"no database " * 100)
+    for arguments, problem in (
+        ([str(bad)], f"{bad}, line 2: not JSON: Expecting value at column 1"),
+        (["none.json"], "none.json: No such file or directory"),
+        (["--dir", str(damaged)], f"{damaged / 'calls.db'}: file is not a database"),
+        (["--since", "soon"], "'soon' is no time: write 2026-10-01, 2026-10-01T12:30, or 30m,"),
+        (["--compare", "room-1", "room-x"], "nothing matches 'room-x': give a session id, the"),
+        (["--csv", "--json"], "--csv goes with neither --json nor --compare"),
+    ):
+        result = run("report", *arguments)
+        assert result.stderr.startswith(f"livekit-tracing: {problem}")
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+def test_the_doctor_finds_all_fine(directory: Path) -> None:
+    """What it looked at, a line each, and status 0."""
+    result = run("doctor")
+    assert (result.exit_code, result.stderr) == (0, "")
+    text = " ".join(result.stdout.split())
+    assert text.startswith("ok directory: .tracing ok store: .tracing/calls.db: 3 calls in ")
+    assert ", the latest began at 2025-10-09 " in text
+
+
+def test_the_doctor_finds_something_to_mend(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 1, and what to do; other checks have their say."""
+    directory.chmod(0o755)
+    checks = [*cli.CHECKS, lambda where: [Check("spool", True, f"{where.name} is empty")]]
+    monkeypatch.setattr(cli, "CHECKS", checks)
+    result = run("doctor")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert lines[0] == (
+        "mend  directory: others may look into .tracing (mode 755): chmod 700 .tracing"
+    )
+    assert lines[-1] == "ok    spool: .tracing is empty"
+
+
+def test_the_doctor_that_cannot_look_says_so(directory: Path) -> None:
+    """A damaged store is status 2."""
+    (directory / "calls.db").write_bytes(b"no database " * 100)
+    result = run("doctor")
+    assert result.exit_code == 2
+    assert result.stderr == "livekit-tracing: .tracing/calls.db: file is not a database\n"
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python ...` as a person would, in a pipe."""
+    inherited = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**inherited, "PYTHONPATH": str(Path(cli.__file__).parents[1]), **environment},
+        check=False,
+    )
+
+
+def long_call() -> Span:
+    """A turn of LiveKit's own, with something to say."""
+    attributes = {
+        "session.id": "a-room-with-a-long-name/and-a-job-with-a-long-name",
+        "lk.pii.user_input": "How much would it cost to fly to the moon and back?",
+        "lk.pii.response.text": "More than you and I have got together, I am afraid. Grüße 🎉",
+    }
+    return call(1)._replace(name="agent_turn", attributes=attributes)
+
+
+def test_a_real_process_reports_into_a_pipe(tmp_path: Path) -> None:
+    """Nothing is cut at 80 columns, and no colour is sent; a terminal of ASCII does no harm."""
+    path = tmp_path / "call.json"
+    path.write_text(dumps([long_call()]), encoding="utf-8")
+    done = python("-m", "tracing", "report", str(path), PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "U: How much would it cost to fly to the moon and back?" in done.stdout
+    assert "A: More than you and I have got together, I am afraid. Grüße 🎉" in done.stdout
+    ascii_only = python("-m", "tracing", "report", str(path), PYTHONIOENCODING="ascii")
+    assert (ascii_only.returncode, ascii_only.stderr) == (0, "")
+    assert "I am afraid. Gr??e ?" in ascii_only.stdout
+
+
+def test_reporting_does_not_load_livekit(tmp_path: Path) -> None:
+    """A report starts in an instant, on machines without livekit too."""
+    path = tmp_path / "call.json"
+    path.write_text(dumps([long_call()]), encoding="utf-8")
+    code = (
+        "import sys\n"
+        "from tracing.cli import app\n"
+        "app(['report', sys.argv[1], '--json'], standalone_mode=False)\n"
+        "print([m for m in ('livekit', 'opentelemetry') if m in sys.modules], file=sys.stderr)"
+    )
+    done = python("-c", code, str(path))
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    """`report | head -1` leaves no traceback."""
+    path = tmp_path / "calls.json"
+    path.write_text(dumps([call(n)._replace(name="agent_turn") for n in range(1, 200)]))
+    command = f"'{sys.executable}' -m tracing report '{path}' --json | head -n 1"
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_the_store_stays_closed_to_others(directory: Path) -> None:
+    """Reporting opens the file to read, and changes neither it nor its mode."""
+    before = (directory / "calls.db").read_bytes()
+    run("report", "--json")
+    assert (directory / "calls.db").read_bytes() == before
+    assert stat.S_IMODE((directory / "calls.db").stat().st_mode) == 0o600

@@ -1,0 +1,90 @@
+"""What `python -m tracing doctor` looks at: the directory, the spools, the local store."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from tracing.local.store import Store
+from tracing.spool.inspection import SpoolState, inspect_spools
+
+STORE_NAME = "calls.db"
+
+
+class Check(NamedTuple):
+    """One thing that the doctor looked at."""
+
+    name: str
+    is_fine: bool
+    text: str
+    """What was found, and what to do where it is not fine."""
+
+
+def check_directory(directory: Path) -> list[Check]:
+    """Whether the directory is there, and closed to others."""
+    if not directory.exists():
+        text = f"{directory} is not there yet: an agent with setup_tracer() makes it"
+        return [Check("directory", True, text)]
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    if mode & 0o077:
+        text = f"others may look into {directory} (mode {mode:o}): chmod 700 {directory}"
+        return [Check("directory", False, text)]
+    return [Check("directory", True, str(directory))]
+
+
+def check_store(directory: Path) -> list[Check]:
+    """Whether the calls can be read, and how many there are; raises StoreError if not."""
+    path = directory / STORE_NAME
+    if not path.exists():
+        return [Check("store", True, f"{path} is not there: no call went to the local backend")]
+    with Store(path, read_only=True) as store:
+        calls = list(store.calls())
+        deleted = store.deleted_calls
+    size = sum(file.stat().st_size for file in directory.glob(f"{STORE_NAME}*"))
+    facts = [f"{path}: {len(calls):,} calls in {size / 1024**2:,.1f} MiB"]
+    if calls:
+        latest = datetime.fromtimestamp(calls[0].started_unix_nano / 1e9)
+        facts.append(f"the latest began at {latest:%Y-%m-%d %H:%M:%S}")
+    if deleted:
+        facts.append(f"{deleted:,} old calls deleted to make room")
+    return [Check("store", True, ", ".join(facts))]
+
+
+def check_spools(directory: Path) -> list[Check]:
+    """What waits to be delivered, which backend does not take it and why, what was lost."""
+    spools = inspect_spools(directory)
+    if not spools:
+        return [Check("spool", True, "no agent has written spans here yet")]
+    return [check for spool in spools for check in _check_spool(spool)]
+
+
+def _check_spool(spool: SpoolState) -> Iterator[Check]:
+    name = f"spool {spool.directory.name}"
+    is_stuck = spool.waiting_spans > 0 and spool.drainer_pid is None
+    drained = f"drainer {spool.drainer_pid}" if spool.drainer_pid else "no drainer"
+    outlook = ": the next agent that starts delivers them" if is_stuck else ""
+    yield Check(
+        name,
+        not is_stuck,
+        f"{spool.waiting_spans:,} spans wait in {spool.size_bytes / 1024:,.1f} KiB; "
+        f"{_count(spool.writers, 'agent process')} writing, {drained}{outlook}",
+    )
+    for backend in spool.backends:
+        if backend["state"] != "delivering":
+            since = datetime.fromtimestamp(backend["since"]).strftime("%Y-%m-%d %H:%M:%S")
+            text = f"{backend['state']} since {since}: {backend['detail']}"
+            yield Check(f"{name}, {backend['name']}", False, text)
+    for reason, number in spool.lost.items():
+        yield Check(f"{name}, lost", False, f"{_count(number, 'span')} dropped: {reason}")
+    for reason, number in spool.changed.items():
+        yield Check(f"{name}, changed", True, f"{_count(number, 'attribute')}: {reason}")
+    for path in spool.quarantined:
+        yield Check(f"{name}, rejected", False, f"spans that the backend rejected are in {path}")
+
+
+def _count(number: int, noun: str) -> str:
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
