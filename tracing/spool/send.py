@@ -204,10 +204,13 @@ def _key(span: Span) -> tuple[bytes, bytes]:
     return span.trace_id, span.span_id
 
 
-def _plain(error: Exception) -> str:
-    """The innermost reason of a connection error, without object addresses."""
-    reason: object = getattr(error, "reason", None) or error
-    return str(reason).rpartition(">: ")[2] or type(error).__name__
+def _plain(error: BaseException) -> str:
+    """The innermost reason of a failed request: "[Errno 111] Connection refused"."""
+    while (inner := error.__cause__ or getattr(error, "reason", None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return str(error).rpartition("): ")[2] or type(error).__name__
 
 
 def _pool_of(backend: Backend) -> urllib3.PoolManager:
