@@ -31,13 +31,14 @@ def main(arguments: Sequence[str]) -> int:
     if options.backend:
         os.environ["TRACING_BACKEND"] = options.backend  # for the call's own process, too
     console = Console(highlight=False)
-    console.print(f"A call of {options.turns} lines, in real time. It makes no sound.", style="dim")
     try:
         import agent_entry  # noqa: F401  sets up tracing, as it does in the call's process
 
+        seconds = 2 + 7 * options.turns
+        console.print(f"A call of about {seconds} seconds. It makes no sound.\n", style="dim")
         asyncio.run(serve(turns=options.turns, preemptive=options.preemptive))
     except ConfigError as error:
-        console.print(str(error), style="red")
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -99,8 +100,8 @@ def tell(tracing: Tracing, console: Console) -> int:
     console.print()
     if "local" in settings.backends:
         subprocess.run([sys.executable, "-m", "tracing", "report", "--last", "1"], check=False)
-        console.print(f"Recorded in {settings.directory}. Open the call with:")
-        console.print("  python -m tracing view", style="bold")
+        console.print(f"\nRecorded in {settings.directory}. Open the call with:")
+        console.print("  python -m tracing report --last 1", style="bold")
     if "langfuse" in settings.backends:
         console.print(f"Sent to Langfuse: {settings.langfuse.base_url}", soft_wrap=True)
     if "otlp" in settings.backends:

@@ -27,7 +27,7 @@ QUIET = 300
 """Below this amplitude (of 32767) the edges of a rendering count as silence."""
 EDGE_SECONDS = 0.03
 GAP_SECONDS = 0.1
-"""Silence between two entries of the voice bank, so that a codec does not smear one into the next."""
+"""Silence between two entries of the voice bank: the codec smears sound a little over its ends."""
 
 
 def speak(text: str, voice: str) -> Samples:
@@ -45,7 +45,7 @@ def speak(text: str, voice: str) -> Samples:
 
 def write_opus(path: Path, samples: Samples) -> None:
     """Write mono samples as Ogg Opus."""
-    with av.open(str(path), "w", format="ogg", options={"serial_offset": "1"}) as container:
+    with av.open(str(path), "w", format="ogg", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
         stream.bit_rate = BIT_RATE
         frame = av.AudioFrame.from_ndarray(samples[np.newaxis, :], format="s16", layout="mono")
@@ -58,7 +58,8 @@ def bank_texts() -> list[str]:
     """Return what the voice bank holds: whole sentences, then all that they are made of."""
     sentences = [s for text in script.agent_texts() for s in script.sentences(text)]
     single = {word for sentence in sentences for word in script.words(sentence)}
-    return [*dict.fromkeys(sentences), *sorted(single | set(string.ascii_lowercase + string.digits))]
+    single |= set(string.ascii_lowercase + string.digits)
+    return [*dict.fromkeys(sentences), *sorted(single)]
 
 
 def render_bank() -> None:
@@ -80,7 +81,8 @@ def main() -> None:
     """Render every clip of the script."""
     CLIPS.mkdir(exist_ok=True)
     for turn in script.TURNS:
-        write_opus(CLIPS / f"{turn.clip}.ogg", speak(" ".join(script.words(turn.caller)), CALLER_VOICE))
+        in_one_breath = " ".join(script.words(turn.caller))
+        write_opus(CLIPS / f"{turn.clip}.ogg", speak(in_one_breath, CALLER_VOICE))
     render_bank()
     print(sum(file.stat().st_size for file in CLIPS.iterdir()), "bytes in", CLIPS.name)
 

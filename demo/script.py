@@ -59,7 +59,7 @@ TURNS = (
             "redeem_gift_card",
             {"booking": "table 4"},
             then="Done, your gift card is on the booking.",
-            sorry="I am sorry, the gift card service is not answering. Please bring the card along.",
+            sorry="I am sorry, the gift card service is not answering. Please bring the card.",
         ),
     ),
     Turn(
@@ -73,7 +73,7 @@ TURNS = (
     Turn(
         "no-meat",
         "Sorry, do you have anything without meat, please?",
-        "Yes, we have mushroom risotto and pumpkin curry.",
+        "Yes, we do. There is mushroom risotto and pumpkin curry.",
         barge_in=True,
     ),
     Turn(

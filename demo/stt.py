@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 from livekit import rtc
 from livekit.agents import inference, stt, utils, vad
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions
+from livekit.agents.types import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    NOT_GIVEN,
+    APIConnectOptions,
+    NotGivenOr,
+)
 from pocketsphinx import Decoder
 
 from demo import script
@@ -39,21 +44,30 @@ class Recogniser:
         self._decoder.start_utt()
 
     def hear(self, pcm: bytes) -> str:
-        """Take some more sound and return the words so far."""
+        """Take some more sound and return the words so far, as the phrase writes them."""
         self._decoder.process_raw(pcm, False, False)
-        return self._decoder.hyp().hypstr if self._decoder.hyp() else ""
+        hypothesis = self._decoder.hyp()
+        return self._written(hypothesis.hypstr) if hypothesis else ""
 
     def finish(self) -> tuple[str, float]:
-        """End the utterance and return what was said, with its posterior probability."""
+        """End the utterance; return the phrase and how sure its words are, in the mean."""
         self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
-        if not hypothesis:
+        if not hypothesis or not self.is_phrase(phrase := self._written(hypothesis.hypstr)):
             return "", 0.0
-        return self.phrase(hypothesis.hypstr), min(hypothesis.prob, 1.0)
+        return phrase, min(hypothesis.prob, 1.0) ** (1 / len(phrase.split()))
 
-    def phrase(self, words: str) -> str:
-        """Return the phrase with these words, in writing, or nothing."""
-        return self._phrase_by_words.get(words, "")
+    def is_phrase(self, text: str) -> bool:
+        """Tell whether a text is one of the phrases, whole."""
+        return text in self._phrase_by_words.values()
+
+    def _written(self, words: str) -> str:
+        """Give words their capitals and commas back: they are the beginning of some phrase."""
+        beginnings = (
+            p for w, p in self._phrase_by_words.items() if f"{w} ".startswith(f"{words} ")
+        )
+        phrase = next(beginnings, words)
+        return " ".join(phrase.split()[: len(words.split())])
 
 
 class OfflineSTT(stt.STT):
@@ -74,7 +88,11 @@ class OfflineSTT(stt.STT):
         return "pocketsphinx"
 
     async def _recognize_impl(
-        self, buffer: utils.AudioBuffer, *, language: object, conn_options: APIConnectOptions
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
     ) -> stt.SpeechEvent:
         self._recogniser.start()
         self._recogniser.hear(bytes(utils.merge_frames(buffer).data))
@@ -83,7 +101,7 @@ class OfflineSTT(stt.STT):
     def stream(
         self,
         *,
-        language: object = NOT_GIVEN,
+        language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
         """Open a stream; there is no language to choose."""
@@ -131,10 +149,10 @@ class _Stream(stt.RecognizeStream):
         if words != self._words:
             self._words = words
             self._event_ch.send_nowait(_event(stt.SpeechEventType.INTERIM_TRANSCRIPT, words))
-        phrase = self._recogniser.phrase(words)
-        if event.raw_accumulated_silence >= EAGER_SECONDS and phrase != self._announced:
-            self._announced = phrase
-            self._event_ch.send_nowait(_event(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, phrase))
+        eager = event.raw_accumulated_silence >= EAGER_SECONDS and self._recogniser.is_phrase(words)
+        if eager and words != self._announced:
+            self._announced = words
+            self._event_ch.send_nowait(_event(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, words))
 
     def _finish(self, event: vad.VADEvent) -> None:
         text, confidence = self._recogniser.finish()

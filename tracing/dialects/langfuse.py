@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from tracing.dialects import observations, usage
+from tracing.dialects import observations, stamps, usage
 from tracing.dialects.messages import EVENT_CHOICE, EVENT_ROLES, dumps
 from tracing.dialects.observations import Observation
 from tracing.livekit import names
@@ -145,7 +145,7 @@ def _agent(span: Span) -> AttributeValue | None:
 
 def _root(span: Span) -> dict[str, AttributeValue]:
     """The conversation as the trace's input and output, under the names of all versions."""
-    recorded = span.attributes.get(observations.CONVERSATION)
+    recorded = span.attributes.get(stamps.CONVERSATION)
     if span.parent_span_id or not isinstance(recorded, str):
         return {}
     try:
@@ -169,7 +169,7 @@ def _kept(attributes: Attributes) -> dict[str, AttributeValue]:
 @lru_cache(maxsize=4096)
 def _is_kept(key: str) -> bool:
     """Whether an attribute goes on as it is: not if it is content, or is shown elsewhere."""
-    if key in _DROPPED or key in observations.STAMPS or key.startswith(_DROPPED_PREFIXES):
+    if key in _DROPPED or key in stamps.STAMPS or key.startswith(_DROPPED_PREFIXES):
         return False
     return "pii" not in key.split(".")
 
@@ -204,7 +204,7 @@ def _metadata(span: Span, shown: Observation) -> dict[str, AttributeValue]:
     """What can be filtered by: what the span shows, what was stamped on it, and its events."""
     found = {_METADATA + key: value for key, value in shown.metadata.items() if value is not None}
     for key, value in span.attributes.items():
-        if key.startswith(("turn.", "call.")) and key not in observations.STAMPS:
+        if key.startswith(("turn.", "call.")) and key not in stamps.STAMPS:
             found[_METADATA + key.partition(".")[2].replace(".", "_")] = value
     happened = [_happened(span, event) for event in span.events if event.name not in _NO_NEWS]
     if happened:

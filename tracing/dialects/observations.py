@@ -1,27 +1,4 @@
-"""What each of LiveKit's spans shows a person: one function per kind of span.
-
-A span alone does not know everything. What takes several spans is stamped while the call runs,
-and is read here where it is there:
-
-| attribute | type | on | meaning |
-|---|---|---|---|
-| `turn.number` | int | `agent_turn`, `user_turn` | from 1, each kind counted by itself |
-| `turn.user_text` | str | `agent_turn`, `user_turn`, `realtime_inference` | what the user said, \
-if LiveKit did not write it there |
-| `turn.agent_text` | str | `agent_turn`, `realtime_inference` | what the agent said in all steps |
-| `turn.error` | str | `agent_turn`, `user_turn` | what failed for good, such as the TTS |
-| `turn.stt.*` | | `user_turn` or `agent_turn`, once | fields of LiveKit's STTMetrics |
-| `turn.*`, `call.*` | | any | metadata, under the rest of their names |
-| `conversation.messages` | str | the root | JSON, messages in OpenAI's shape |
-| `attempt.is_fallback` | bool | `llm_request`, `tts_request` | asked by a fallback adapter |
-| `attempt.is_probe` | bool | `llm_request_run` | below a recovery probe of a fallback adapter |
-| `attempt.is_preemptive` | bool | `llm_request` | began before the user's turn was over |
-| `error.is_below` | bool | any | a span below failed, and shows it |
-| `inference.*` | | `realtime_metrics` | `parent_span_id` (str, hex), `start_time_unix_nano`, \
-`end_time_unix_nano` (int) of the `realtime_inference` above it, and its `turn.*_text` |
-
-Where LiveKit recorded input deltas, `deltas.Inputs` has made the messages whole again.
-"""
+"""What each of LiveKit's spans shows a person: one function per kind of span."""
 
 from __future__ import annotations
 
@@ -30,42 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tracing.dialects import messages, usage
-from tracing.dialects.deltas import IS_REBUILT
+from tracing.dialects import messages, stamps, usage
 from tracing.livekit import names
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
-
-USER_TEXT = "turn.user_text"
-AGENT_TEXT = "turn.agent_text"
-ERROR = "turn.error"
-STT = "turn.stt."
-CLOSE_REASON = "call.close_reason"
-CONVERSATION = "conversation.messages"
-IS_FALLBACK = "attempt.is_fallback"
-IS_PROBE = "attempt.is_probe"
-IS_PREEMPTIVE = "attempt.is_preemptive"
-ERROR_IS_BELOW = "error.is_below"
-INFERENCE_PARENT = "inference.parent_span_id"
-INFERENCE_START = "inference.start_time_unix_nano"
-INFERENCE_END = "inference.end_time_unix_nano"
-
-STAMPS = frozenset(
-    {
-        USER_TEXT,
-        AGENT_TEXT,
-        ERROR,
-        CONVERSATION,
-        IS_FALLBACK,
-        IS_PROBE,
-        IS_PREEMPTIVE,
-        IS_REBUILT,
-        ERROR_IS_BELOW,
-        INFERENCE_PARENT,
-        INFERENCE_START,
-        INFERENCE_END,
-    }
-)
-"""Read here, and not for show."""
 
 TOOL_ARGUMENTS = ("lk.pii.function_tool.arguments", "lk.function_tool.arguments")
 FUNCTION_CALLS = ("lk.pii.response.function_calls", "lk.response.function_calls")
@@ -96,16 +40,16 @@ class Observation(NamedTuple):
 
 def observation_of(span: Span) -> Observation:
     """Say what a span of LiveKit's shows."""
-    return _BY_NAME.get(span.name, _plumbing)(span)
+    return _BY_NAME.get(span.name, _other)(span)
 
 
 def with_late_metrics(span: Span) -> Span:
     """The inference that late metrics belong to: a later version of its span, with its usage."""
     attributes = span.attributes
-    parent, start = attributes.get(INFERENCE_PARENT), attributes.get(INFERENCE_START)
+    parent, start = attributes.get(stamps.INFERENCE_PARENT), attributes.get(stamps.INFERENCE_START)
     if span.name != names.REALTIME_METRICS or not isinstance(start, int):
         return span
-    end = attributes.get(INFERENCE_END)
+    end = attributes.get(stamps.INFERENCE_END)
     return span._replace(
         name=names.REALTIME_INFERENCE,
         span_id=span.parent_span_id,
@@ -124,14 +68,14 @@ def _job(span: Span) -> Observation:
 
 def _call(span: Span) -> Observation:
     shown = Observation("call")
-    if span.attributes.get(CLOSE_REASON) == "error":
+    if span.attributes.get(stamps.CLOSE_REASON) == "error":
         shown = shown._replace(level="ERROR", status_message="closed by an error")
     return _failing(span, shown)
 
 
 def _user_turn(span: Span) -> Observation:
     attributes = span.attributes
-    text = _text(attributes.get(USER_TEXT) or names.first(attributes, names.USER_TRANSCRIPT))
+    text = _text(attributes.get(stamps.USER_TEXT) or names.first(attributes, names.USER_TRANSCRIPT))
     metadata = {
         "model": attributes.get(names.REQUEST_MODEL),
         "provider": attributes.get(names.PROVIDER_NAME),
@@ -145,9 +89,9 @@ def _user_turn(span: Span) -> Observation:
 
 def _agent_turn(span: Span) -> Observation:
     attributes = span.attributes
-    user = _text(attributes.get(USER_TEXT) or names.first(attributes, names.USER_INPUT))
+    user = _text(attributes.get(stamps.USER_TEXT) or names.first(attributes, names.USER_INPUT))
     asked = _text(names.first(attributes, names.INSTRUCTIONS))
-    said = _text(attributes.get(AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT))
+    said = _text(attributes.get(stamps.AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT))
     called = _text(names.first(attributes, FUNCTION_CALLS))
     both = messages.dumps(messages.said(("system", asked), ("user", user)))
     level, message = _interruption(attributes)
@@ -181,10 +125,12 @@ def _interruption(attributes: Attributes) -> tuple[str, str]:
 def _with_stt(attributes: Attributes, shown: Observation) -> Observation:
     """Add what the transcription of the user's speech used."""
     measured = {
-        key.removeprefix(STT): value for key, value in attributes.items() if key.startswith(STT)
+        key.removeprefix(stamps.STT): value
+        for key, value in attributes.items()
+        if key.startswith(stamps.STT)
     }
     units = usage.speech_units(measured) if measured else {}
-    if not units:
+    if not units or shown.units:
         return shown
     return shown._replace(units=units, priced_as=_text(measured.get("model_name")))
 
@@ -237,7 +183,7 @@ def _used(span: Span, shown: Observation) -> Observation:
             **shown.metadata,
             "provider": attributes.get(names.PROVIDER_NAME),
             "usage": None if units else "unknown",
-            "preemptive": attributes.get(IS_PREEMPTIVE),
+            "preemptive": attributes.get(stamps.IS_PREEMPTIVE),
             "time_to_first_token_seconds": ttft,
         },
     )
@@ -245,8 +191,8 @@ def _used(span: Span, shown: Observation) -> Observation:
 
 def _realtime(span: Span) -> Observation:
     shown = _generation(span, "realtime call")
-    asked = messages.said(("user", _text(span.attributes.get(USER_TEXT))))
-    answered = messages.said(("assistant", _text(span.attributes.get(AGENT_TEXT))))
+    asked = messages.said(("user", _text(span.attributes.get(stamps.USER_TEXT))))
+    answered = messages.said(("assistant", _text(span.attributes.get(stamps.AGENT_TEXT))))
     return shown._replace(
         input=shown.input or (messages.dumps(asked) if asked else ""),
         output=shown.output or (messages.dumps(answered[0]) if answered else ""),
@@ -318,7 +264,7 @@ def _speech(span: Span) -> Observation:
 def _attempt(span: Span) -> Observation:
     """One try of a request: another one may follow, so its failure is no error yet."""
     shown = Observation("attempt", level="DEBUG")
-    if span.status_code != STATUS_ERROR or span.attributes.get(IS_PROBE) is True:
+    if span.status_code != STATUS_ERROR or span.attributes.get(stamps.IS_PROBE) is True:
         return shown
     return shown._replace(level="WARNING", status_message=_message(span))
 
@@ -350,6 +296,11 @@ def _blocked(span: Span) -> Observation:
     )
 
 
+def _other(span: Span) -> Observation:
+    """A span that a newer LiveKit brought, or that somebody made with LiveKit's tracer."""
+    return _failing(span, Observation(span.name))
+
+
 def _plumbing(span: Span) -> Observation:
     """A span that only holds others, or that few need to see."""
     return _failing(span, Observation(span.name, level="DEBUG"))
@@ -357,12 +308,12 @@ def _plumbing(span: Span) -> Observation:
 
 def _failing(span: Span, shown: Observation) -> Observation:
     """Mark a failure where it happened, and as a warning where somebody else took over."""
-    stamped = span.attributes.get(ERROR)
+    stamped = span.attributes.get(stamps.ERROR)
     if not stamped and span.status_code != STATUS_ERROR:
         return shown
-    if span.attributes.get(IS_FALLBACK) is True:
+    if span.attributes.get(stamps.IS_FALLBACK) is True:
         return shown._replace(level="WARNING", status_message=_message(span))
-    if shown.level == "DEBUG" and span.attributes.get(ERROR_IS_BELOW) is True:
+    if shown.level == "DEBUG" and span.attributes.get(stamps.ERROR_IS_BELOW) is True:
         return shown
     return shown._replace(level="ERROR", status_message=_text(stamped) or _message(span))
 
@@ -408,7 +359,17 @@ _AGENT_TURN_NUMBERS = {
     names.PLAYOUT_POSITION: "heard_seconds",
 }
 
+_PLUMBING = (
+    *("room_connect", "wait_for_participant", "wait_for_audio_track", "publish_audio_output"),
+    *("session_start", "setup_toolsets", "on_enter", "on_exit", "drain_agent_activity"),
+    *("start_agent_activity", "resume_agent_activity", "pause_agent_activity"),
+    *("user_speaking", "eou_wait", "eou_detection", "on_user_turn_completed"),
+    *("tts_node", "tts_stream_adapter", "agent_speaking", "keyterm_detection"),
+    *("job_shutdown", "on_session_end", "session_end_upload", "room_disconnect"),
+    "shutdown_callback",
+)
 _BY_NAME: Mapping[str, Callable[[Span], Observation]] = {
+    **dict.fromkeys(_PLUMBING, _plumbing),
     names.JOB_ENTRYPOINT: _job,
     names.AGENT_SESSION: _call,
     names.USER_TURN: _user_turn,

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 
 from tracing.livekit import names
 from tracing.livekit.call import Call
+from tracing.livekit.failures import with_status
 from tracing.livekit.inputs import INPUT_SPANS, RecordedInputs
 from tracing.livekit.readable import SpanConverter
 from tracing.livekit.redaction import REDACTION_ENABLED, Redaction, without_content
@@ -200,6 +201,8 @@ class TracingProcessor(SpanProcessor):
         stamps = self._stamps(call, record)
         if record.name in INPUT_SPANS:
             record = self._inputs.once(record)
+        elif record.name == names.FUNCTION_TOOL:
+            record = with_status(record)
         attributes = {**call.identity(), **record.attributes, **stamps}
         self._open.pop(record.span_id, None)
         parent = self._open.get(record.parent_span_id)
