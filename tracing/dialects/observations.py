@@ -46,14 +46,17 @@ def observation_of(span: Span) -> Observation:
 def with_late_metrics(span: Span) -> Span:
     """The inference that late metrics belong to: a later version of its span, with its usage."""
     attributes = span.attributes
-    parent, start = attributes.get(stamps.INFERENCE_PARENT), attributes.get(stamps.INFERENCE_START)
-    if span.name != names.REALTIME_METRICS or not isinstance(start, int):
+    start, end = attributes.get(stamps.INFERENCE_START), attributes.get(stamps.INFERENCE_END)
+    if span.name != names.REALTIME_METRICS or not (isinstance(start, int) and start):
         return span
-    end = attributes.get(stamps.INFERENCE_END)
+    try:
+        parent = bytes.fromhex(_text(attributes.get(stamps.INFERENCE_PARENT)))
+    except ValueError:
+        return span
     return span._replace(
         name=names.REALTIME_INFERENCE,
         span_id=span.parent_span_id,
-        parent_span_id=bytes.fromhex(str(parent or "")),
+        parent_span_id=parent,
         start_time_unix_nano=start,
         end_time_unix_nano=end if isinstance(end, int) else span.end_time_unix_nano,
     )
@@ -236,9 +239,9 @@ def _speech(span: Span) -> Observation:
     """A segment that was spoken; without metrics and error, no audio was made."""
     attributes = span.attributes
     measured = _json(attributes.get(names.TTS_METRICS))
-    by = measured.get("metadata") or {}
+    by, units = usage.part(measured, "metadata"), usage.speech_units(measured)
     model = attributes.get(names.REQUEST_MODEL) or by.get("model_name")
-    seconds, ttfb = measured.get("audio_duration"), measured.get("ttfb")
+    seconds, ttfb = units.get("seconds"), measured.get("ttfb")
     ttfb = ttfb if isinstance(ttfb, float) and ttfb >= 0 else None
     shown = Observation(
         "speech",
@@ -246,7 +249,7 @@ def _speech(span: Span) -> Observation:
         output=messages.dumps({"audio_seconds": round(seconds, 3)}) if seconds else "",
         level="DEFAULT" if measured or span.status_code == STATUS_ERROR else "DEBUG",
         status_message="cut short" if measured.get("cancelled") else "",
-        units=usage.speech_units(measured),
+        units=units,
         priced_as=usage.model_name(model),
         first_output_unix_nano=span.start_time_unix_nano + round(ttfb * 1e9) if ttfb else 0,
         metadata={

@@ -62,17 +62,23 @@ def tokens(attributes: Attributes, measured: Mapping[str, Any], model: str) -> d
 def _reported(measured: Mapping[str, Any]) -> dict[str, int]:
     """LiveKit's LLMMetrics or RealtimeModelMetrics under the names of `gen_ai.usage.*`."""
     found = {_NAMES_OF_METRICS[key]: measured[key] for key in _NAMES_OF_METRICS if key in measured}
-    sent = measured.get("input_token_details") or {}
+    sent = part(measured, "input_token_details")
     if sent:
         found["cache_read.input_tokens"] = sent.get("cached_tokens")
     by_modality = {
         "input_tokens": sent,
-        "cache_read.input_tokens": sent.get("cached_tokens_details") or {},
-        "output_tokens": measured.get("output_token_details") or {},
+        "cache_read.input_tokens": part(sent, "cached_tokens_details"),
+        "output_tokens": part(measured, "output_token_details"),
     }
-    for kind, details in by_modality.items():
-        found.update({f"{m}.{kind}": details.get(f"{m}_tokens") for m in MODALITIES})
-    return {name: count for name, count in found.items() if count is not None}
+    for kind, counted in by_modality.items():
+        found.update({f"{m}.{kind}": counted.get(f"{m}_tokens") for m in MODALITIES})
+    return {name: count for name, count in found.items() if isinstance(count, int)}
+
+
+def part(measured: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object inside metrics; empty where there is none."""
+    found = measured.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _input(counts: Mapping[str, int], model: str) -> dict[str, int]:
@@ -122,7 +128,7 @@ def speech_units(measured: Mapping[str, Any]) -> dict[str, float]:
         "characters": measured.get("characters_count"),
         "seconds": measured.get("audio_duration"),
     }
-    return {name: used for name, used in units.items() if used}
+    return {name: n for name, n in units.items() if isinstance(n, (int, float)) and n > 0}
 
 
 def details(units: Mapping[str, float]) -> dict[str, int]:

@@ -1,0 +1,54 @@
+"""What a person sees in Langfuse, scenario by scenario, as pictures under tests/golden/langfuse.
+
+After a change that is meant, draw them anew and read the difference:
+
+    python -m tests.dialects.test_golden
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracing.dialects.langfuse import LangfuseDialect
+
+from . import langfuse_rules as langfuse
+from .picture import picture
+from .stamps import LATEST, VERSIONS, scenarios, stamped
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "langfuse"
+OF_OLDER_VERSIONS = ("interruption", "llm_fallback", "realtime_late", "tools")
+PICTURES = [(LATEST, scenario) for scenario in scenarios()] + [
+    (version, scenario)
+    for version in VERSIONS
+    for scenario in OF_OLDER_VERSIONS
+    if version != LATEST
+]
+
+
+def drawn(version: str, scenario: str) -> str:
+    dialect = LangfuseDialect(tags=["golden"], environment="Test Bench", release="r1")
+    spans = [span for recorded in stamped(scenario, version) if (span := dialect(recorded))]
+    return picture(langfuse.show(spans))
+
+
+def golden(version: str, scenario: str) -> Path:
+    return GOLDEN / version / f"{scenario}.txt"
+
+
+@pytest.mark.parametrize(("version", "scenario"), PICTURES)
+def test_picture(version: str, scenario: str) -> None:
+    """The tree, the texts, the levels and the numbers are those of the golden file."""
+    assert drawn(version, scenario) == golden(version, scenario).read_text(encoding="utf-8")
+
+
+def test_no_golden_file_is_left_over() -> None:
+    """Every file belongs to a picture."""
+    assert {golden(*key) for key in PICTURES} == set(GOLDEN.rglob("*.txt"))
+
+
+if __name__ == "__main__":
+    for key in PICTURES:
+        golden(*key).parent.mkdir(parents=True, exist_ok=True)
+        golden(*key).write_text(drawn(*key), encoding="utf-8")
