@@ -229,7 +229,7 @@ def _build(
     provider.add_span_processor(processor)
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
-    _follow_forks(processor, writer, keeper)
+    _follow_forks(ledger, processor, writer, keeper)
     keeper.start()
     drain_when_worker_stops(tracing.directory, settings.stop_seconds)
     names_of = ", ".join(_described(backend) for backend in backends)
@@ -319,7 +319,7 @@ def _join_running_job(provider: trace.TracerProvider, processor: TracingProcesso
     otel_context.attach(trace.set_span_in_context(root))
 
 
-def _follow_forks(*parts: TracingProcessor | SegmentWriter | Keeper) -> None:
+def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) -> None:
     """In a forked child: calls, a segment and a thread of its own."""
     if not hasattr(os, "register_at_fork"):
         return

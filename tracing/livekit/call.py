@@ -11,7 +11,7 @@ from tracing.livekit import names
 from tracing.livekit.identity import Identity
 from tracing.livekit.latency import account
 from tracing.livekit.summary import Summary, as_attributes
-from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind
+from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind, user_turn
 from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
@@ -64,7 +64,11 @@ class Session:
         self.open_turns: dict[bytes, OpenTurn] = {}
         self.user_has_spoken = False
         self.pending: dict[str, AttributeValue] = {}
-        """What events told that belongs to the next reply."""
+        """What events told of the user's turn that goes on, as attributes of its reply."""
+        self.told: dict[bytes, Attributes] = {}
+        """The same of user turns that are over and not answered."""
+        self.errors: dict[str, int] = {}
+        """Errors by stage that events told."""
         self.observed: dict[str, AttributeValue] = {}
         """What events told of the session, as attributes of `agent_session`."""
         self.kinds_by_speech: dict[str, str] = {}
@@ -184,6 +188,11 @@ class Call:
             if delay > _BACK_DATED_NANOS:
                 stamped = {names.DETECTION_DELAY: delay / 1e9}
                 span = span._replace(attributes={**span.attributes, **stamped})
+        elif span.name == names.USER_TURN and session.pending:
+            stamped, session.pending = session.pending, {}
+            session.told[span.span_id] = stamped
+            if len(session.told) > _MAX_USER_SPANS:
+                session.told.pop(next(iter(session.told)))
         session.user.append(_slim(span, _KEPT_USER[span.name]))
         return stamped
 
@@ -198,8 +207,7 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
     turn = Turn(span, open_turn.steps, by_name(session.user), session.earlier, observed)
     sort = kind(turn, user_has_spoken=session.user_has_spoken)
     if sort == "reply":
-        observed.update(session.pending)
-        session.pending.clear()
+        observed.update(_told(session, turn))
     stamped = {
         **facts(turn),
         **observed,
@@ -212,6 +220,15 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
         watcher.turn_ended(turn, stamped)
     _settle(session, turn, sort)
     return stamped
+
+
+def _told(session: Session, turn: Turn) -> Attributes:
+    """Return what events told of the user's turn that this one answers; once."""
+    answered = user_turn(turn)
+    if answered is not None:
+        return session.told.pop(answered.span_id, {})
+    told, session.pending = session.pending, {}
+    return told
 
 
 def _settle(session: Session, turn: Turn, sort: str) -> None:
@@ -231,6 +248,9 @@ def _settle(session: Session, turn: Turn, sort: str) -> None:
 
 def _session_ended(session: Session, span: Span) -> Mapping[str, AttributeValue]:
     numbers = session.summary.numbers()
+    for stage, count in session.errors.items():
+        errors = numbers.setdefault("errors", {})
+        errors[stage] = max(count, errors.get(stage, 0))
     numbers["duration_seconds"] = span.duration_seconds
     if session.close_reason is not None:
         numbers["close_reason"] = session.close_reason

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -96,6 +96,10 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
     """
     spans = sorted(restamp(_latest(spans)), key=lambda s: s.start_time_unix_nano)
     turns = [span for span in spans if span.name == names.AGENT_TURN]
+    user_turns = [span for span in spans if span.name == names.USER_TURN]
+    children: dict[bytes, list[Span]] = {}
+    for span in spans:
+        children.setdefault(span.parent_span_id, []).append(span)
     start = spans[0].start_time_unix_nano
     described = {
         "trace_id": spans[0].trace_id.hex(),
@@ -105,7 +109,7 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
         "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
         "duration_seconds": (_last(spans) - start) / 1e9,
         "summary": _summary(spans, turns),
-        "turns": [_describe_turn(turn, spans) for turn in turns],
+        "turns": [_describe_turn(turn, _inside(turn, children), user_turns) for turn in turns],
     }
     return _known(described)
 
@@ -141,11 +145,13 @@ def _summary(spans: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
     return whole.numbers()
 
 
-def _describe_turn(turn: Span, spans: Sequence[Span]) -> dict[str, Any]:
-    attributes, inside = turn.attributes, _descendants(turn, spans)
+def _describe_turn(
+    turn: Span, inside: Sequence[Span], user_turns: Sequence[Span]
+) -> dict[str, Any]:
+    attributes = turn.attributes
     described = _grouped(attributes)
     described.update(
-        user_text=_user_text(turn, spans),
+        user_text=_user_text(turn, user_turns),
         agent_text=_agent_text(turn, inside),
         parts=parts(attributes) or None,
         interrupted=described.pop("was_interrupted", None),
@@ -168,24 +174,23 @@ def _grouped(attributes: Attributes) -> dict[str, Any]:
     return found
 
 
-def _descendants(root: Span, spans: Sequence[Span]) -> list[Span]:
-    inside, found = {root.span_id}, []
-    for span in spans:  # by start, so that parents come first
-        if span.parent_span_id in inside:
-            inside.add(span.span_id)
-            found.append(span)
-    return found
+def _inside(turn: Span, children: Mapping[bytes, Sequence[Span]]) -> list[Span]:
+    """Return what ran inside a turn, by start."""
+    found, level = [], [turn]
+    while level:
+        level = [child for span in level for child in children.get(span.span_id, ())]
+        found += level
+    return sorted(found, key=lambda s: s.start_time_unix_nano)
 
 
-def _user_text(turn: Span, spans: Sequence[Span]) -> str | None:
+def _user_text(turn: Span, user_turns: Sequence[Span]) -> str | None:
     """Return what the user said or typed: as the turn has it, else the transcript before it."""
     text = names.first(turn.attributes, names.USER_INPUT)
     if text is None and turn.attributes.get(names.TURN_KIND) == "reply":
         heard = [
             names.first(span.attributes, names.USER_TRANSCRIPT)
-            for span in spans
-            if span.name == names.USER_TURN
-            and span.start_time_unix_nano <= turn.start_time_unix_nano
+            for span in user_turns
+            if span.start_time_unix_nano <= turn.start_time_unix_nano
         ]
         text = heard[-1] if heard else None
     return str(text) if text else None

@@ -226,6 +226,8 @@ DETECTION_DELAY = "turn.end_of_speech_delay_seconds"
 # Ours, on `agent_session`, of the whole session.
 CALL = "call."
 """Prefix of the summary; the keys are those of `summary` in the report."""
+CALL_ERRORS = "call.errors."
+"""Prefix; int per stage."""
 
 
 def first(

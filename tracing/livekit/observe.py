@@ -39,11 +39,12 @@ _MESSAGE_METRICS = {
 }
 """Of the assistant's `ChatMessage.metrics`, what is on no span or only on a node's."""
 
-_ADAPTER_EVENTS = {
-    "llm": ("llm_availability_changed", "realtime_availability_changed"),
-    "stt": ("stt_availability_changed",),
-    "tts": ("tts_availability_changed",),
-}
+_ADAPTER_EVENTS = (
+    ("llm", "llm_availability_changed"),
+    ("llm", "realtime_availability_changed"),
+    ("stt", "stt_availability_changed"),
+    ("tts", "tts_availability_changed"),
+)
 _SAY_EVERY_SECONDS = 60.0
 _WORD = re.compile(r"\w+")
 
@@ -94,13 +95,13 @@ class SummaryLog:
         """Wait for the end."""
 
     def session_ended(self, stamps: Attributes) -> None:
-        """Log the numbers, one line."""
-        told = (f"{key[len(names.CALL) :]}={_short(value)!s}" for key, value in stamps.items())
+        """Log the numbers in one line; options and the like are on the trace."""
+        told = (
+            f"{key[len(names.CALL) :]}={round(value, 3) if isinstance(value, float) else value!s}"
+            for key, value in stamps.items()
+            if "." not in key[len(names.CALL) :] or key.startswith(names.CALL_ERRORS)
+        )
         logger.info("call ended: %s", " ".join(told))
-
-
-def _short(value: AttributeValue) -> AttributeValue:
-    return round(value, 3) if isinstance(value, float) else value
 
 
 class _Observer:
@@ -112,7 +113,7 @@ class _Observer:
         self._session = weakref.ref(session)
         self._processor = processor
         self._adopted: Session | None = None
-        self._attached: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._attached: list[tuple[Any, str, Callable[[Any], None]]] = []
         self._words: list[str] = []
         self._user_started = 0.0
         self._user_texts: list[str] = []
@@ -159,10 +160,11 @@ class _Observer:
         return guarded
 
     def _span(self) -> trace.Span:
-        """Return the session's span, while it is open."""
+        """Return the session's span while it is open; no span at all otherwise."""
         session = self._session()
-        span = getattr(session, "_session_span", None)
-        return span if span is not None else trace.get_current_span()
+        if not hasattr(session, "_session_span"):  # another LiveKit version
+            return trace.get_current_span()
+        return session._session_span or trace.INVALID_SPAN
 
     def _call(self) -> Call | None:
         processor = self._processor()
@@ -290,7 +292,7 @@ class _Observer:
         if state is None or stage in ("", "llm", "tts"):
             return
         stage = "realtime" if stage.startswith("realtime") else stage
-        state.summary.add_errors(stage)
+        state.errors[stage] = state.errors.get(stage, 0) + 1
         _add(state.pending, names.TURN_ERRORS + stage)
 
     def _on_metrics(self, event: Any) -> None:
@@ -320,16 +322,23 @@ class _Observer:
     def _attach_adapters(self) -> None:
         """Listen to the fallback adapters of the session and of its current agent."""
         session = self._session()
+        known = [component for component, _, _ in self._attached]
         for owner in (session, getattr(session, "_agent", None)):
-            for kind, events in _ADAPTER_EVENTS.items():
+            for kind, event in _ADAPTER_EVENTS:
                 component = getattr(owner, kind, None)
-                if isinstance(component, rtc.EventEmitter) and component not in self._attached:
-                    self._attached.add(component)
+                if isinstance(component, rtc.EventEmitter) and component not in known:
                     handler = self._guarded(functools.partial(self._on_availability, kind))
-                    for event in events:
-                        component.on(event, handler)
+                    component.on(event, handler)
+                    self._attached.append((component, event, handler))
+
+    def _detach_adapters(self) -> None:
+        """Leave the adapters alone, which may serve other sessions."""
+        for component, event, handler in self._attached:
+            component.off(event, handler)
+        self._attached.clear()
 
     def _on_close(self, event: Any) -> None:
+        self._detach_adapters()
         state, session = self._state(), self._session()
         if state is None or session is None:
             return

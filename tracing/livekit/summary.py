@@ -45,18 +45,11 @@ class Summary:
         latency = stamped.get(names.TURN_LATENCY)
         if isinstance(latency, float) and len(self._latencies) < _MAX_LATENCIES:
             self._latencies.append(latency)
+        for key, name in _COUNTED.items():
+            _add(self._counts, name, stamped.get(key, 0))
         for key, value in stamped.items():
-            if key in _COUNTED:
-                self._count(_COUNTED[key], value)
-            elif key.startswith(names.TURN_ERRORS):
-                self.add_errors(key[len(names.TURN_ERRORS) :], value)
-
-    def _count(self, key: str, value: AttributeValue) -> None:
-        self._counts[key] = self._counts.get(key, 0) + int(str(value))
-
-    def add_errors(self, stage: str, count: AttributeValue = 1) -> None:
-        """Count errors of a stage."""
-        self._errors[stage] = self._errors.get(stage, 0) + int(str(count))
+            if key.startswith(names.TURN_ERRORS):
+                _add(self._errors, key[len(names.TURN_ERRORS) :], value)
 
     def add_usage(self, used: Mapping[str, Any]) -> None:
         """Add usage in the shape of LiveKit's `*ModelUsage`, under its type, provider and model."""
@@ -91,6 +84,11 @@ class Summary:
                 for key, used in self._usage.items()
             ]
         return found
+
+
+def _add(counts: dict[str, int], key: str, value: AttributeValue) -> None:
+    if isinstance(value, int) and value:
+        counts[key] = counts.get(key, 0) + value
 
 
 def _spread(latencies: Sequence[float], budget_seconds: float) -> dict[str, float]:

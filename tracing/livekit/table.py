@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -34,10 +34,11 @@ _FACTS = (
 
 
 class TurnTable:
-    """Prints the tables in a thread of their own, so that drawing never holds up the call."""
+    """Prints the tables in a thread of its own, so that drawing never holds up the call."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
+        self._printer = ThreadPoolExecutor(1, thread_name_prefix="tracing-table")
 
     def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
         """Print a turn's tables."""
@@ -47,10 +48,12 @@ class TurnTable:
         """Print the summary."""
         self._print(lambda: summary_table(stamps))
 
+    def close(self) -> None:
+        """Wait until all is printed."""
+        self._printer.shutdown()
+
     def _print(self, render: Callable[[], RenderableType]) -> None:
-        threading.Thread(
-            target=lambda: self._console.print(render()), name="tracing-table", daemon=True
-        ).start()
+        self._printer.submit(lambda: self._console.print(render()))
 
 
 def turn_tables(turn: Turn, stamps: Attributes) -> Iterator[Table]:

@@ -64,8 +64,8 @@ def acknowledged_offset(directory: Path, segment: str) -> int:
 
 
 def _load(path: Path) -> dict[str, int]:
+    """The offsets of a file; none where it is damaged: rather sent twice than never."""
     try:
-        loaded = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return {str(name): int(offset) for name, offset in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {str(name): int(offset) for name, offset in loaded.items()}

@@ -131,7 +131,7 @@ class Delivery(threading.Thread):
         for reader in self._readers.values():
             alive = reader.is_being_written()  # asked before reading: then nothing is missed
             before = reader.position
-            spans = reader.read(room)
+            spans = reader.read(room, _BATCH_SPANS - len(batch.spans))
             room -= reader.position - before
             batch.spans += spans
             batch.readers.append(reader)
@@ -145,14 +145,23 @@ class Delivery(threading.Thread):
     def _send(self, spans: list[Span]) -> None:
         if self._sender is None:
             self._sender = make_sender(self._backend, _Tally(self._directory, self, self._ledger))
-        translated = [span for span in map(self._translate, spans) if span is not None]
-        for start in range(0, len(translated), _BATCH_SPANS):
-            self.status.asking_since = time.time()
-            try:
-                self._sender.deliver(translated[start : start + _BATCH_SPANS])
-            finally:
-                self.status.asking_since = 0.0
+        translated = [span for span in map(self._translated, spans) if span is not None]
+        self.status.asking_since = time.time()
+        try:
+            self._sender.deliver(translated)
+        finally:
+            self.status.asking_since = 0.0
         self.status.delivered_spans += len(translated)
+
+    def _translated(self, span: Span) -> Span | None:
+        """The span in the backend's dialect; an error there costs this span, and is counted."""
+        try:
+            return self._translate(span)
+        except Exception:
+            logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
+            detail = f"the dialect failed on {span.name}"
+            self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
+            return None
 
     def _acknowledge(self, batch: _Batch) -> None:
         for reader in batch.readers:
@@ -212,6 +221,10 @@ class _Tally:
     def truncated(self, span: Span, attribute: str) -> None:
         detail = f"{attribute} of {span.name} {span.span_id.hex()}"
         self._ledger.count(losses.TRUNCATED, backend=self._name, detail=detail)
+
+    def unsendable(self, span: Span, error: Exception) -> None:
+        detail = f"{span.name}: {error!r}"
+        self._ledger.count(losses.UNTRANSLATED, backend=self._name, detail=detail)
 
     def quarantined(self, span: Span, words: str) -> None:
         quarantine(self._directory, self._name, span)

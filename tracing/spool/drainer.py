@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tracing.backends import Backend, digest, load
 from tracing.spool import ledger as losses
-from tracing.spool.acks import Acks
+from tracing.spool.acks import Acks, acknowledged_offset
 from tracing.spool.delivery import Delivery
 from tracing.spool.flush import HURRY_NAME
 from tracing.spool.lease import Lease, end_holder
@@ -26,7 +26,7 @@ from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked
 from tracing.spool.records import count_ended
 from tracing.spool.segments import evict_oldest, segment_paths
-from tracing.spool.status import post_notice, read_status, write_status
+from tracing.spool.status import post_notice, read_backends, write_status
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Drainer:
             self._deliveries = [Delivery(self.directory, b, self._ledger) for b in self._backends]
             for delivery in self._deliveries:
                 delivery.start()
-            while not self.stopping.is_set() and self._has_work():
+            while lease.is_valid() and not self.stopping.is_set() and self._has_work():
                 self._tick()
                 self.stopping.wait(_TICK_SECONDS)
             self._stop()
@@ -110,7 +110,7 @@ class Drainer:
             try:
                 if path.stat().st_mtime >= oldest or is_locked(path):
                     continue
-                spans = count_ended(path)
+                spans = count_ended(path, acknowledged_offset(self.directory, path.name))
                 path.unlink()
             except OSError:
                 continue
@@ -181,7 +181,7 @@ class Drainer:
 
 
 def _was_refused(directory: Path, names: list[str]) -> bool:
-    backends = read_status(directory).get("backends", [])
+    backends = read_backends(directory)
     if sorted(backend["name"] for backend in backends) != names:
         return False
     return any(backend["state"] == "paused" for backend in backends)

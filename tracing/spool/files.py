@@ -18,7 +18,9 @@ def make_private_directory(path: Path) -> None:
     Raises UnsafeDirectory for a symbolic link, a file or another user's directory, and
     OSError where it cannot be created or written.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in [parent for parent in reversed(path.parents) if not parent.exists()]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise UnsafeDirectory(f"{path} is a symbolic link")

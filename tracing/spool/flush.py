@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracing.spool.acks import acknowledged_offset
 from tracing.spool.segments import segment_paths
-from tracing.spool.status import read_status
+from tracing.spool.status import read_backends
 
 _POLL_SECONDS = 0.02
 _NO_ANSWER_SECONDS = 1.0
@@ -57,7 +57,7 @@ def _is_hopeless(directory: Path) -> bool:
     return any(
         backend["state"] != "delivering"
         or (backend["asking_since"] and now - backend["asking_since"] > _NO_ANSWER_SECONDS)
-        for backend in read_status(directory).get("backends", [])
+        for backend in read_backends(directory)
     )
 
 

@@ -13,7 +13,7 @@ from tracing.spool.locks import is_locked
 from tracing.spool.quarantine import quarantined_files
 from tracing.spool.records import count_ended
 from tracing.spool.segments import segment_paths
-from tracing.spool.status import read_status
+from tracing.spool.status import read_backends
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _inspect(directory: Path) -> SpoolState:
         size_bytes=sum(path.stat().st_size for path in segments if path.exists()),
         writers=sum(is_locked(path) for path in segments),
         drainer_pid=holder[0] if holder else None,
-        backends=tuple(read_status(directory).get("backends", [])),
+        backends=tuple(read_backends(directory)),
         lost={reason: n for reason, n in losses.items() if reason not in NOT_SPANS},
         changed={reason: n for reason, n in losses.items() if reason in NOT_SPANS},
         quarantined=tuple(quarantined_files(directory)),

@@ -23,7 +23,7 @@ from tracing.backends import Backend, digest, dump
 from tracing.spool import lease
 from tracing.spool.ledger import Ledger
 from tracing.spool.segments import segment_paths
-from tracing.spool.status import read_status, take_notices
+from tracing.spool.status import read_backends, take_notices
 
 if TYPE_CHECKING:
     from tracing.spool.drainer import Drainer
@@ -123,7 +123,7 @@ class Keeper:
 
     def _is_refused(self) -> bool:
         """Whether the drainer at work waits for other settings; perhaps ours are the mended."""
-        backends = read_status(self._directory).get("backends", [])
+        backends = read_backends(self._directory)
         return any(backend["state"] == "paused" for backend in backends)
 
     def _drain(self) -> None:

@@ -16,19 +16,28 @@ _FILE_NAME = "drainer.lock"
 class Lease:
     """A lease that is held until it is left; its file names the holder and its settings."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: Path) -> None:
         self._fd = fd
+        self._path = path
 
     @classmethod
     def take(cls, directory: Path, settings_digest: str) -> Lease | None:
         """The lease, or None while another process has it."""
-        fd = os.open(directory / _FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        path = directory / _FILE_NAME
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if not try_lock(fd):
             os.close(fd)
             return None
         os.ftruncate(fd, 0)
         os.write(fd, f"{os.getpid()} {settings_digest}".encode())
-        return cls(fd)
+        return cls(fd, path)
+
+    def is_valid(self) -> bool:
+        """Whether the lease's file is still where the next drainer would look for it."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except OSError:
+            return False
 
     def __enter__(self) -> Lease:
         return self

@@ -26,6 +26,7 @@ QUARANTINED = "the backend rejected the span"
 PARTIALLY_REJECTED = "the backend accepted the request in part"
 TRUNCATED = "an attribute was truncated"
 MASK_FAILED = "the mask failed, so the value was withheld"
+UNTRANSLATED = "the span could not be put into the backend's form"
 INTERNAL_ERROR = "an internal error"
 UNSTAMPED = "an internal error left a span without what its call knew"
 
@@ -43,11 +44,15 @@ class Ledger:
     def __init__(self, directory: Path, *, say: Callable[[str], None] | None = None) -> None:
         self._path = directory / FILE_NAME
         self._say = say or (lambda text: logger.warning("%s", text))
+        self._said_at = float("-inf")
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a forked child: what the parent counted is the parent's to write."""
         self._lock = threading.Lock()
         self._unwritten: Counter[tuple[str, str]] = Counter()
         self._unsaid: Counter[tuple[str, str]] = Counter()
         self._details: dict[tuple[str, str], str] = {}
-        self._said_at = float("-inf")
         self.counts: Counter[str] = Counter()
         """What this process counted, by reason."""
 
@@ -117,9 +122,11 @@ def read_losses(directory: Path) -> list[dict[str, object]]:
     entries = []
     for line in lines:
         try:
-            entries.append(json.loads(line))
+            entry = json.loads(line)
         except ValueError:
             continue
+        if isinstance(entry, dict):
+            entries.append(entry)
     return entries
 
 

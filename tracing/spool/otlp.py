@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ def decode_partial_success(body: bytes) -> PartialSuccess | None:
                 fields = dict(_fields(value))
                 rejected, words = fields.get(1, 0), fields.get(2, b"")
                 if isinstance(rejected, int) and isinstance(words, bytes):
+                    rejected -= 2**64 if rejected >= 2**63 else 0
                     return PartialSuccess(rejected, words.decode("utf-8", "replace"))
     except (IndexError, ValueError):
         pass
@@ -97,13 +99,29 @@ def _link(link: Link) -> bytes:
 
 
 def _attributes(number: int, attributes: Attributes) -> bytes:
-    return b"".join(
-        [
-            _field(number, _field(1, key.encode("utf-8", "replace")) + _field(2, _value(value)))
-            for key, value in attributes.items()
-            if value is not None
-        ]
-    )
+    """Repeated `KeyValue`s; long texts are joined once, not copied level by level."""
+    parts: list[bytes] = []
+    tag = bytes((number << 3 | 2,))
+    for key, value in attributes.items():
+        if value is None:
+            continue
+        named = _key(key)
+        if type(value) is str:
+            text = value.encode("utf-8", "replace")
+            length = _varint(len(text))
+            size = 1 + len(length) + len(text)
+            inner = _varint(size)
+            body = len(named) + 1 + len(inner) + size
+            parts += (tag, _varint(body), named, b"\x12", inner, b"\x0a", length, text)
+        else:
+            encoded = _field(2, _value(value))
+            parts += (tag, _varint(len(named) + len(encoded)), named, encoded)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _key(key: str) -> bytes:
+    return _field(1, key.encode("utf-8", "replace"))
 
 
 def _value(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import DONE
 from tracing.spool.locks import is_locked
-from tracing.spool.records import CLOSED, END, HEADER, NOT_OPEN, START, Record, read_records
+from tracing.spool.records import CLOSED, DAMAGED, END, HEADER, START, Record, read_records
 
 _LARGEST_READ_BYTES = 80 * 2**20
 
@@ -32,13 +32,15 @@ class SegmentReader:
         self.acknowledged = acknowledged
         self.position = 0
         self.damaged = 0
+        """Damaged stretches behind what was acknowledged when reading began."""
         self._header: Mapping[str, Any] = {}
         self._open: dict[tuple[bytes, bytes], Span] = {}
         self._carried_on = False
         self._last_sign_of_life = 0
-        while self.position < acknowledged and self._read(acknowledged - self.position):
+        self._looked_for_damage_until = acknowledged
+        while self.position < acknowledged and self._read(acknowledged - self.position, 2**62):
             pass
-        self.damaged = 0
+        self.rewind()
 
     def unread_bytes(self) -> int:
         """How many bytes lie behind the position; a torn tail among them."""
@@ -48,11 +50,11 @@ class SegmentReader:
         """Whether a living process may still append."""
         return is_locked(self.path)
 
-    def read(self, limit_bytes: int) -> list[Span]:
+    def read(self, limit_bytes: int, limit_spans: int = 2**62) -> list[Span]:
         """The next ended spans, about `limit_bytes` of them; empty where there are none yet."""
         return [
             record.span
-            for record in self._read(limit_bytes)
+            for record in self._read(limit_bytes, limit_spans)
             if record.kind == END and record.span is not None
         ]
 
@@ -67,45 +69,45 @@ class SegmentReader:
             return []
         return [self._recover(span) for span in self._open.values()]
 
-    def _read(self, limit_bytes: int) -> list[Record]:
-        """The next whole records, read in growing pieces until at least one fits."""
+    def _read(self, limit_bytes: int, limit_spans: int) -> list[Record]:
+        """The next records, read in growing pieces until at least one is whole."""
         want = max(limit_bytes, 4096)
+        is_whole = not self.is_being_written()  # asked before reading: then nothing is missed
         while True:
             data = _read_at(self.path, self.position, want)
-            records = list(read_records(data))
-            if records or len(data) < want or want > _LARGEST_READ_BYTES:
+            is_end = len(data) < want
+            resource = self._header.get("resource")
+            records = list(read_records(data, resource=resource, is_whole=is_whole and is_end))
+            if records or is_end or want > _LARGEST_READ_BYTES:
                 break
             want *= 4
-        end = 0
+        records = _up_to(records, limit_spans)
         for record in records:
-            self.damaged += record.start_offset != end
-            end = record.end_offset
-        self.position += end
-        return [self._noted(record) for record in records]
+            self._note(record)
+        self.position += records[-1].end_offset if records else 0
+        return records
 
-    def _noted(self, record: Record) -> Record:
-        """The record with its segment's resource; what it says of open spans is noted."""
-        if record.kind == HEADER:
-            self._header = record.values
-        elif record.kind == CLOSED:
-            self._carried_on = True
-        span = record.span
+    def _note(self, record: Record) -> None:
+        """Remember what a record says of the segment, and of the spans that are open."""
+        kind, span = record.kind, record.span
+        if kind == DAMAGED:
+            if self.position + record.start_offset >= self._looked_for_damage_until:
+                self.damaged += 1
+                self._looked_for_damage_until = self.position + record.end_offset
+            return
         if span is None:
-            return record
+            if kind == HEADER:
+                self._header = record.values
+            self._carried_on = kind == CLOSED
+            return
         key = span.trace_id, span.span_id
-        if record.kind == NOT_OPEN:
-            self._open.pop(key, None)
-            return record
-        if not span.resource:
-            span = span._replace(resource=self._header.get("resource", {}))
-        if record.kind == START:
+        if kind == START:
             self._open[key] = span
         else:
             self._open.pop(key, None)
         self._last_sign_of_life = max(
             self._last_sign_of_life, span.start_time_unix_nano, span.end_time_unix_nano
         )
-        return record._replace(span=span)
 
     def _recover(self, span: Span) -> Span:
         return span._replace(
@@ -118,6 +120,12 @@ class SegmentReader:
                 RECOVERED_REASON: f"process {self._header.get('pid', '?')} died with the span open",
             },
         )
+
+
+def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
+    """The records up to and with the span number `limit_spans`."""
+    ended = [index for index, record in enumerate(records) if record.kind == END]
+    return records[: ended[limit_spans - 1] + 1] if len(ended) > limit_spans else records
 
 
 def _read_at(path: Path, offset: int, length: int) -> bytes:

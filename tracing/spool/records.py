@@ -21,12 +21,14 @@ from tracing.span import Attributes, Event, Link, Span
 
 FORMAT_VERSION = 1
 
-HEADER, START, END, CLOSED, NOT_OPEN = 0, 1, 2, 3, 4
+HEADER, START, END, CLOSED, NOT_OPEN, DAMAGED = 0, 1, 2, 3, 4, -1
 """Record kinds: what a segment begins with, a span that opened, a span that ended, the mark of
-a segment whose open spans live on in the next one, and a start record that came too late."""
+a segment whose open spans live on in the next one, a start record that came too late; and, only
+when read, bytes that are no record."""
 
 _MARK = b"\xf4SPN"
 _FRAME = struct.Struct("<4sII")
+_END_BYTE = bytes((END,))
 _MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 # A Packer owns a buffer, so each thread has its own; creating one per span costs an mmap.
@@ -72,20 +74,28 @@ def not_open_frame(trace_id: bytes, span_id: bytes) -> bytes:
     return _frame(_pack((NOT_OPEN, trace_id, span_id)))
 
 
-def read_records(data: bytes, offset: int = 0) -> Iterator[Record]:
-    """The good records of `data` from `offset`, skipping what is damaged.
+def read_records(
+    data: bytes, offset: int = 0, *, resource: Attributes | None = None, is_whole: bool = True
+) -> Iterator[Record]:
+    """The records of `data` from `offset` on; damaged stretches come as one record each.
 
-    Stops at an incomplete frame (a torn tail, or one that is being written). Offsets are
-    relative to `data`.
+    Spans get the resource of the segment's header, or `resource` where the header was read
+    before. Stops at an incomplete frame: a torn tail, or one that is still being written.
+    With `is_whole` nothing will follow, so a good frame is also looked for behind a torn one.
     """
-    while True:
-        found = _next_payload(data, offset)
-        if found is None:
-            return
+    resource = resource or {}
+    good_until = offset
+    while (found := _next_payload(data, offset, is_whole)) is not None:
         payload, offset = found
-        record = _decode(payload, offset)
-        if record is not None:
-            yield record
+        record = _decode(payload, offset, resource)
+        if record.start_offset > good_until:
+            yield Record(DAMAGED, None, {}, good_until, record.start_offset)
+        good_until = offset
+        if record.kind == HEADER:
+            resource = record.values.get("resource", {})
+        yield record
+    if is_whole and _holds_whole_frame(data, good_until):
+        yield Record(DAMAGED, None, {}, good_until, len(data))
 
 
 def count_ended(path: Path, offset: int = 0) -> int:
@@ -95,10 +105,11 @@ def count_ended(path: Path, offset: int = 0) -> int:
     except OSError:
         return 0
     count = 0
-    while (found := _next_payload(data, offset)) is not None:
+    while (found := _next_payload(data, offset, True)) is not None:
         payload, offset = found
         # An array's length takes one byte below 16 elements, else three; then the kind.
-        count += payload[1 if payload[0] < 0xA0 else 3] == END
+        at = 1 if payload[:1] < b"\xa0" else 3
+        count += payload[at : at + 1] == _END_BYTE
     return count
 
 
@@ -129,50 +140,114 @@ def _frame(payload: bytes) -> bytes:
     return _FRAME.pack(_MARK, len(payload), zlib.crc32(payload)) + payload
 
 
-def _next_payload(data: bytes, offset: int) -> tuple[bytes, int] | None:
+def _next_payload(data: bytes, offset: int, is_whole: bool) -> tuple[bytes, int] | None:
     """The first whole, undamaged payload at or behind `offset`, and where it ends."""
     while len(data) - offset >= _FRAME.size:
         mark, length, checksum = _FRAME.unpack_from(data, offset)
         end = offset + _FRAME.size + length
         if mark == _MARK and length <= _MAX_PAYLOAD_BYTES:
+            if end > len(data) and not is_whole:
+                return None  # the rest of this frame is still to be read, or to be written
             payload = data[offset + _FRAME.size : end]
             if len(payload) == length and zlib.crc32(payload) == checksum:
                 return payload, end
-            if end > len(data) and data.find(_MARK, offset + 1) == -1:
-                return None  # still being written, or torn
         offset = data.find(_MARK, offset + 1)
         if offset == -1:
             return None
     return None
 
 
-def _decode(payload: bytes, end: int) -> Record | None:
-    """A record, or None for a payload that is no record of this version."""
+def _holds_whole_frame(data: bytes, offset: int) -> bool:
+    """Whether what lies there is no torn tail but a frame, written whole and damaged since."""
+    if len(data) - offset < _FRAME.size:
+        return False
+    mark, length, _ = _FRAME.unpack_from(data, offset)
+    return bool(mark != _MARK or length <= len(data) - offset - _FRAME.size)
+
+
+def _decode(payload: bytes, end: int, resource: Attributes) -> Record:
+    """The record of a frame's payload; DAMAGED where it is none of this version."""
     start = end - len(payload) - _FRAME.size
     try:
         kind, *fields = msgpack.unpackb(payload, strict_map_key=False, unicode_errors="replace")
         if kind == END:
-            return Record(kind, _span(Span(*fields)), {}, start, end)
+            return Record(kind, _ended_span(fields, resource), {}, start, end)
         if kind == START:
-            span = Span(*fields[:7])._replace(kind=fields[7], scope_name=fields[8])
-            return Record(kind, _span(span), {}, start, end)
+            return Record(kind, _started_span(fields, resource), {}, start, end)
         if kind == HEADER:
-            return Record(kind, None, dict(fields[0]), start, end)
+            return Record(kind, None, _checked_header(dict(fields[0])), start, end)
         if kind == CLOSED:
             return Record(kind, None, {}, start, end)
         if kind == NOT_OPEN:
             trace_id, span_id = fields
-            return Record(kind, _span(Span(trace_id, span_id, b"", "", 0, 0)), {}, start, end)
+            return Record(kind, _checked(Span(trace_id, span_id, b"", "", 0, 0)), {}, start, end)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException, RecursionError):
         pass
-    return None
+    return Record(DAMAGED, None, {}, start, end)
 
 
-def _span(span: Span) -> Span:
-    if not (len(span.trace_id) == 16 and len(span.span_id) == 8 and isinstance(span.name, str)):
-        raise ValueError("not a span")
-    return span._replace(
-        attributes=dict(span.attributes),
-        events=tuple(Event(*event) for event in span.events),
-        links=tuple(Link(*link) for link in span.links),
+def _ended_span(fields: list[Any], resource: Attributes) -> Span:
+    fields[7] = tuple([Event(*event) for event in fields[7]])
+    fields[8] = tuple([Link(*link) for link in fields[8]])
+    fields[18] = fields[18] or resource
+    return _checked(Span(*fields))
+
+
+def _started_span(fields: list[Any], resource: Attributes) -> Span:
+    *common, kind, scope_name = fields
+    return _checked(Span(*common, kind=kind, scope_name=scope_name, resource=resource))  # type: ignore[misc]
+
+
+_FIELD_TYPES = (
+    *(bytes, bytes, bytes, str, int, int, dict, tuple, tuple),
+    *(int, str, int, str, int, int, int, str, str, dict),
+)
+
+
+def _checked(span: Span) -> Span:
+    """The span, if its fields are such that nothing behind this can stumble over them."""
+    if (
+        all(map(isinstance, span, _FIELD_TYPES))
+        and len(span.trace_id) == 16
+        and len(span.span_id) == 8
+        and len(span.parent_span_id) in (0, 8)
+        and 0 <= span.start_time_unix_nano < 2**64
+        and 0 <= span.end_time_unix_nano < 2**64
+        and _are_names(span.attributes)
+        and _are_names(span.resource)
+        and all(map(_is_event, span.events))
+        and all(map(_is_link, span.links))
+    ):
+        return span
+    raise ValueError("not a span")
+
+
+def _are_names(attributes: Attributes) -> bool:
+    return set(map(type, attributes)) <= {str}
+
+
+def _is_event(event: Event) -> bool:
+    return (
+        isinstance(event.name, str)
+        and isinstance(event.time_unix_nano, int)
+        and 0 <= event.time_unix_nano < 2**64
+        and isinstance(event.attributes, dict)
+        and _are_names(event.attributes)
     )
+
+
+def _is_link(link: Link) -> bool:
+    return (
+        isinstance(link.trace_id, bytes)
+        and isinstance(link.span_id, bytes)
+        and (len(link.trace_id), len(link.span_id)) == (16, 8)
+        and isinstance(link.attributes, dict)
+        and _are_names(link.attributes)
+    )
+
+
+def _checked_header(values: dict[Any, Any]) -> dict[str, Any]:
+    resource = values.get("resource", {})
+    if not isinstance(resource, dict) or not _are_names(resource):
+        raise ValueError("not a header")
+    return values

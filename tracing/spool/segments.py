@@ -24,7 +24,13 @@ from tracing.spool.acks import acknowledged_offset
 from tracing.spool.files import UnsafeDirectory, make_private_directory
 from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked, try_lock
-from tracing.spool.records import closed_frame, count_ended, header_frame
+from tracing.spool.records import (
+    closed_frame,
+    count_ended,
+    header_frame,
+    not_open_frame,
+    read_records,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +43,11 @@ _REOPEN_AFTER_SECONDS = 1.0
 def segment_paths(directory: Path) -> list[Path]:
     """The spool's segments, oldest first."""
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(SUFFIX))
+        with os.scandir(directory) as entries:
+            names = [e.name for e in entries if e.name.endswith(SUFFIX) and e.is_file()]
     except FileNotFoundError:
         return []
-    return [directory / name for name in names]
+    return [directory / name for name in sorted(names)]
 
 
 def evict_oldest(directory: Path, limit_bytes: int, ledger: Ledger) -> None:
@@ -74,10 +81,11 @@ def _size(path: Path) -> int:
 class _Segment:
     """One open segment file; closing the last reference frees its lock."""
 
-    def __init__(self, path: Path, file: io.FileIO) -> None:
+    def __init__(self, path: Path, file: io.FileIO, size: int, room: int) -> None:
         self.path = path
         self.file = file
-        self.size = 0
+        self.size = size
+        self.rotate_at = size + room
         self.records = 0
 
 
@@ -124,7 +132,7 @@ class SegmentWriter:
 
     def open(self) -> None:
         """Create the first segment; raises OSError, so that set-up can say why it cannot."""
-        self._segment = self._create_segment()
+        self._segment = self._create_segment(self._open_frames())
 
     def append(self, frame: bytes) -> None:
         """Write one frame. Whatever fails is counted, and the next call tries again."""
@@ -144,7 +152,7 @@ class SegmentWriter:
             # The segment was rotated meanwhile and may have been read to its end already:
             # a repeat is harmless, a lost span is not.
             self._write(self._segment, frame)
-        elif segment.size >= self._segment_bytes:
+        elif segment.size >= segment.rotate_at:
             self._rotate()
 
     def close(self) -> None:
@@ -171,6 +179,7 @@ class SegmentWriter:
         segment.records += 1
         self._unchecked += 1
         if written != len(frame):
+            segment.rotate_at = 0  # so that what follows does not wait behind a torn frame
             self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _fail(self, error: Exception) -> None:
@@ -194,7 +203,7 @@ class SegmentWriter:
     def _reopen(self) -> None:
         try:
             make_private_directory(self.directory)
-            self._segment = self._create_segment()
+            self._segment = self._create_segment(self._open_frames())
             self._unchecked = 0
         except (OSError, UnsafeDirectory) as error:
             self._segment = None
@@ -205,35 +214,49 @@ class SegmentWriter:
             return  # another thread does it
         try:
             old = self._segment
-            self._segment = self._create_segment()
+            carried = list(self._open_frames())
+            self._segment = self._create_segment(carried)
+            self._take_back_ended(carried)
             if old is not None:
                 old.file.write(closed_frame())
             # The drainer keeps the bound; this is for when none is alive.
             evict_oldest(self.directory, self._spool_bytes * 9 // 8, self._ledger)
         except OSError as error:
             logger.debug("cannot rotate the segment: %s", error)
-            self._next_check = time.monotonic() + _REOPEN_AFTER_SECONDS
+            if self._segment is not None:
+                self._segment.rotate_at += self._segment_bytes
         finally:
             self._rotation.release()
 
-    def _create_segment(self) -> _Segment:
+    def _take_back_ended(self, carried: list[bytes]) -> None:
+        """Spans that ended in another thread between the look at them and the new segment."""
+        for frame in set(carried).difference(self._open_frames()):
+            for record in read_records(frame):
+                if record.span is not None and self._segment is not None:
+                    frame = not_open_frame(record.span.trace_id, record.span.span_id)
+                    self._segment.file.write(frame)
+
+    def _create_segment(self, carried: Iterable[bytes]) -> _Segment:
         self._number += 1
         name = f"{time.time_ns() // 1_000_000:013d}.{self._process}.{self._number:06d}{SUFFIX}"
         path = self.directory / name
         new = path.with_suffix(_NEW_SUFFIX) if os.name != "nt" else path
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
         file = io.FileIO(fd, "w")
-        try_lock(fd)
-        values = {"pid": self._pid, "host": socket.gethostname(), "resource": dict(self._resource)}
-        beginning = b"".join((header_frame(values), *self._open_frames()))
-        if file.write(beginning) != len(beginning):
-            new.unlink()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        if new != path:
-            new.rename(path)
-        segment = _Segment(path, file)
-        segment.size = os.fstat(fd).st_size
-        return segment
+        try:
+            try_lock(fd)
+            values = {"pid": self._pid, "host": _HOST, "resource": dict(self._resource)}
+            beginning = b"".join((header_frame(values), *carried))
+            if file.write(beginning) != len(beginning):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            if new != path:
+                new.rename(path)
+        except OSError:
+            file.close()
+            new.unlink(missing_ok=True)
+            raise
+        return _Segment(path, file, len(beginning), self._segment_bytes)
 
 
+_HOST = socket.gethostname()
 _BINARY = getattr(os, "O_BINARY", 0)

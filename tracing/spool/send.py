@@ -68,6 +68,9 @@ class Tally(Protocol):
     def truncated(self, span: Span, attribute: str) -> None:
         """An attribute was cut so that its span could pass."""
 
+    def unsendable(self, span: Span, error: Exception) -> None:
+        """A span that cannot be encoded."""
+
     def quarantined(self, span: Span, words: str) -> None:
         """The backend rejects this one span for good."""
 
@@ -111,53 +114,64 @@ class OtlpHttpSender:
         self._tally = tally
         self._pool = _pool_of(backend)
         self._accounted: set[tuple[bytes, bytes]] = set()
+        self._cut: set[tuple[tuple[bytes, bytes], str]] = set()
+        self._accepts = 0
         self._asked_in_vain = 0
 
     def deliver(self, spans: Sequence[Span]) -> None:
         """Send until every span is accepted, quarantined or counted; else raise Unavailable."""
-        self._asked_in_vain = 0
+        self._accepts = self._asked_in_vain = 0
         rejected = self._send_all([span for span in spans if _key(span) not in self._accounted])
-        if rejected and not self._accounted:
-            raise Unavailable(self._refusal("400", rejected[0][1]), refused=True)
+        if rejected and not self._accepts:
+            raise Unavailable(self._refusal(rejected[0][1]), refused=True)
         for span, _ in rejected:
-            for _, words in self._send_all([span]):  # asked twice: the first no was no accident
-                self._tally.quarantined(span, words)
+            for _, answer in self._send_all([span]):  # asked twice: the first was no accident
+                self._tally.quarantined(span, f"{answer.status}: {answer.words}")
         self._accounted.clear()
+        self._cut.clear()
 
-    def _send_all(self, spans: list[Span]) -> list[tuple[Span, str]]:
+    def _send_all(self, spans: list[Span]) -> list[tuple[Span, Answer]]:
         """Send, split where the backend asks for it; returns the single spans it rejects."""
-        rejected: list[tuple[Span, str]] = []
+        rejected: list[tuple[Span, Answer]] = []
         parts = [spans] if spans else []
         while parts:
             parts += self._send_part(parts.pop(), rejected)
         return rejected
 
-    def _send_part(self, part: list[Span], rejected: list[tuple[Span, str]]) -> list[list[Span]]:
+    def _send_part(self, part: list[Span], rejected: list[tuple[Span, Answer]]) -> list[list[Span]]:
         """Send one request; returns what is to be sent instead when it was not accepted."""
-        answer = self._post(encode_request(part))
+        try:
+            body = encode_request(part)
+        except Exception as error:
+            return self._leave_out(part, error)
+        answer = self._post(body)
         verdict = verdict_of(answer.status)
         if verdict is Verdict.ACCEPTED:
             self._accept(part, answer)
             return []
         if verdict is Verdict.RETRY:
-            raise Unavailable(
-                self._refusal(str(answer.status), answer.words),
-                retry_after_seconds=retry_after_seconds(answer.headers, time.time()),
-            )
+            wait = retry_after_seconds(answer.headers, time.time())
+            raise Unavailable(self._refusal(answer), retry_after_seconds=wait)
         if verdict is Verdict.REFUSED:
-            location = answer.headers.get("Location", "")
-            words = f"redirected to {location}" if location else answer.words
-            raise Unavailable(self._refusal(str(answer.status), words), refused=True)
+            raise Unavailable(self._refusal(answer), refused=True)
         if len(part) > 1:
             self._give_up_when_nothing_passes(answer)
-            middle = len(part) // 2
-            return [part[middle:], part[:middle]]
+            return _halves(part)
         if verdict is Verdict.TOO_LARGE:
             return self._truncate(part[0], answer)
-        rejected.append((part[0], f"{answer.status}: {answer.words}"))
+        rejected.append((part[0], answer))
+        return []
+
+    def _leave_out(self, part: list[Span], error: Exception) -> list[list[Span]]:
+        """Find the span that cannot be encoded, count it, and send the others."""
+        if len(part) > 1:
+            return _halves(part)
+        self._tally.unsendable(part[0], error)
+        self._accounted.add(_key(part[0]))
         return []
 
     def _accept(self, part: list[Span], answer: Answer) -> None:
+        self._accepts += 1
         self._asked_in_vain = 0
         self._accounted.update(_key(span) for span in part)
         partial = decode_partial_success(answer.body)
@@ -168,7 +182,7 @@ class OtlpHttpSender:
         """A backend that rejects part after part rejects everything: that is no bad span."""
         self._asked_in_vain += 1
         if verdict_of(answer.status) is Verdict.BAD and self._asked_in_vain > _ASKED_WITHOUT_A_YES:
-            raise Unavailable(self._refusal(str(answer.status), answer.words), refused=True)
+            raise Unavailable(self._refusal(answer), refused=True)
 
     def _truncate(self, span: Span, answer: Answer) -> list[list[Span]]:
         """The span with its largest attribute cut to a quarter; quarantined when none is left."""
@@ -178,7 +192,9 @@ class OtlpHttpSender:
             self._accounted.add(_key(span))
             return []
         shrunk, attribute = smaller
-        self._tally.truncated(span, attribute)
+        if (_key(span), attribute) not in self._cut:
+            self._cut.add((_key(span), attribute))
+            self._tally.truncated(span, attribute)
         return [[shrunk]]
 
     def _post(self, body: bytes) -> Answer:
@@ -196,8 +212,16 @@ class OtlpHttpSender:
             raise Unavailable(f"{backend.url} cannot be reached: {_plain(error)}") from error
         return Answer(response.status, response.headers, response.data)
 
-    def _refusal(self, status: str, words: str) -> str:
-        return f"POST {self._backend.url} answered {status}: {words or '(no words)'}"
+    def _refusal(self, answer: Answer) -> str:
+        location = answer.headers.get("Location", "")
+        words = f"redirected to {location}" if location else answer.words or "(no words)"
+        return f"POST {self._backend.url} answered {answer.status}: {words}"
+
+
+def _halves(part: list[Span]) -> list[list[Span]]:
+    """Two halves, the first one last: parts are taken from the end."""
+    middle = len(part) // 2
+    return [part[middle:], part[:middle]]
 
 
 def _key(span: Span) -> tuple[bytes, bytes]:

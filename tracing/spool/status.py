@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tracing.spool.files import write_json
+
+logger = logging.getLogger(__name__)
 
 _FILE_NAME = "status.json"
 _NOTICES = "notices"
@@ -43,12 +46,19 @@ def write_status(directory: Path, backends: list[BackendStatus]) -> None:
 
 
 def read_status(directory: Path) -> dict[str, Any]:
-    """The last status: `{"pid", "at", "backends": [...]}`; empty where there is none."""
+    """The last status: `{"pid", "at", "backends": [...]}`; empty where none can be read."""
     try:
         document = json.loads((directory / _FILE_NAME).read_text())
-    except (OSError, ValueError):
+        backends = [asdict(BackendStatus(**backend)) for backend in document["backends"]]
+        return {"pid": int(document["pid"]), "at": float(document["at"]), "backends": backends}
+    except (OSError, ValueError, TypeError, KeyError):
         return {}
-    return document if isinstance(document, dict) else {}
+
+
+def read_backends(directory: Path) -> list[dict[str, Any]]:
+    """What the drainer said last of each backend: the fields of `BackendStatus`."""
+    backends: list[dict[str, Any]] = read_status(directory).get("backends", [])
+    return backends
 
 
 def post_notice(directory: Path, backend: str, level: int, text: str) -> None:
@@ -66,8 +76,8 @@ def take_notices(directory: Path) -> list[tuple[int, str]]:
         try:
             path.rename(mine)
             level, text = json.loads(mine.read_text())
-            mine.unlink()
-        except (OSError, ValueError):
-            continue
-        taken.append((int(level), str(text)))
+            taken.append((int(level), str(text)))
+        except (OSError, ValueError, TypeError):
+            logger.debug("cannot read %s", path, exc_info=True)
+        mine.unlink(missing_ok=True)
     return taken
