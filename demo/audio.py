@@ -119,6 +119,6 @@ class Loudspeaker(io.AudioOutput):
             except asyncio.TimeoutError:
                 continue
         position, interrupted = self._position(), self._cut.is_set()
-        self._pushed, self._playout = 0.0, None
+        self._pushed, self._paused, self._playout = 0.0, None, None
         self._cut.clear()
         self.on_playback_finished(playback_position=position, interrupted=interrupted)

@@ -74,7 +74,8 @@ def render_bank() -> None:
         parts += [spoken, np.zeros(int(GAP_SECONDS * SAMPLE_RATE), np.int16)]
         position += len(parts[-2]) + len(parts[-1])
     write_opus(CLIPS / "voice.ogg", np.concatenate(parts))
-    (CLIPS / "voice.json").write_text(json.dumps(index, indent=0) + "\n")
+    entries = (f"{json.dumps(text)}: {json.dumps(where)}" for text, where in index.items())
+    (CLIPS / "voice.json").write_text("{\n" + ",\n".join(entries) + "\n}\n")
 
 
 def main() -> None:

@@ -14,10 +14,12 @@ from demo import script
 from demo.audio import CLIPS, SAMPLE_RATE, Samples, load
 
 FIRST_BYTE_SECONDS = 0.15
+"""From a sentence to the first of its audio."""
 CHUNK_SECONDS = 0.1
 TIMES_REAL_TIME = 4
 """How much faster than speech the audio is delivered."""
 PAUSE_SECONDS = 0.15
+"""Silence after a sentence."""
 
 
 class VoiceBank:
