@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Transport = Literal["otlp_http", "sqlite", "console"]
 
 
+OpenSpans = Literal["none", "roots", "all"]
+"""Which spans a backend also gets while they are open: it must replace them by their end."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """Everything the drainer needs to deliver to one backend; plain data, so it can be piped."""
@@ -31,6 +35,7 @@ class Backend:
     client_certificate: str | None = None
     client_key: str | None = None
     proxy: str | None = field(default=None, repr=False)
+    open_spans: OpenSpans = "none"
     dialect: str = ""
     dialect_options: Mapping[str, Any] = field(default_factory=dict)
     mend: str = ""
@@ -82,6 +87,7 @@ def _langfuse(settings: Settings) -> Backend:
         },
         timeout_seconds=langfuse.timeout_seconds,
         proxy=settings.proxy_for(langfuse.traces_url),
+        open_spans="roots",  # a call in progress is found and named; no usage is sent twice
         dialect="langfuse",
         dialect_options={
             "trace_name": langfuse.trace_name,
@@ -113,7 +119,7 @@ def _otlp(settings: Settings) -> Backend:
 
 
 def _local(settings: Settings) -> Backend:
-    return Backend("local", "sqlite", url=str(settings.directory / "calls.db"))
+    return Backend("local", "sqlite", url=str(settings.directory / "calls.db"), open_spans="all")
 
 
 def _console(settings: Settings) -> Backend:

@@ -1,4 +1,4 @@
-"""The command line: `python -m tracing report | doctor`."""
+"""The command line: `python -m tracing report | replay | doctor`."""
 
 from __future__ import annotations
 
@@ -103,6 +103,36 @@ def report(
         if not calls:
             typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
         _print_calls(calls, as_json, as_csv)
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Files of OTLP JSON.")],
+    backend: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="langfuse, otlp, local, or several with commas."),
+    ] = None,
+    directory: _Directory = Path(".tracing"),
+) -> None:
+    """Deliver recorded calls, stamped as live ones are; exits 1 if something is left or lost."""
+    with _failures():
+        # Late, because the other commands can do without.
+        from tracing.replay import replay as deliver
+        from tracing.settings import ConfigError, load_settings
+
+        names = backend.split(",") if backend else None
+        try:
+            settings = load_settings(names, directory=directory)
+        except ConfigError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from error
+        done = deliver(files, settings)
+    typer.echo(f"{done.calls:,} calls, {done.spans:,} spans delivered from {done.directory}")
+    for reason, number in done.lost.items():
+        typer.echo(f"{number:,} lost or changed in this spool so far: {reason}", err=True)
+    if done.waiting_bytes:
+        typer.echo(f"{done.waiting_bytes:,} bytes wait: see `python -m tracing doctor`", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

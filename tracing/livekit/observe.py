@@ -161,7 +161,7 @@ class _Observer:
 
     def _span(self) -> trace.Span:
         """Return the session's span while it is open; no span at all otherwise."""
-        session = self._session()
+        session: Any = self._session()
         if not hasattr(session, "_session_span"):  # another LiveKit version
             return trace.get_current_span()
         return session._session_span or trace.INVALID_SPAN

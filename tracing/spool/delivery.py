@@ -103,7 +103,7 @@ class Delivery(threading.Thread):
         for path in paths:
             offset = self._acks.offset(path.name)
             if path.name not in self._readers and offset != DONE:
-                self._readers[path.name] = SegmentReader(path, offset)
+                self._readers[path.name] = SegmentReader(path, offset, self._backend.open_spans)
         self.done = frozenset(n for n in names if self._acks.offset(n) == DONE)
 
     def _await_batch(self) -> bool:

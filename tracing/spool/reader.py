@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tracing.backends import OpenSpans
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import DONE
 from tracing.spool.locks import is_locked
@@ -27,8 +28,9 @@ class SegmentReader:
     closed as errors at the time of the last sign of life.
     """
 
-    def __init__(self, path: Path, acknowledged: int) -> None:
+    def __init__(self, path: Path, acknowledged: int, open_spans: OpenSpans = "none") -> None:
         self.path = path
+        self._open_spans = open_spans
         self.acknowledged = acknowledged
         self.position = 0
         self.damaged = 0
@@ -51,12 +53,22 @@ class SegmentReader:
         return is_locked(self.path)
 
     def read(self, limit_bytes: int, limit_spans: int = 2**62) -> list[Span]:
-        """The next ended spans, about `limit_bytes` of them; empty where there are none yet."""
+        """The next spans, about `limit_bytes` of them; empty where there are none yet.
+
+        They are the ended ones, and of those that have only started the `open_spans` wanted.
+        """
         return [
             record.span
             for record in self._read(limit_bytes, limit_spans)
-            if record.kind == END and record.span is not None
+            if record.span is not None and self._is_wanted(record.kind, record.span)
         ]
+
+    def _is_wanted(self, kind: int, span: Span) -> bool:
+        if kind == START:
+            return self._open_spans == "all" or (
+                self._open_spans == "roots" and not span.parent_span_id
+            )
+        return kind == END
 
     def rewind(self) -> None:
         """Go back to what is acknowledged: the last spans were not delivered."""
