@@ -69,7 +69,7 @@ def _check_spool(spool: SpoolState) -> Iterator[Check]:
     yield Check(
         name,
         not is_stuck,
-        f"{spool.waiting_spans:,} spans wait in {spool.size_bytes / 1024:,.1f} KiB; "
+        f"{_count(spool.waiting_spans, 'span')} waiting in {spool.size_bytes / 1024:,.1f} KiB; "
         f"{_count(spool.writers, 'agent process')} writing, {drained}{outlook}",
     )
     for backend in spool.backends:

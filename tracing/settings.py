@@ -14,49 +14,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from opentelemetry.metrics import NoOpMeterProvider, get_meter_provider
+from opentelemetry.metrics._internal import _ProxyMeterProvider
 from opentelemetry.util.re import parse_env_headers
+
+from tracing.environment import Environment
 
 BackendName = Literal["langfuse", "otlp", "local", "console"]
 BACKEND_NAMES: tuple[str, ...] = get_args(BackendName)
 
-VARIABLES: Mapping[str, str] = {
-    "TRACING_BACKEND": "langfuse, otlp, local, console, or several with commas",
-    "TRACING_DIR": "where the spool and the local store live; default .tracing",
-    "TRACING_CAPTURE_CONTENT": "false: no transcripts, messages, tool payloads leave the process",
-    "TRACING_INPUT_DELTA": "true: each LLM call records only the messages new since the last one",
-    "TRACING_SPOOL_MIB": "disk that undelivered spans may take, in MiB; default 256",
-    "TRACING_MAX_AGE_DAYS": "undelivered spans are dropped after so many days; default 7",
-    "TRACING_DRAINER": "process (default) or thread: where spans are delivered from",
-    "TRACING_STOP_SECONDS": "what a stopping worker gives the drain; default 5",
-    "LANGFUSE_PUBLIC_KEY": "pk-lf-...",
-    "LANGFUSE_SECRET_KEY": "sk-lf-...",
-    "LANGFUSE_BASE_URL": "region or own server; default https://cloud.langfuse.com",
-    "LANGFUSE_HOST": "the older name of LANGFUSE_BASE_URL",
-    "LANGFUSE_TRACING_ENVIRONMENT": "Langfuse environment of the traces, such as production",
-    "LANGFUSE_RELEASE": "release of your agent",
-    "LANGFUSE_TIMEOUT": "seconds for one request; default 10",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "base URL; /v1/traces is appended",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "full URL, taken as it is",
-    "OTEL_EXPORTER_OTLP_HEADERS": "key=value,key=value",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "the same, for traces alone",
-    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf is the only one spoken",
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "the same, for traces alone",
-    "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip (default) or none",
-    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "the same, for traces alone",
-    "OTEL_EXPORTER_OTLP_TIMEOUT": "seconds for one request; default 10",
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "the same, for traces alone",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE": "path of a CA bundle",
-    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": "the same, for traces alone",
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "path of a client certificate",
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": "the same, for traces alone",
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY": "path of the client certificate's key",
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "the same, for traces alone",
-    "OTEL_SDK_DISABLED": "true: record nothing",
-}
-"""Every variable that is read here, with what it takes. The OpenTelemetry SDK itself reads
-OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER(_ARG)."""
-
 _LANGFUSE_CLOUD = "https://cloud.langfuse.com"
+_LANGFUSE_OTLP_PATH = "/api/public/otel"
 
 
 class ConfigError(ValueError):
@@ -85,7 +53,7 @@ class LangfuseSettings:
     @property
     def traces_url(self) -> str:
         """Langfuse's OTLP endpoint for traces."""
-        return f"{self.base_url}/api/public/otel/v1/traces"
+        return f"{self.base_url}{_LANGFUSE_OTLP_PATH}/v1/traces"
 
 
 @dataclass(frozen=True)
@@ -99,6 +67,17 @@ class OtlpSettings:
     certificate: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """Where metrics go: an OTLP/HTTP endpoint. The exporter itself reads TLS files and the like."""
+
+    url: str
+    """Empty where the application exports metrics itself."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: str | None = None
+    interval_seconds: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +96,8 @@ class Settings:
     max_age_seconds: float = 7 * 86400.0
     drainer: Literal["process", "thread"] = "process"
     stop_seconds: float = 5.0
+    metrics: MetricsSettings | None = None
+    """None where none are exported."""
     disabled: bool = False
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -139,7 +120,7 @@ def load_settings(
 
     `arguments` are those of `setup_tracer` that are settings; None means not given.
     """
-    env = _Environment(os.environ if environ is None else environ)
+    env = Environment(os.environ if environ is None else environ)
     given = {name: value for name, value in arguments.items() if value is not None}
     names, chosen_by = _backends(backend, given, env)
     settings = Settings(
@@ -156,6 +137,7 @@ def load_settings(
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", 7.0) * 86400,
         drainer=env.choice("TRACING_DRAINER", "process", ("process", "thread")),
         stop_seconds=env.number("TRACING_STOP_SECONDS", 5.0),
+        metrics=_metrics(given, env),
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),
         proxies=urllib.request.getproxies_environment(),
     )
@@ -164,52 +146,8 @@ def load_settings(
     return settings
 
 
-class _Environment:
-    """Reads variables and gathers the problems found while doing so."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[str] = []
-
-    def text(self, *names: str) -> str:
-        """The first of these variables that has a value; "" where none has."""
-        assert all(name in VARIABLES for name in names), names
-        return next((value for name in names if (value := self._environ.get(name, "").strip())), "")
-
-    def number(self, name: str, default: float, *more: str) -> float:
-        """A positive number; anything else is a problem."""
-        text = self.text(name, *more)
-        try:
-            value = float(text or default)
-        except ValueError:
-            value = -1.0
-        if value > 0 or (value == 0 and name == "TRACING_STOP_SECONDS"):
-            return value
-        self.problems.append(f"{name} is {text!r}: give a positive number, such as {default:g}")
-        return default
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """true or false; anything else is a problem."""
-        text = self.text(name).lower()
-        if text in ("true", "1", "yes", "on"):
-            return True
-        if text in ("false", "0", "no", "off"):
-            return False
-        if text:
-            self.problems.append(f"{name} is {text!r}: give true or false")
-        return default
-
-    def choice(self, name: str, default: Any, accepted: Sequence[str]) -> Any:
-        """One of a closed set; anything else is a problem."""
-        text = self.text(name).lower() or default
-        if text in accepted:
-            return text
-        self.problems.append(f"{name} is {text!r}: give {' or '.join(accepted)}")
-        return default
-
-
 def _backends(
-    backend: str | Sequence[str] | None, given: Mapping[str, Any], env: _Environment
+    backend: str | Sequence[str] | None, given: Mapping[str, Any], env: Environment
 ) -> tuple[tuple[BackendName, ...], str]:
     """The backends' names, and who chose them."""
     chosen: Sequence[str]
@@ -236,7 +174,7 @@ def _backends(
     return tuple(name for name in names if name not in unknown), chosen_by  # type: ignore[misc]
 
 
-def _langfuse(given: Mapping[str, Any], env: _Environment) -> LangfuseSettings:
+def _langfuse(given: Mapping[str, Any], env: Environment) -> LangfuseSettings:
     public_key = given.get("public_key") or env.text("LANGFUSE_PUBLIC_KEY")
     secret_key = given.get("secret_key") or env.text("LANGFUSE_SECRET_KEY")
     base_url, source = _langfuse_url(given, env)
@@ -254,7 +192,7 @@ def _langfuse(given: Mapping[str, Any], env: _Environment) -> LangfuseSettings:
     )
 
 
-def _langfuse_url(given: Mapping[str, Any], env: _Environment) -> tuple[str, str]:
+def _langfuse_url(given: Mapping[str, Any], env: Environment) -> tuple[str, str]:
     """The server's base URL, however much of the OTLP path was given with it, and its source."""
     if given.get("base_url"):
         url, source = str(given["base_url"]).strip(), "base_url="
@@ -262,7 +200,7 @@ def _langfuse_url(given: Mapping[str, Any], env: _Environment) -> tuple[str, str
         url, source = env.text("LANGFUSE_BASE_URL"), "LANGFUSE_BASE_URL"
     else:
         url, source = env.text("LANGFUSE_HOST") or _LANGFUSE_CLOUD, "LANGFUSE_HOST"
-    for suffix in ("/v1/traces", "/api/public/otel"):
+    for suffix in ("/v1/traces", _LANGFUSE_OTLP_PATH):
         url = url.rstrip("/").removesuffix(suffix)
     return url.rstrip("/"), source
 
@@ -292,7 +230,7 @@ def _check_langfuse_keys(public: str, secret: str, base_url: str, problems: list
             problems.append(f"{name} holds spaces or other foreign characters: copy it again")
 
 
-def _otlp(given: Mapping[str, Any], env: _Environment) -> OtlpSettings:
+def _otlp(given: Mapping[str, Any], env: Environment) -> OtlpSettings:
     def text(name: str) -> str:
         return env.text(f"OTEL_EXPORTER_OTLP_TRACES_{name}", f"OTEL_EXPORTER_OTLP_{name}")
 
@@ -305,8 +243,14 @@ def _otlp(given: Mapping[str, Any], env: _Environment) -> OtlpSettings:
             f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}: only 'http/protobuf' is spoken; "
             "unset it and give the HTTP endpoint (port 4318 on most collectors)"
         )
+    url = _otlp_url(given, env, "traces")
+    if not url:
+        env.problems.append(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is not set: set it, or pass endpoint=, "
+            "such as http://127.0.0.1:4318"
+        )
     return OtlpSettings(
-        traces_url=_otlp_url(given, env),
+        traces_url=url,
         headers=_headers(given, text("HEADERS")),
         compression="none" if compression == "none" else "gzip",
         timeout_seconds=float(given.get("timeout") or 0.0)
@@ -317,23 +261,48 @@ def _otlp(given: Mapping[str, Any], env: _Environment) -> OtlpSettings:
     )
 
 
-def _otlp_url(given: Mapping[str, Any], env: _Environment) -> str:
-    """The URL for traces: an argument or base endpoint gets /v1/traces, a traces endpoint not."""
+def _otlp_url(given: Mapping[str, Any], env: Environment, signal: str) -> str:
+    """The URL for traces or metrics: an argument or base endpoint gets the signal's path.
+
+    An endpoint of the signal's own is taken as it is; "" where there is none.
+    """
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
     if given.get("endpoint"):
         source, url = "endpoint=", str(given["endpoint"]).strip().rstrip("/")
-        url = url if url.endswith("/v1/traces") else f"{url}/v1/traces"
-    elif url := env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
-        source = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        url = url.removesuffix("/v1/traces").removesuffix(f"/v1/{signal}") + f"/v1/{signal}"
+    elif url := env.text(own):
+        source = own
     elif url := env.text("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        source, url = "OTEL_EXPORTER_OTLP_ENDPOINT", f"{url.rstrip('/')}/v1/traces"
+        source, url = "OTEL_EXPORTER_OTLP_ENDPOINT", f"{url.rstrip('/')}/v1/{signal}"
     else:
-        env.problems.append(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is not set: set it, or pass endpoint=, "
-            "such as http://127.0.0.1:4318"
-        )
         return ""
     _check_url(url, source, "http://127.0.0.1:4318", env.problems)
     return url
+
+
+def _metrics(given: Mapping[str, Any], env: Environment) -> MetricsSettings | None:
+    """Where metrics go, if they are wanted."""
+    if not given.get("metrics", env.flag("TRACING_METRICS", default=False)):
+        return None
+    url = _otlp_url(given, env, "metrics")
+    if _LANGFUSE_OTLP_PATH in url or (not url and not application_has_metrics()):
+        env.problems.append(
+            "metrics are on and have nowhere to go: set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, such "
+            "as http://127.0.0.1:4318/v1/metrics, or leave metrics off; Langfuse is no place for "
+            "them, it answers that all is well and discards them"
+        )
+    headers = env.text("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+    return MetricsSettings(
+        url=url,
+        headers=_headers(given, headers),
+        certificate=given.get("certificate"),
+        interval_seconds=env.number("OTEL_METRIC_EXPORT_INTERVAL", 5000.0) / 1000,
+    )
+
+
+def application_has_metrics() -> bool:
+    """Whether the application has a MeterProvider, which OpenTelemetry lets nobody replace."""
+    return not isinstance(get_meter_provider(), (NoOpMeterProvider, _ProxyMeterProvider))
 
 
 def _headers(given: Mapping[str, Any], text: str) -> dict[str, str]:
@@ -344,7 +313,7 @@ def _headers(given: Mapping[str, Any], text: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in headers.items()}
 
 
-def _file(path: str, variable: str, env: _Environment) -> str | None:
+def _file(path: str, variable: str, env: Environment) -> str | None:
     if path and not os.path.isfile(path):
         env.problems.append(
             f"OTEL_EXPORTER_OTLP_{variable} is {path!r}: there is no such file; give its full path"

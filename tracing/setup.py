@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livekit.agents import get_job_context
 from livekit.agents.telemetry import set_tracer_provider
@@ -36,6 +36,9 @@ from tracing.spool.keeper import Keeper
 from tracing.spool.ledger import Ledger, count_losses
 from tracing.spool.segments import SegmentWriter
 
+if TYPE_CHECKING:
+    from tracing.metrics import Metrics
+
 logger = logging.getLogger(__name__)
 
 _FLUSH_ON_LOOP_SECONDS = 0.1
@@ -56,6 +59,7 @@ class Tracing:
         processor: TracingProcessor | None = None,
         ledger: Ledger | None = None,
         keeper: Keeper | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.provider = provider
         self.directory = directory
@@ -63,6 +67,7 @@ class Tracing:
         self.processor = processor
         self._ledger = ledger
         self._keeper = keeper
+        self._metrics = metrics
 
     @property
     def enabled(self) -> bool:
@@ -98,6 +103,8 @@ class Tracing:
                 _current = None
         if self.processor is not None:
             self.processor.shutdown()
+        if self._metrics is not None:
+            self._metrics.stop()
         if self._keeper is not None:
             self._keeper.stop()
         if self._ledger is not None:
@@ -128,6 +135,7 @@ def setup_tracer(
     release: str | None = None,
     capture_content: bool | None = None,
     mask: Mask | None = None,
+    metrics: bool | None = None,
     strict: bool = True,
 ) -> Tracing:
     """Record what this process's LiveKit agent does, and deliver it to the backends.
@@ -137,7 +145,8 @@ def setup_tracer(
     span), or None to choose from the environment: Langfuse keys, else an OTLP endpoint, else
     the local store. `timeout` is seconds for one request. `session_id` is a string, or is
     called with the call's identity attributes and returns one. `mask` takes each text
-    attribute's value and returns what may leave the process.
+    attribute's value and returns what may leave the process. `metrics` also exports
+    LiveKit's metrics and those of turns to the OTLP endpoint; LiveKit Cloud then gets none.
 
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
     nothing is recorded.
@@ -158,6 +167,7 @@ def setup_tracer(
         "environment": environment,
         "release": release,
         "capture_content": capture_content,
+        "metrics": metrics,
     }
     with _lock:
         if _current is None:
@@ -196,11 +206,14 @@ def _build(
     provider, is_ours = _provider(settings)
     # First of all, so that LiveKit's filter is on the provider before our processor is.
     set_tracer_provider(provider, allow_pii=None if settings.capture_content else False)
+    metrics = _start_metrics(settings, directory, provider)
     processor = TracingProcessor(
         Redaction(ledger, capture_content=settings.capture_content, mask=mask),
         ledger,
         resource=provider.resource,
-        make_call=lambda: Call(session_id=session_id, user_id=user_id),
+        make_call=lambda: Call(
+            session_id=session_id, user_id=user_id, watchers=[metrics] if metrics else []
+        ),
         withhold=_withholds_content(provider),
         current_job=_current_job,
         input_deltas=settings.input_delta,
@@ -223,7 +236,12 @@ def _build(
         max_age_seconds=settings.max_age_seconds,
     )
     tracing = Tracing(
-        provider, directory=directory, processor=processor, ledger=ledger, keeper=keeper
+        provider,
+        directory=directory,
+        processor=processor,
+        ledger=ledger,
+        keeper=keeper,
+        metrics=metrics,
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
@@ -280,6 +298,17 @@ def _provider(settings: Settings) -> tuple[TracerProvider, bool]:
         named = {"deployment.environment.name": settings.langfuse.environment}
         resource = resource.merge(Resource(named))
     return TracerProvider(resource=resource, shutdown_on_exit=False), True
+
+
+def _start_metrics(
+    settings: Settings, directory: Path, provider: TracerProvider
+) -> Metrics | None:
+    """Export metrics where they are wanted; nothing is imported where they are not."""
+    if settings.metrics is None:
+        return None
+    from tracing.metrics import start_metrics
+
+    return start_metrics(settings.metrics, directory, provider.resource)
 
 
 def _withholds_content(provider: TracerProvider) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from tracing.livekit import names
 from tracing.livekit.identity import Identity
@@ -15,10 +15,10 @@ from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kin
 from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
-_MAX_OPEN = 4096
+_MAX_SPANS = 4096
 _MAX_STEPS = 64
+_MAX_TURNS = 64
 _BACK_DATED_NANOS = 5_000_000
-_MAX_USER_SPANS = 64
 _NOTHING: Mapping[str, AttributeValue] = {}
 
 _KEPT: dict[str, tuple[str, ...]] = {
@@ -55,9 +55,9 @@ _KEPT_USER: dict[str, tuple[str, ...]] = {
 class Session:
     """One `agent_session`: a call has one, rarely more. Observers write what events tell."""
 
-    def __init__(self, budget_seconds: float, start: int = 0) -> None:
+    def __init__(self, budget_seconds: float, watchers: Sequence[Watcher] = ()) -> None:
         self.summary = Summary(budget_seconds)
-        self.user: deque[Span] = deque(maxlen=_MAX_USER_SPANS)
+        self.user: deque[Span] = deque(maxlen=_MAX_TURNS)
         """The user's side since the last answer."""
         self.earlier: ByName = {}
         """The steps of the turn that left the user unanswered."""
@@ -72,8 +72,9 @@ class Session:
         self.observed: dict[str, AttributeValue] = {}
         """What events told of the session, as attributes of `agent_session`."""
         self.kinds_by_speech: dict[str, str] = {}
+        """What sort of turn a speech will be, where events told before it began."""
         self.close_reason: AttributeValue | None = None
-        self.watchers: list[Watcher] = []
+        self.watchers = list(watchers)
 
     @property
     def session(self) -> Session:
@@ -114,13 +115,15 @@ class Call:
         user_id: str | None = None,
         budget_seconds: float = 1.0,
         clock: Callable[[], int] | None = time.time_ns,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
+        self._watchers = watchers
         self._identity = Identity(session_id, user_id)
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._turns = 0
         self._scopes: dict[bytes, Session | OpenTurn] = {}
-        self._session = Session(budget_seconds)
+        self._session = Session(budget_seconds, watchers)
 
     def identity(self) -> Attributes:
         """Return the attributes that go on every span, as far as they are known."""
@@ -149,15 +152,15 @@ class Call:
         self._identity.learn(span)
         scope = self._scopes.get(span.parent_span_id)
         if span.name == names.AGENT_SESSION:
-            scope = self._session = Session(self._budget_seconds)
+            scope = self._session = Session(self._budget_seconds, self._watchers)
         elif span.name == names.AGENT_TURN:
             self._turns += 1
             session = self.session(span.parent_span_id)
             scope = session.open_turns[span.span_id] = OpenTurn(session, self._turns, span)
+            _bound(session.open_turns, _MAX_TURNS)
         if scope is not None:
             self._scopes[span.span_id] = scope
-            if len(self._scopes) > _MAX_OPEN:
-                self._scopes.pop(next(iter(self._scopes)))
+            _bound(self._scopes, _MAX_SPANS)
 
     def ended(self, span: Span) -> Mapping[str, AttributeValue]:
         """Take note of a span that ends; return the attributes to stamp on it."""
@@ -191,8 +194,7 @@ class Call:
         elif span.name == names.USER_TURN and session.pending:
             stamped, session.pending = session.pending, {}
             session.told[span.span_id] = stamped
-            if len(session.told) > _MAX_USER_SPANS:
-                session.told.pop(next(iter(session.told)))
+            _bound(session.told, _MAX_TURNS)
         session.user.append(_slim(span, _KEPT_USER[span.name]))
         return stamped
 
@@ -268,6 +270,12 @@ def _recorded(span: Span) -> dict[str, AttributeValue]:
         for key, value in span.attributes.items()
         if key.startswith(prefix) and not key.startswith(names.TURN_PART)
     }
+
+
+def _bound(kept: dict[Any, Any], size: int) -> None:
+    """Forget the oldest of what grew beyond its bound."""
+    if len(kept) > size:
+        del kept[next(iter(kept))]
 
 
 def _slim(span: Span, keys: tuple[str, ...]) -> Span:

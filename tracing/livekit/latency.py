@@ -124,8 +124,9 @@ class _Reply:
         self.after_speech = after_speech
         self.spoken = spoken_step(turn)
         self.voice = voice(turn)
+        self.earlier = turn.earlier if after_speech else {}
         own = before_sound(turn, *LLM_NODES)
-        self.silent = [*named(turn.earlier, *LLM_NODES), *own[:-1]]
+        self.silent = [*named(self.earlier, *LLM_NODES), *own[:-1]]
         """The LLM steps before the spoken one: they called tools, or were discarded."""
         hooks = self._user_spans(names.ON_USER_TURN_COMPLETED)
         self.hook = hooks[-1] if hooks else None
@@ -175,7 +176,7 @@ class _Reply:
         until = self.sound if self.spoken is None else self.spoken.start_time_unix_nano
         tools = [
             tool
-            for spans in (self.turn.earlier, self.turn.steps)
+            for spans in (self.earlier, self.turn.steps)
             for tool in named(spans, names.FUNCTION_TOOL)
             if tool.end_time_unix_nano <= until
         ]
@@ -223,7 +224,10 @@ class _Reply:
             seconds = number(span.attributes.get(key))
             if seconds is not None:
                 return span.start_time_unix_nano + round(seconds * 1e9)
-        return self.voice.start_time_unix_nano if self.voice else self._playout()
+        if self.voice is not None:
+            return self.voice.start_time_unix_nano
+        played = self._playout()
+        return self.sound if played is None else played
 
     def _tts_stages(self) -> Iterator[Stage]:
         """Yield the wait for speakable text, and the TTS until its first audio."""

@@ -12,7 +12,7 @@ import logging
 import re
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -20,7 +20,7 @@ from livekit.agents import AgentSession
 from opentelemetry import trace
 
 from tracing.livekit import names
-from tracing.livekit.call import Call, OpenTurn, Session
+from tracing.livekit.call import Call, OpenTurn, Session, Watcher
 from tracing.livekit.measured import PLACES, keep, usage_of
 from tracing.livekit.turns import Turn
 from tracing.span import Attributes, AttributeValue
@@ -68,17 +68,14 @@ def observe(
     """
     if session in _observed:
         return
-    observer = _Observer(session, _current_processor)
-    observer.session_id, observer.user_id = session_id, user_id
-    observer.budget_seconds = budget_seconds
+    watchers: list[Watcher] = [SummaryLog()] if log_summary else []
     if table:
         from tracing.livekit.table import TurnTable
 
-        observer.watchers.append(TurnTable())
-    if log_summary:
-        observer.watchers.append(SummaryLog())
+        watchers.append(TurnTable())
+    observer = _Observer(session, session_id, user_id, budget_seconds, watchers)
     _observed[session] = observer
-    observer.listen()
+    observer.listen(session)
 
 
 def _current_processor() -> TracingProcessor | None:
@@ -108,25 +105,27 @@ class _Observer:
     """The handlers of one session; they never raise, and each takes microseconds."""
 
     def __init__(
-        self, session: AgentSession[Any], processor: Callable[[], TracingProcessor | None]
+        self,
+        session: AgentSession[Any],
+        session_id: str | None,
+        user_id: str | None,
+        budget_seconds: float | None,
+        watchers: Sequence[Watcher],
     ) -> None:
         self._session = weakref.ref(session)
-        self._processor = processor
+        self._session_id = session_id
+        self._user_id = user_id
+        self._budget_seconds = budget_seconds
+        self._watchers = watchers
         self._adopted: Session | None = None
         self._attached: list[tuple[Any, str, Callable[[Any], None]]] = []
         self._words: list[str] = []
         self._user_started = 0.0
         self._user_texts: list[str] = []
         self._said_at = float("-inf")
-        self.session_id: str | None = None
-        self.user_id: str | None = None
-        self.budget_seconds: float | None = None
-        self.watchers: list[Any] = []
 
-    def listen(self) -> None:
+    def listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to the session's events."""
-        session = self._session()
-        assert session is not None
         handlers: dict[Any, Callable[[Any], None]] = {
             "agent_state_changed": self._on_agent_state,
             "user_state_changed": self._on_user_state,
@@ -167,7 +166,7 @@ class _Observer:
         return session._session_span or trace.INVALID_SPAN
 
     def _call(self) -> Call | None:
-        processor = self._processor()
+        processor = _current_processor()
         if processor is None:
             return None
         return processor.call(self._span().get_span_context().trace_id)
@@ -180,11 +179,11 @@ class _Observer:
         state = call.session(_id(self._span()))
         if state is not self._adopted:
             self._adopted = state
-            state.watchers.extend(self.watchers)
-            if self.budget_seconds is not None:
-                state.summary.budget_seconds = self.budget_seconds
-            if self.session_id is not None or self.user_id is not None:
-                call.set_identity(self.session_id, self.user_id)
+            state.watchers.extend(self._watchers)
+            if self._budget_seconds is not None:
+                state.summary.budget_seconds = self._budget_seconds
+            if self._session_id is not None or self._user_id is not None:
+                call.set_identity(self._session_id, self._user_id)
             self._attach_adapters()
         return state
 
@@ -257,7 +256,7 @@ class _Observer:
 
         The transcript may come before the turn or during it, but never before the user spoke.
         """
-        turn, processor = self._turn(), self._processor()
+        turn, processor = self._turn(), _current_processor()
         if not self._user_texts or turn is None or processor is None:
             return
         span = processor.open_span(int.from_bytes(turn.span_id, "big"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -53,7 +54,8 @@ class TurnTable:
         self._printer.shutdown()
 
     def _print(self, render: Callable[[], RenderableType]) -> None:
-        self._printer.submit(lambda: self._console.print(render()))
+        with contextlib.suppress(RuntimeError):  # closed, or the interpreter ends
+            self._printer.submit(lambda: self._console.print(render()))
 
 
 def turn_tables(turn: Turn, stamps: Attributes) -> Iterator[Table]:

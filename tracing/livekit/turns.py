@@ -116,25 +116,33 @@ def kind(turn: Turn, *, user_has_spoken: bool) -> str:
         return "discarded"
     if names.E2E_LATENCY in attributes or names.first(attributes, names.USER_INPUT):
         return "reply"
-    answered = user_turn(turn)
-    if named(turn.steps, *LLM_NODES):
-        if answered is not None and number(answered.attributes.get(names.END_OF_TURN_DELAY)):
-            return "reply"
-        if named(turn.steps, names.REALTIME_INFERENCE) and named(turn.user, names.USER_SPEAKING):
-            return "reply"
+    if names.PARENT_GENERATION in attributes:
+        return "tool_follow_up"
+    if named(turn.steps, *LLM_NODES) and _answers_speech(turn):
+        return "reply"
     if not user_has_spoken:
         return "greeting"
     return "prompted" if named(turn.steps, *LLM_NODES) else "say"
 
 
+def _answers_speech(turn: Turn) -> bool:
+    answered = user_turn(turn)
+    if answered is not None and number(answered.attributes.get(names.END_OF_TURN_DELAY)):
+        return True
+    is_realtime = bool(named(turn.steps, names.REALTIME_INFERENCE))
+    return is_realtime and bool(named(turn.user, names.USER_SPEAKING))
+
+
 def _is_discarded(turn: Turn) -> bool:
-    """Whether the turn was a preemptive generation, given up before it was its time to speak."""
+    """Whether a preemptive generation was given up before the user's turn was even decided."""
     attributes = turn.span.attributes
     return (
-        attributes.get(names.INTERRUPTION_SOURCE) == "programmatic"
+        bool(attributes.get(names.INTERRUPTED))
+        and attributes.get(names.INTERRUPTION_SOURCE) not in BARGE_IN_SOURCES
         and names.QUEUE_WAIT not in attributes
+        and bool(named(turn.steps, names.LLM_NODE))
         and first_sound(turn) is None
-        and bool(named(turn.steps, *LLM_NODES))
+        and user_turn(turn) is None
     )
 
 

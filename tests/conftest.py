@@ -1,0 +1,88 @@
+"""Every test starts in a directory of its own, with no setting of the caller's, and no pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_FOREIGN = ("TRACING_", "LANGFUSE_", "OTEL_", "LIVEKIT_")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A segment's file is closed with its last reference, because other threads may write."""
+    config.addinivalue_line("filterwarnings", "ignore:unclosed file <_io.FileIO:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No tracing, vendor, LiveKit or proxy setting; the default TRACING_DIR is in tmp_path."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name.upper() in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
+    """After each test the process's pipeline and the drainers of its spools are gone."""
+    yield
+    if "tracing.setup" in sys.modules:
+        _end_pipeline()
+    if "tracing.spool.lease" in sys.modules:
+        _end_drainers(tmp_path)
+    if "livekit.agents.telemetry.traces" in sys.modules:
+        _restore_providers()
+
+
+def _end_pipeline() -> None:
+    """Shut down, and reap the drainer's process so that it is no warning later."""
+    from livekit.agents.worker import AgentServer
+
+    import tracing.setup
+
+    tracing.setup._late_was_said = False
+    AgentServer.aclose = getattr(  # type: ignore[method-assign]
+        AgentServer.aclose, "__wrapped__", AgentServer.aclose
+    )
+    handle = tracing.setup.current()
+    if handle is None:
+        return
+    handle.shutdown()
+    child = getattr(handle._keeper, "_child", None)
+    if child is not None:
+        child.terminate()
+        child.wait(10)
+
+
+def _end_drainers(directory: Path) -> None:
+    """End the drainers of every spool below `directory`, threads of this process among them."""
+    from tracing.spool import lease
+
+    for lock in directory.rglob("drainer.lock"):
+        lease.end_holder(lock.parent, within_seconds=10)
+        pid, _ = lease.holder(lock.parent) or (0, "")
+        if pid not in (0, os.getpid()):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    for thread in threading.enumerate():
+        if thread.name == "tracing-drainer":
+            thread.join(10)
+
+
+def _restore_providers() -> None:
+    """LiveKit's tracer and OpenTelemetry's global are as they were at import."""
+    from livekit.agents.telemetry import traces
+    from opentelemetry import trace
+    from opentelemetry.util._once import Once
+
+    trace._TRACER_PROVIDER = None
+    trace._TRACER_PROVIDER_SET_ONCE = Once()
+    traces.tracer.set_provider(trace._PROXY_TRACER_PROVIDER)

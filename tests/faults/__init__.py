@@ -1,0 +1,1 @@
+"""The fault suite: what is lost when backends, disks and processes fail."""

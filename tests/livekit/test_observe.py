@@ -1,0 +1,728 @@
+"""What a session's events add, and that they never harm it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import statistics
+import time
+import typing
+from typing import Any
+
+import pytest
+from livekit.agents import (
+    NOT_GIVEN,
+    Agent,
+    AgentSession,
+    APIConnectionError,
+    RunContext,
+    function_tool,
+    stt,
+)
+from livekit.agents.llm.chat_context import MetricsReport
+from livekit.agents.metrics import base
+from livekit.agents.metrics import usage as usage_module
+from livekit.agents.voice.events import (
+    ErrorEvent,
+    MetricsCollectedEvent,
+    UserInputTranscribedEvent,
+)
+from realtime import Answered, FakeRealtime, realtime_metrics
+from rich.console import Console
+from sessions import FakeSTT, Recorder, Said, Waits, recording, studio
+from spans import span
+
+import tracing.livekit.observe as observing
+from tracing.livekit.calls import Call, _moments, _order
+from tracing.livekit.observe import SummaryLog, observe
+from tracing.livekit.table import TurnTable, summary_table, turn_tables
+from tracing.livekit.turns import Turn, by_name, facts
+from tracing.span import Span
+
+Metadata = base.Metadata(model_name="m", model_provider="p")
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
+    """Return what lets a studio's session be observed, its spans going to the recorder."""
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        monkeypatch.setattr(observing, "_current_processor", lambda: recorder)
+        observe(session, **options)
+
+    return prepare
+
+
+class Clerk(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="Help.")
+
+    @function_tool
+    async def search(self, context: RunContext) -> str:
+        """Search, and tell the result when the conversation has gone on."""
+        await context.update("searching")
+        await asyncio.sleep(0.3)
+        return "found it"
+
+
+def every_metric() -> list[Any]:
+    """Return one of each type that is on no span, no field of them zero."""
+    return [
+        base.STTMetrics(
+            label="stt",
+            request_id="r",
+            timestamp=1.0,
+            duration=0.5,
+            audio_duration=2.0,
+            streamed=True,
+            input_tokens=3,
+            output_tokens=4,
+            total_tokens=7,
+            input_audio_tokens=2,
+            acquire_time=0.1,
+            connection_reused=True,
+            metadata=Metadata,
+        ),
+        base.VADMetrics(
+            label="vad",
+            timestamp=1.0,
+            idle_time=0.5,
+            inference_duration_total=0.2,
+            inference_count=10,
+            metadata=Metadata,
+        ),
+        base.EOUMetrics(
+            timestamp=1.0,
+            end_of_utterance_delay=0.4,
+            transcription_delay=0.2,
+            on_user_turn_completed_delay=0.1,
+            speech_id="s",
+            metadata=Metadata,
+        ),
+        base.EOTInferenceMetrics(
+            timestamp=1.0,
+            total_duration=0.2,
+            detection_delay=0.1,
+            prediction_duration=0.05,
+            num_requests=2,
+            metadata=Metadata,
+        ),
+        base.InterruptionMetrics(
+            timestamp=1.0,
+            total_duration=0.2,
+            prediction_duration=0.1,
+            detection_delay=0.3,
+            num_interruptions=1,
+            num_backchannels=2,
+            num_requests=3,
+            metadata=Metadata,
+        ),
+        base.AvatarMetrics(
+            timestamp=1.0,
+            playback_latency=0.2,
+            session_started_time=0.3,
+            avatar_joined_time=0.4,
+            metadata=Metadata,
+        ),
+        base.DecisionMetrics(
+            label="decision",
+            request_id="d",
+            timestamp=1.0,
+            duration=0.2,
+            input_tokens=5,
+            output_tokens=6,
+            metadata=Metadata,
+        ),
+    ]
+
+
+def of(prefix: str, fields: str) -> dict[str, str]:
+    """Return fields that are attributes of their own name, and their metadata."""
+    places = {field: prefix + field for field in fields.split()}
+    return {"type": "", **places, "metadata": f"{prefix}model_name"}
+
+
+def in_json(attribute: str, fields: str) -> dict[str, str]:
+    """Return fields that are in an attribute's JSON."""
+    return {field: f"{attribute}:{field}" for field in ("type", "metadata", *fields.split())}
+
+
+PLACES: dict[type, dict[str, str]] = {
+    base.LLMMetrics: in_json(
+        "llm_request:lk.llm_metrics",
+        "label request_id timestamp duration ttft cancelled completion_tokens "
+        "prompt_tokens prompt_cached_tokens cache_creation_tokens reasoning_tokens "
+        "total_tokens tokens_per_second speech_id",
+    ),
+    base.TTSMetrics: in_json(
+        "tts_request:lk.tts_metrics",
+        "label request_id timestamp ttfb duration audio_duration cancelled "
+        "characters_count input_tokens output_tokens streamed acquire_time "
+        "connection_reused segment_id speech_id",
+    ),
+    base.RealtimeModelMetrics: in_json(
+        "realtime_inference:lk.realtime_model_metrics",
+        "label request_id timestamp duration session_duration ttft cancelled "
+        "input_tokens output_tokens total_tokens tokens_per_second "
+        "input_token_details output_token_details acquire_time connection_reused",
+    ),
+    base.STTMetrics: of(
+        "agent_turn:turn.stt.",
+        "label request_id timestamp duration audio_duration streamed input_tokens "
+        "output_tokens total_tokens input_audio_tokens acquire_time "
+        "connection_reused",
+    ),
+    base.VADMetrics: of(
+        "agent_session:call.vad.",
+        "label timestamp idle_time inference_duration_total inference_count",
+    ),
+    base.EOUMetrics: of(
+        "agent_turn:turn.eou.",
+        "timestamp end_of_utterance_delay transcription_delay "
+        "on_user_turn_completed_delay speech_id",
+    ),
+    base.EOTInferenceMetrics: of(
+        "agent_turn:turn.eot.",
+        "timestamp total_duration detection_delay prediction_duration num_requests",
+    ),
+    base.InterruptionMetrics: of(
+        "agent_turn:turn.interruption.",
+        "timestamp total_duration prediction_duration detection_delay "
+        "num_interruptions num_backchannels num_requests",
+    ),
+    base.AvatarMetrics: of(
+        "agent_session:call.avatar.",
+        "timestamp playback_latency session_started_time avatar_joined_time",
+    ),
+    base.DecisionMetrics: of(
+        "agent_session:call.decision.",
+        "label request_id timestamp duration input_tokens output_tokens",
+    ),
+    MetricsReport: {
+        "started_speaking_at": "agent_turn:turn.agent_started_speaking_at",
+        "stopped_speaking_at": "agent_turn:turn.user_stopped_speaking_at",
+        "transcription_delay": "agent_turn:turn.transcription_delay_seconds",
+        "end_of_turn_delay": "agent_turn:turn.end_of_turn_delay_seconds",
+        "on_user_turn_completed_delay": "agent_turn:turn.on_user_turn_completed_delay_seconds",
+        "llm_node_ttft": "agent_turn:turn.llm_node_ttft_seconds",
+        "llm_node_tps": "agent_turn:turn.llm_node_tps",
+        "llm_node_ttfs": "agent_turn:turn.llm_node_ttfs_seconds",
+        "tts_node_ttfb": "agent_turn:turn.tts_node_ttfb_seconds",
+        "playback_latency": "agent_turn:turn.playback_latency_seconds",
+        "e2e_latency": "agent_turn:turn.user_bot_latency_seconds",
+        "provider_request_ids": "tts_request_run:lk.provider_request_ids",
+        "llm_metadata": "llm_request:gen_ai.request.model",
+        "tts_metadata": "tts_request:gen_ai.request.model",
+        "stt_metadata": "user_turn:gen_ai.request.model",
+    },
+    **{
+        usage: {
+            field: f"agent_session:call.usage:{usage.model_fields['type'].default}.{field}"
+            for field in fields.split()
+        }
+        for usage, fields in {
+            usage_module.LLMModelUsage: "type provider model input_tokens input_cached_tokens "
+            "input_cache_creation_tokens input_audio_tokens input_cached_audio_tokens "
+            "input_text_tokens input_cached_text_tokens input_image_tokens "
+            "input_cached_image_tokens output_tokens output_audio_tokens output_text_tokens "
+            "output_reasoning_tokens session_duration",
+            usage_module.TTSModelUsage: "type provider model input_tokens output_tokens "
+            "characters_count audio_duration",
+            usage_module.STTModelUsage: "type provider model input_tokens input_audio_tokens "
+            "output_tokens audio_duration",
+            usage_module.InterruptionModelUsage: "type provider model total_requests",
+            usage_module.EOTModelUsage: "type provider model total_requests",
+        }.items()
+    },
+}
+"""Where each field of LiveKit's metrics is on the trace: span, attribute, and key of its JSON."""
+
+
+def test_every_field_of_livekits_metrics_has_a_place() -> None:
+    """A field or a type that LiveKit adds fails here, until it is placed."""
+    types = {
+        *typing.get_args(base.AgentMetrics),
+        *typing.get_args(usage_module.ModelUsage),
+        MetricsReport,
+    }
+    fields = {t: set(getattr(t, "model_fields", t.__annotations__)) for t in types}
+    assert fields == {t: set(places) for t, places in PLACES.items()}
+
+
+async def test_every_field_of_livekits_metrics_is_on_the_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By name, after a session with a pipeline and one with a realtime model."""
+    prepare = watched(monkeypatch)
+    async with studio(Clerk(), {"hello": Said("Good evening.")}, prepare=prepare) as running:
+        for one in every_metric():
+            running.session.emit("metrics_collected", MetricsCollectedEvent(metrics=one))
+            running.session._usage_collector.collect(one)
+        await running.caller.say("hello")
+        await running.until(lambda: running.session.agent_state == "speaking")
+        interruption = every_metric()[4]
+        running.session.emit("metrics_collected", MetricsCollectedEvent(metrics=interruption))
+        await running.until_heard("Good evening")
+        for one in _costly_metrics():
+            running.session._usage_collector.collect(one)
+    spans = running.recorder.stamped + await _realtime_spans(prepare)
+    found = set(_places(spans))
+    missing = {
+        place
+        for places in PLACES.values()
+        for place in places.values()
+        if place and place not in found
+    }
+    assert missing == set()
+
+
+async def _realtime_spans(prepare: Any) -> list[Span]:
+    model = FakeRealtime({"hello": Answered("Good evening.")}, Waits())
+    nothing = {"stt": NOT_GIVEN, "vad": NOT_GIVEN, "tts": NOT_GIVEN}
+    async with studio(Clerk(), {}, llm=model, realtime=True, prepare=prepare, **nothing) as running:
+        await model.hear("hello")
+        await running.until_heard("Good evening")
+    return running.recorder.stamped
+
+
+def _costly_metrics() -> list[Any]:
+    """Return metrics that leave no field of the usage at zero."""
+    return [
+        base.LLMMetrics(
+            label="llm",
+            request_id="r",
+            timestamp=1.0,
+            duration=1.0,
+            ttft=0.1,
+            cancelled=False,
+            completion_tokens=5,
+            prompt_tokens=6,
+            prompt_cached_tokens=2,
+            cache_creation_tokens=3,
+            reasoning_tokens=1,
+            total_tokens=11,
+            tokens_per_second=5.0,
+            metadata=Metadata,
+        ),
+        realtime_metrics("r", 1.0, 0.1).model_copy(update={"metadata": Metadata}),
+        base.TTSMetrics(
+            label="tts",
+            request_id="r",
+            timestamp=1.0,
+            ttfb=0.1,
+            duration=1.0,
+            audio_duration=1.0,
+            cancelled=False,
+            characters_count=9,
+            input_tokens=4,
+            output_tokens=5,
+            streamed=True,
+            metadata=Metadata,
+        ),
+    ]
+
+
+def _places(spans: list[Span]) -> Any:
+    for one in spans:
+        for key, value in one.attributes.items():
+            place = f"{one.name}:{key}"
+            yield place
+            if key == "call.usage":
+                for used in json.loads(str(value)):
+                    yield from (f"{place}:{used['type']}.{field}" for field in used)
+            elif key.endswith("_metrics"):
+                yield from (f"{place}:{field}" for field in json.loads(str(value)))
+
+
+async def test_events_put_on_the_turn_what_is_on_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playback latency, tokens per second, first sentence, STT usage, corrections."""
+    script = {"hello": Said("Good evening to you.", rest_delay=0.05)}
+    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+        for text in ("yellow", "hello"):
+            running.session.emit(
+                "user_input_transcribed", UserInputTranscribedEvent(transcript=text, is_final=False)
+            )
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    told = running.session.history.items[-1].metrics
+    turn = running.recorder.named("agent_turn")[0].attributes
+    assert {
+        "turn.playback_latency_seconds": told["playback_latency"],
+        "turn.llm_node_tps": told["llm_node_tps"],
+        "turn.llm_node_ttfs_seconds": told["llm_node_ttfs"],
+        "turn.transcript_corrections": 1,
+        "turn.stt.audio_duration": 0.5,
+        "turn.stt.model_name": "fake-stt",
+    }.items() <= turn.items()
+
+
+async def test_a_false_interruption_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent paused for a noise and went on: the turn was not interrupted."""
+    interruption = {"mode": "vad", "min_duration": 0.1, "false_interruption_timeout": 0.2}
+    options = {
+        "turn_handling": {
+            "interruption": interruption,
+            "preemptive_generation": {"enabled": False},
+        }
+    }
+    script = {"hello": Said("It is a long story.")}
+    prepare = watched(monkeypatch)
+    async with studio(Clerk(), script, tts_seconds=0.8, prepare=prepare, **options) as running:
+        await running.caller.say("hello")
+        await running.until(lambda: running.session.agent_state == "speaking")
+        await running.caller.say("", seconds=0.2)
+        await running.until_heard("It is a long story")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    assert turn["turn.false_interruptions"] == 1
+    assert (turn["turn.was_interrupted"], turn["turn.barged_in"]) == (False, False)
+    summary = running.recorder.named("agent_session")[0].attributes
+    assert (summary["call.false_interruptions"], summary["call.barge_ins"]) == (1, 0)
+
+
+async def test_a_late_result_of_a_tool_is_a_follow_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool went on in the background; telling its result is no reply to the user."""
+    script = {
+        "hello": Said(tools=[("search", "{}")]),
+        "searching": Said("I am searching."),
+    }
+    prepare = watched(monkeypatch)
+    async with studio(Clerk(), script, prepare=prepare) as running:
+        fake = running.session.llm
+        fake.script = _AnyText(script, otherwise=Said("I found it."))
+        await running.caller.say("hello")
+        await running.until_heard("I found it")
+    kinds = [t.attributes["turn.kind"] for t in running.recorder.named("agent_turn")]
+    assert kinds == ["reply", "tool_follow_up"]
+
+
+class _AnyText(dict[str, Said]):
+    """Answers what it does not know with one answer."""
+
+    def __init__(self, script: dict[str, Said], otherwise: Said) -> None:
+        super().__init__(script)
+        self.otherwise = otherwise
+
+    def __missing__(self, key: str) -> Said:
+        for known, said in self.items():
+            if known in key:
+                return said
+        return self.otherwise
+
+
+async def test_a_realtime_models_transcripts_are_on_their_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that comes before the turn, and one that comes while it is spoken."""
+    model = FakeRealtime({"hello": Answered("Hi."), "bye": Answered("Goodbye.")}, Waits())
+    nothing = {"stt": NOT_GIVEN, "vad": NOT_GIVEN, "tts": NOT_GIVEN}
+    prepare = watched(monkeypatch)
+    async with studio(Clerk(), {}, llm=model, realtime=True, prepare=prepare, **nothing) as running:
+        await model.hear("hello")
+        await running.until_heard("Hi")
+        await model.hear("bye", transcribed=False)
+        await running.until(lambda: running.session.agent_state == "speaking")
+        assert model.running is not None
+        model.running.transcribe("bye")
+        await running.until_heard("Goodbye")
+    texts = [t.attributes["lk.pii.user_input"] for t in running.recorder.named("agent_turn")]
+    assert texts == ["hello", "bye"]
+
+
+async def test_speech_to_text_that_fails_over_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No span shows it: the error, and the provider that was given up."""
+    bad, good = FakeSTT(), FakeSTT()
+    both = stt.FallbackAdapter([bad, good], max_retry_per_stt=0)
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, stt=both, prepare=watched(monkeypatch)) as running:
+        await running.until(lambda: bad.streams == 1)
+        bad.heard.put_nowait(APIConnectionError("gone"))
+        await running.until(lambda: good.streams == 1)
+        running.caller.scribe = good
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    summary = running.recorder.named("agent_session")[0]
+    assert turn["turn.fallbacks"] == 1
+    assert summary.attributes["call.unavailable.stt"] == 1
+    events = [e.attributes for e in summary.events if e.name == "availability_changed"]
+    assert events[0] == {"component": "stt", "available": False}
+
+
+async def test_an_error_of_the_speech_to_text_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the reply that came in spite of it, and on the session."""
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+        error = stt.STTError(timestamp=1.0, label="stt", error=ValueError("401"), recoverable=True)
+        running.session.emit("error", ErrorEvent(error=error, source=running.session.stt))
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    summary = running.recorder.named("agent_session")[0].attributes
+    assert (turn["turn.errors.stt"], summary["call.errors.stt"]) == (1, 1)
+
+
+async def test_the_summary_has_usage_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LiveKit added up, and what matters when calls are compared."""
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    summary = running.recorder.named("agent_session")[0].attributes
+    used = {one["type"]: one for one in json.loads(str(summary["call.usage"]))}
+    assert used["stt_usage"] == {
+        "type": "stt_usage",
+        "provider": "fake",
+        "model": "fake-stt",
+        "input_tokens": 3,
+        "output_tokens": 2,
+        "audio_duration": 0.5,
+    }
+    options = {
+        key.removeprefix("call.options."): value
+        for key, value in summary.items()
+        if key.startswith("call.options.")
+    }
+    assert options["preemptive_generation.enabled"] is True
+    assert options["endpointing.min_delay"] == 0.4
+    assert (options["stt_model"], options["llm_model"], options["tts_model"]) == (
+        "fake-stt",
+        "fake-llm",
+        "fake-tts",
+    )
+    assert options["turn_detection"] == "vad"
+
+
+async def test_names_and_budget_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application's own session and user, and what counts as slow."""
+    prepare = watched(monkeypatch, session_id="order-7", user_id="ada", budget_seconds=0.1)
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, prepare=prepare) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    assert (turn["session.id"], turn["user.id"]) == ("order-7", "ada")
+    assert turn["turn.over_budget"] is True
+    summary = running.recorder.named("agent_session")[0].attributes
+    assert (summary["call.budget_seconds"], summary["call.within_budget_share"]) == (0.1, 0.0)
+
+
+async def test_sessions_of_one_process_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls at once: each has its own turns, usage and name."""
+    prepare = watched(monkeypatch)
+
+    async def call(recorder: Recorder, times: int) -> None:
+        script = {"hello": Said("Good evening.")}
+        options = {"recorder": recorder, "prepare": prepare}
+        async with studio(Clerk(), script, **options) as running:
+            for number in range(times):
+                await running.caller.say("hello")
+                await running.until(lambda n=number: _answers(running.session) > n)
+                await running.until_heard("Good evening")
+
+    with recording() as recorder:
+        await asyncio.gather(call(recorder, 1), call(recorder, 2))
+    told = {
+        (session.attributes["call.turns"], _audio_heard(session))
+        for session in recorder.named("agent_session")
+    }
+    assert told == {(1, 0.5), (2, 1.0)}
+    names = {span.attributes["session.id"] for span in recorder.stamped}
+    assert len(names) == 2
+
+
+def _answers(session: AgentSession) -> int:
+    items = (i for i in session.history.items if i.type == "message")
+    return sum(item.role == "assistant" for item in items)
+
+
+def _audio_heard(session: Span) -> float:
+    used = json.loads(str(session.attributes["call.usage"]))
+    return next(one["audio_duration"] for one in used if one["type"] == "stt_usage")
+
+
+async def test_typed_input_is_a_reply_also_where_content_is_withheld(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The text is gone when the turn is stamped; that there was one is known."""
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        recorder.withholds_content = True
+        watched(monkeypatch)(session, recorder)
+
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, audio=False, prepare=prepare) as running:
+        await running.session.run(user_input="hello")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    assert turn["turn.kind"] == "reply"
+    assert "lk.pii.user_input" not in turn
+
+
+async def test_what_events_tell_of_the_user_is_on_the_users_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And on the reply to it, though the reply before it was still going on."""
+    interruption = {"mode": "vad", "min_duration": 0.1, "resume_false_interruption": False}
+    options = {
+        "tts_seconds": 1.5,
+        "turn_handling": {
+            "interruption": interruption,
+            "preemptive_generation": {"enabled": False},
+        },
+    }
+    script = {"hello": Said("It is a long story."), "stop": Said("Yes?")}
+    prepare = watched(monkeypatch)
+    async with studio(Clerk(), script, prepare=prepare, **options) as running:
+        await running.caller.say("hello")
+        await running.until(lambda: running.session.agent_state == "speaking")
+        await running.caller.say("stop")
+        await running.until_heard("Yes")
+    for name in ("user_turn", "agent_turn"):
+        spans = running.recorder.named(name)
+        assert [s.attributes["turn.stt.audio_duration"] for s in spans] == [0.5, 0.5]
+
+
+async def test_observing_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time changes nothing."""
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        watched(monkeypatch)(session, recorder)
+        observe(session)
+
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, prepare=prepare) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    assert turn["turn.stt.audio_duration"] == 0.5
+
+
+async def test_a_running_session_can_be_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From then on its events count."""
+    async with studio(Clerk(), {"hello": Said("Good evening.")}) as running:
+        watched(monkeypatch)(running.session, running.recorder)
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    turn = running.recorder.named("agent_turn")[0].attributes
+    assert "turn.playback_latency_seconds" in turn
+
+
+async def test_without_set_up_observing_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that nobody traces runs as ever."""
+    monkeypatch.setattr(observing, "_current_processor", lambda: None)
+    script = {"hello": Said("Good evening.")}
+    prepare = lambda session, recorder: observe(session, table=True)  # noqa: E731
+    async with studio(Clerk(), script, prepare=prepare) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    assert "turn.playback_latency_seconds" not in running.recorder.named("agent_turn")[0].attributes
+
+
+async def test_a_handler_that_fails_harms_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, once a minute at most, and the call goes on."""
+
+    def broken() -> Any:
+        raise RuntimeError("broken")
+
+    script = {"hello": Said("Good evening.")}
+    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+        monkeypatch.setattr(observing, "_current_processor", broken)
+        observing._observed[running.session]._processor = broken
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    told = [r for r in caplog.records if r.name == observing.__name__]
+    assert [record.getMessage() for record in told] == [
+        "an event of the session could not be recorded"
+    ]
+
+
+async def test_the_summary_is_logged_and_the_tables_are_printed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After each turn its parts and its model's numbers; at the end the call's."""
+    caplog.set_level(logging.INFO, logger=observing.__name__)
+    out = io.StringIO()
+    table = TurnTable(Console(file=out, width=80))
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        watched(monkeypatch)(session, recorder)
+        observing._observed[session]._watchers.append(table)
+
+    async with studio(Clerk(), {"hello": Said("Good evening.")}, prepare=prepare) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    table.close()
+    printed = out.getvalue()
+    for words in ("Turn 1 · reply", "tts_first_audio", "Prompt tokens", "latency_p95_seconds"):
+        assert words in printed
+    (told,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("call ended")]
+    assert "turns=1" in told
+    assert "close_reason=user_initiated" in told
+
+
+def test_tables_of_a_realtime_turn_show_each_modality() -> None:
+    """Tokens by audio, text, image, and cache."""
+    told = realtime_metrics("r", 1.0, 0.15).model_dump_json()
+    inference = span("realtime_inference", 0, 9, {"lk.realtime_model_metrics": told})
+    turn = Turn(span("agent_turn", 0, 9), by_name([inference]))
+    stamps = {"turn.number": 1, "turn.kind": "reply", "turn.over_budget": True, **facts(turn)}
+    own, realtime = turn_tables(turn, stamps)
+    assert own.title == "Turn 1 · reply · over budget"
+    labels = list(realtime.columns[0].cells)
+    values = dict(zip(labels, realtime.columns[1].cells, strict=True))
+    assert values["Model"] == "fake-realtime"
+    assert (values["Input tokens"], values["Output tokens"]) == ("120", "80")
+    assert labels.count("  audio") == 2
+    assert values["Time to first audio token"] == "0.150 s"
+
+
+def test_a_summary_is_a_table() -> None:
+    """Each number by its name."""
+    table = summary_table({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
+    assert list(table.columns[1].cells) == ["3", "0.512"]
+
+
+def test_the_log_of_a_summary_waits_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """One line, numbers rounded."""
+    caplog.set_level(logging.INFO, logger=observing.__name__)
+    SummaryLog().session_ended({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
+    assert caplog.messages == ["call ended: turns=3 latency_p50_seconds=0.512"]
+
+
+async def test_the_cost_on_the_loop_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 15 us for a span, and 1 ms for a turn with all its events, at the median."""
+    spent: dict[str, list[int]] = {}
+
+    def timed(name: str, function: Any) -> Any:
+        def run(*arguments: Any) -> Any:
+            begun = time.perf_counter_ns()
+            result = function(*arguments)
+            spent.setdefault(name, []).append(time.perf_counter_ns() - begun)
+            return result
+
+        return run
+
+    guarded = observing._Observer._guarded
+    monkeypatch.setattr(
+        observing._Observer, "_guarded", lambda *given: timed("event", guarded(*given))
+    )
+    prepare = watched(monkeypatch)
+    async with studio(Clerk(), {"hello": Said("Good evening.")}, prepare=prepare) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    for _ in range(50):
+        call = Call()
+        for moment in _in_order(running.recorder.bare):
+            feed = call.ended if moment.ends else call.started
+            timed(f"{moment.span.name} {moment.ends}", feed)(moment.span)
+    events = statistics.median(spent["event"]) * len(spent.pop("event"))
+    turn = statistics.median(spent.pop("agent_turn True"))
+    assert turn + events < 1_000_000
+    assert max(statistics.median(cost) for cost in spent.values()) < 50_000  # agent_session's
+    assert statistics.mean(statistics.median(cost) for cost in spent.values()) < 7_500
+
+
+def _in_order(spans: list[Span]) -> list[Any]:
+    return sorted((moment for one in spans for moment in _moments(one, 0)), key=_order)

@@ -1,0 +1,319 @@
+"""What goes into a segment comes out the same; what is damaged never comes out wrong."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import struct
+import zlib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes import make_span
+from tracing.span import Event, Link, Span
+from tracing.spool.records import (
+    CLOSED,
+    END,
+    HEADER,
+    NOT_OPEN,
+    START,
+    Record,
+    closed_frame,
+    count_ended,
+    end_frame,
+    header_frame,
+    not_open_frame,
+    read_records,
+    start_frame,
+)
+
+RESOURCE = {"service.name": "test"}
+
+
+def end_of(span: Span) -> bytes:
+    """The frame of a span's end in a segment whose header has another resource."""
+    return end_frame(span, span.attributes, resource={})
+
+
+def read_spans(data: bytes) -> list[Span | None]:
+    """The spans of every record."""
+    return [record.span for record in read_records(data)]
+
+
+def framed(payload: bytes) -> bytes:
+    """A frame with a right checksum around any payload, as somebody hostile could write it."""
+    return struct.pack("<4sII", b"\xf4SPN", len(payload), zlib.crc32(payload)) + payload
+
+
+FULL = Span(
+    trace_id=bytes(range(16)),
+    span_id=bytes(range(8)),
+    parent_span_id=bytes(range(8, 16)),
+    name="llm_node",
+    start_time_unix_nano=1_700_000_000_000_000_001,
+    end_time_unix_nano=1_700_000_000_000_000_002,
+    attributes={"a": "b"},
+    events=(Event("one", 3, {"k": "v"}), Event("two", 4)),
+    links=(Link(b"t" * 16, b"s" * 8, {"x": 1}),),
+    status_code=2,
+    status_message="no",
+    kind=3,
+    trace_state="a=1",
+    dropped_attributes_count=1,
+    dropped_events_count=2,
+    dropped_links_count=3,
+    scope_name="livekit-agents",
+    scope_version="1.8.9",
+    resource={"service.name": "agent", "service.version": 2},
+)
+
+
+def test_every_field_of_a_span_survives() -> None:
+    """A span with all its fields is read back as it was."""
+    data = end_of(FULL)
+    assert list(read_records(data)) == [Record(END, FULL, {}, 0, len(data))]
+
+
+@pytest.mark.parametrize(
+    ("value", "read_back"),
+    [
+        ("text", "text"),
+        ("", ""),
+        ("Zürich 🦜", "Zürich 🦜"),
+        ("half a surrogate \ud83d", "half a surrogate ?"),
+        ("nul \x00 inside", "nul \x00 inside"),
+        (True, True),
+        (False, False),
+        (0, 0),
+        (-1, -1),
+        (2**63 - 1, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (2**64 - 1, 2**64 - 1),
+        (2**64, str(2**64)),
+        (-(2**63) - 1, str(-(2**63) - 1)),
+        (10**400, str(10**400)),
+        (0.1, 0.1),
+        (-0.0, -0.0),
+        (math.inf, math.inf),
+        (-math.inf, -math.inf),
+        (b"\x00\xff bytes", b"\x00\xff bytes"),
+        (["a", "b"], ["a", "b"]),
+        (("a", "b"), ["a", "b"]),
+        ([1, 2.5, True, "x", b"y"], [1, 2.5, True, "x", b"y"]),
+        ([[1, [2, [3]]], []], [[1, [2, [3]]], []]),
+        ({"key": {"inner": [1]}}, {"key": {"inner": [1]}}),
+        ([1, 2**70], [1, str(2**70)]),
+        ({"big": {"inner": 2**70}}, {"big": {"inner": str(2**70)}}),
+        (Decimal("1.5"), "1.5"),
+    ],
+    ids=repr,
+)
+def test_attribute_values_survive(value: Any, read_back: Any) -> None:
+    """Each type of value is read back as itself, or as the nearest that OTLP can carry."""
+    data = end_of(make_span(attributes={"before": 1, "key": value, "after": 2}))
+    [span] = read_spans(data)
+    assert span is not None
+    assert span.attributes == {"before": 1, "key": read_back, "after": 2}
+    assert type(span.attributes["key"]) is type(read_back)
+
+
+def test_not_a_number_survives() -> None:
+    """NaN, which is not equal to itself, is NaN again."""
+    [span] = read_spans(end_of(make_span(attributes={"nan": math.nan})))
+    assert span is not None
+    assert math.isnan(span.attributes["nan"])  # type: ignore[arg-type]
+
+
+def test_start_record_has_what_opened_and_no_end() -> None:
+    """A start record says who opened, when, where and with what; its resource is the header's."""
+    started = FULL._replace(end_time_unix_nano=0)
+    [record] = read_records(start_frame(started))
+    assert record.kind == START
+    assert record.span == Span(
+        *started[:7], kind=started.kind, scope_name=started.scope_name, resource={}
+    )
+
+
+def test_end_record_leaves_the_segments_own_resource_out() -> None:
+    """The resource that the header has is not repeated with each span; another one is."""
+    own = dict(RESOURCE)
+    shared = make_span(1, resource=own)
+    other = make_span(2, resource={"service.name": "other"})
+    frames = [end_frame(span, span.attributes, resource=own) for span in (shared, other)]
+    assert read_spans(b"".join(frames)) == [shared._replace(resource={}), other]
+
+
+def test_header_closed_and_taken_back_records() -> None:
+    """The records that are no spans are read back too, in order."""
+    data = header_frame({"pid": 5, "resource": RESOURCE}) + closed_frame()
+    data += not_open_frame(b"t" * 16, b"s" * 8)
+    records = list(read_records(data))
+    assert [(record.kind, dict(record.values)) for record in records] == [
+        (HEADER, {"version": 1, "pid": 5, "resource": RESOURCE}),
+        (CLOSED, {}),
+        (NOT_OPEN, {}),
+    ]
+    taken_back = records[2].span
+    assert taken_back is not None
+    assert (taken_back.trace_id, taken_back.span_id) == (b"t" * 16, b"s" * 8)
+
+
+def test_reading_from_an_offset_begins_with_the_record_there() -> None:
+    """Records before the offset are not read again."""
+    first, second = end_of(make_span(1)), end_of(make_span(2))
+    assert [r.span for r in read_records(first + second, len(first))] == [make_span(2)]
+
+
+def test_torn_tail_is_left_for_later() -> None:
+    """Cut at any byte, a segment yields its whole records and nothing of the torn one."""
+    first, second = end_of(make_span(1)), end_of(make_span(2))
+    for length in range(len(first), len(first) + len(second)):
+        assert read_spans((first + second)[:length]) == [make_span(1)]
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+def test_flipped_byte_never_yields_a_wrong_span(flip: int) -> None:
+    """Whatever byte is damaged, what is read is a span that was written, never another."""
+    spans = [make_span(number, attributes={"text": "x" * 20}) for number in (1, 2, 3)]
+    data = header_frame({"pid": 1}) + b"".join(map(end_of, spans))
+    for offset in range(len(data)):
+        damaged = bytearray(data)
+        damaged[offset] ^= flip
+        read = [span for span in read_spans(bytes(damaged)) if span is not None]
+        assert [span for span in read if span not in spans] == []
+        assert len(read) >= 2
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_in_a_right_frame_are_a_record_or_nothing(payload: bytes) -> None:
+    """A payload with a right checksum and foreign bytes cannot make the reader fail."""
+    good = end_of(make_span(9))
+    read = list(read_records(framed(payload) + good))
+    assert read[-1].span == make_span(9)
+
+
+@given(st.binary(max_size=2000))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_can_be_read(data: bytes) -> None:
+    """Foreign bytes yield nothing, and the reader comes to an end."""
+    assert list(read_records(data)) == []
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.integers(0, 5), st.lists(_VALUES, max_size=20))
+@settings(max_examples=300, deadline=None)
+def test_hostile_record_fails_to_be_a_span(kind: int, fields: list[Any]) -> None:
+    """An array of anything is no span, or one whose ids and name are of the right shape."""
+    for record in read_records(framed(msgpack.packb([kind, *fields]))):
+        if record.span is not None:
+            assert (len(record.span.trace_id), len(record.span.span_id)) == (16, 8)
+
+
+def _hostile(**changes: Any) -> bytes:
+    """A frame of a span in which some fields are of a wrong type."""
+    values = [END, *make_span(1)]
+    for name, value in changes.items():
+        values[1 + Span._fields.index(name)] = value
+    return framed(msgpack.packb(values, default=str))
+
+
+HOSTILE = {
+    "empty": framed(b""),
+    "cut array": framed(b"\x92"),
+    "never used byte": framed(b"\xc1"),
+    "pickle": framed(pickle.dumps({"do": "not"})),
+    "deeply nested": framed(b"\x91" * 5000),
+    "number": framed(msgpack.packb(5)),
+    "no kind": framed(msgpack.packb([])),
+    "no header values": framed(msgpack.packb([HEADER])),
+    "header of a number": framed(msgpack.packb([HEADER, 5])),
+    "no start fields": framed(msgpack.packb([START])),
+    "kind of later": framed(msgpack.packb([99, "later"])),
+    "kind of a list": framed(msgpack.packb([[END], "list"])),
+    "taken back short ids": framed(msgpack.packb([NOT_OPEN, b"short", b"id"])),
+    "trace id of text": _hostile(trace_id="sixteen letters!"),
+    "span id of a number": _hostile(span_id=5),
+    "parent of text": _hostile(parent_span_id="8 bytes."),
+    "parent too short": _hostile(parent_span_id=b"short"),
+    "name of a number": _hostile(name=5),
+    "start of text": _hostile(start_time_unix_nano="soon"),
+    "end of a float": _hostile(end_time_unix_nano=1.5),
+    "end before all times": _hostile(end_time_unix_nano=-1),
+    "attributes of a number": _hostile(attributes=5),
+    "attribute named by a number": _hostile(attributes={5: "x"}),
+    "events of a number": _hostile(events=5),
+    "event at a text": _hostile(events=[["one", "soon", {}]]),
+    "event attributes of a number": _hostile(events=[["one", 1, 5]]),
+    "link of short ids": _hostile(links=[[b"short", b"id", {}]]),
+    "resource of a number": _hostile(resource=5),
+    "status of text": _hostile(status_code="bad"),
+    "count of text": _hostile(dropped_events_count="many"),
+    "scope of a number": _hostile(scope_name=5),
+}
+
+
+@pytest.mark.parametrize("frame", HOSTILE.values(), ids=HOSTILE)
+def test_payload_of_the_wrong_shape_does_not_hide_the_next(frame: bytes) -> None:
+    """What no writer of ours wrote can fail to be a record, but not to be read past."""
+    assert read_spans(frame + end_of(make_span(9)))[-1] == make_span(9)
+
+
+def test_counting_agrees_with_reading(tmp_path: Path) -> None:
+    """Ended spans are counted without being decoded, from any record on."""
+    path = tmp_path / "segment"
+    header, ends = header_frame({"pid": 1}), [end_of(make_span(n)) for n in range(1, 6)]
+    path.write_bytes(header + start_frame(make_span(9)) + b"".join(ends) + closed_frame())
+    last = path.stat().st_size - len(closed_frame()) - len(ends[-1])
+    assert (count_ended(path), count_ended(path, last), count_ended(path, 2**62)) == (5, 1, 0)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x01", b"\xdc", b"\xdc\x00\x13", b"\xc1\xc1\xc1\xc1"])
+def test_counting_passes_over_foreign_payloads(tmp_path: Path, payload: bytes) -> None:
+    """A frame that holds no record (zeros behind a mark after a power loss) counts nothing."""
+    path = tmp_path / "segment"
+    path.write_bytes(framed(payload) + end_of(make_span(1)))
+    assert count_ended(path) == 1
+
+
+def test_counting_a_segment_that_is_gone(tmp_path: Path) -> None:
+    """Another process may have deleted it: nothing is left to count."""
+    assert count_ended(tmp_path / "gone") == 0
+
+
+def test_value_that_cannot_be_written_does_not_spoil_the_next() -> None:
+    """A value whose own code fails costs its span, not the ones that follow."""
+
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    with pytest.raises(RuntimeError):
+        end_of(make_span(1, attributes={"key": Broken()}))
+    with pytest.raises((ValueError, RecursionError)):
+        end_of(make_span(2, attributes={"key": _nested(5000)}))
+    assert read_spans(end_of(make_span(3))) == [make_span(3)]
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
