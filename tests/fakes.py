@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from tracing.backends import Backend, dump
 from tracing.span import Event, Link, Span
+from tracing.spool.drainer import Drainer
 from tracing.spool.ledger import Ledger
 from tracing.spool.records import end_frame, header_frame, start_frame
 from tracing.spool.segments import SegmentWriter
@@ -114,6 +116,8 @@ class RecordingServer:
         self.requests: list[Request] = []
         self.replies = list(replies)
         self.reply: Reply | Callable[[tuple[Span, ...]], Reply] = OK
+        self.authorization: str | None = None
+        """The only Authorization header that is accepted; None accepts any."""
         self.connections = 0
         self._http = _HttpServer(("127.0.0.1", 0), _Handler, bind_and_activate=False)
         self._http.recorder = self
@@ -162,8 +166,10 @@ class RecordingServer:
         """Their names, sorted."""
         return sorted(span.name for span in self.accepted)
 
-    def choose(self, spans: tuple[Span, ...]) -> Reply:
+    def choose(self, headers: Mapping[str, str], spans: tuple[Span, ...]) -> Reply:
         """The reply to the request that has just come."""
+        if self.authorization not in (None, headers.get("authorization")):
+            return Reply(401, b"wrong key")
         if self.replies:
             return self.replies.pop(0)
         return self.reply(spans) if callable(self.reply) else self.reply
@@ -191,9 +197,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(headers["content-length"]))
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        spans = decode_request(body)
+        is_otlp = headers.get("content-type") == "application/x-protobuf"
+        spans = decode_request(body) if is_otlp else ()
         recorder = self.server.recorder
-        reply = recorder.choose(spans)
+        reply = recorder.choose(headers, spans)
         recorder.requests.append(Request(self.path, headers, body, spans, reply))
         if reply.hang:
             recorder.closing.wait()
@@ -295,15 +302,24 @@ def run_python(code: str, *arguments: object, cwd: Path | None = None, seconds: 
     return result.stdout
 
 
-def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A program of its own; its standard input and output are ours to talk with."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def running_python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A program of its own, killed in the end; we talk with it by its standard streams."""
+    process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def write_segment(directory: Path, *spans: Span, number: int = 1, tail: bytes = b"") -> Path:
@@ -337,11 +353,25 @@ def append(writer: SegmentWriter, *spans: Span) -> None:
 DRAIN = "from tracing.spool.drainer import main; main()"
 
 
-def start_drainer(directory: Path, *backends: Backend) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def running_drainer(directory: Path, *backends: Backend) -> Iterator[subprocess.Popen[str]]:
     """A drainer in a process of its own, as a keeper starts it."""
-    process = start_python(DRAIN, directory, 256 * 2**20, 7 * 86400.0)
-    assert process.stdin is not None
-    process.stdin.write(dump([*backends]))
-    process.stdin.close()
-    process.stdin = None
-    return process
+    with running_python(DRAIN, directory, 256 * 2**20, 7 * 86400.0) as process:
+        assert process.stdin is not None
+        process.stdin.write(dump([*backends]))
+        process.stdin.close()
+        yield process
+
+
+@contextlib.contextmanager
+def draining(spool: Path, *backends: Backend, **options: Any) -> Iterator[threading.Thread]:
+    """A drainer that runs in a thread meanwhile."""
+    drainer = Drainer(spool, [*backends], **options)
+    thread = threading.Thread(target=drainer.run, daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        drainer.stopping.set()
+        thread.join(15)
+        assert not thread.is_alive()

@@ -6,14 +6,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from tracing.settings import Settings
 
-Transport = Literal["otlp_http", "sqlite", "console"]
+Transport = Literal["otlp_http", "sqlite", "console", "langfuse_scores", "langfuse_media"]
 
+MAX_RECORDING_BYTES = 200 * 2**20
+RECORDINGS_NAME = "recordings"
+"""The directory under TRACING_DIR where recordings wait to be uploaded."""
 
 OpenSpans = Literal["none", "roots", "all"]
 """Which spans a backend also gets while they are open: it must replace them by their end."""
@@ -40,6 +43,9 @@ class Backend:
     dialect_options: Mapping[str, Any] = field(default_factory=dict)
     mend: str = ""
     """What to check when the backend refuses: names of settings, never their values."""
+    carries: Literal["spans", "scores", "recordings"] = "spans"
+    beside: str = ""
+    """The backend whose tenant this goes to as well; empty for a backend of its own."""
 
     def identity(self) -> str:
         """What makes two configurations the same destination; never leaves the process."""
@@ -54,8 +60,11 @@ class Backend:
 
 
 def fingerprint(backends: list[Backend]) -> str:
-    """A short name for a set of destinations: spans for another set go to another spool."""
-    identities = "\n".join(sorted(backend.identity() for backend in backends))
+    """A short name for a set of destinations: spans for another set go to another spool.
+
+    What goes beside a backend goes to its tenant, so switching that makes no other spool.
+    """
+    identities = "\n".join(sorted(backend.identity() for backend in backends if not backend.beside))
     return hashlib.sha256(identities.encode()).hexdigest()[:12]
 
 
@@ -94,10 +103,49 @@ def _langfuse(settings: Settings) -> Backend:
             "tags": list(langfuse.tags),
             "environment": langfuse.environment,
             "release": langfuse.release,
+            "version": langfuse.version,
+            "cost": langfuse.cost,
         },
         mend="check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that LANGFUSE_BASE_URL is "
         "the region or server that issued them",
     )
+
+
+def _beside_langfuse(settings: Settings, spans: Backend) -> list[Backend]:
+    """What Langfuse takes that is no span, each delivered and acknowledged by itself."""
+    langfuse = settings.langfuse
+    beside = replace(
+        spans,
+        headers={"Authorization": spans.headers["Authorization"]},
+        compression="none",
+        open_spans="none",
+        beside=spans.name,
+    )
+    scores = replace(
+        beside,
+        name="langfuse-scores",
+        transport="langfuse_scores",
+        url=langfuse.scores_url,
+        dialect="langfuse-scores",
+        dialect_options={"chosen": langfuse.scores, "environment": langfuse.environment},
+        carries="scores",
+    )
+    media = replace(
+        beside,
+        name="langfuse-media",
+        transport="langfuse_media",
+        url=langfuse.media_url,
+        dialect="langfuse-media",
+        dialect_options={
+            "directory": str(settings.directory / RECORDINGS_NAME),
+            "max_bytes": MAX_RECORDING_BYTES,
+            # The local store keeps what its calls point to; else a file goes once it is uploaded.
+            "keep": "local" in settings.backends,
+        },
+        carries="recordings",
+    )
+    wants_media = langfuse.recording and settings.capture_content
+    return [scores] * (langfuse.scores != "none") + [media] * wants_media
 
 
 def _otlp(settings: Settings) -> Backend:
@@ -133,3 +181,14 @@ BUILDERS: Mapping[str, Callable[[Settings], Backend]] = {
     "console": _console,
 }
 """A new backend is one entry here, one row in the README and one case in the tests."""
+
+
+def backends_of(settings: Settings) -> list[Backend]:
+    """Every destination that the settings name, and what goes beside it."""
+    backends: list[Backend] = []
+    for name in settings.backends:
+        backend = BUILDERS[name](settings)
+        backends.append(backend)
+        if name == "langfuse":
+            backends += _beside_langfuse(settings, backend)
+    return backends

@@ -1,4 +1,4 @@
-"""The command line: `python -m tracing report | replay | doctor`."""
+"""The command line: `python -m tracing report | transcript | replay | doctor`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from rich.console import Console
 from rich.text import Text
 
 from tracing.doctor import STORE_NAME, Check, check_directory, check_spools, check_store
-from tracing.local.choose import ChoiceError, choose, parse_time
+from tracing.local.choose import ChoiceError, choose, choose_call, parse_time
 from tracing.local.compare import compare, print_comparison
 from tracing.local.load import Describe, Recording, Source, load_calls
 from tracing.local.report import print_report, to_json, write_csv
+from tracing.local.session_reports import find as find_reports
 from tracing.local.store import Store
 from tracing.local.summary import CallSummary
+from tracing.local.transcript import print_transcript
 from tracing.otlp_json import OtlpJsonError
 
 CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
@@ -103,6 +105,34 @@ def report(
         if not calls:
             typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
         _print_calls(calls, as_json, as_csv)
+
+
+@app.command()
+def transcript(
+    call: Annotated[
+        str | None,
+        typer.Argument(help="A session id, or the beginning of a trace id; else the latest call."),
+    ] = None,
+    files: _Files = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    directory: _Directory = Path(".tracing"),
+) -> None:
+    """Show a call's conversation, with its tools and handoffs, and LiveKit's own report of it."""
+    with _failures():
+        # Late, because `--help` and `doctor` can do without.
+        from tracing.livekit.transcript import transcribe
+
+        if call is not None and Path(call).is_file():
+            files, call = [Path(call), *(files or ())], None
+        with _source(files, directory) as source:
+            chosen = choose_call(call, list(source.calls()))
+            found = transcribe(source.spans(chosen.trace_id))
+        reports = find_reports(directory, chosen.trace_id)
+        found.update({"reports": reports} if reports else {})
+        if as_json:
+            typer.echo(to_json(found))
+        else:
+            print_transcript(found, _console())
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tracing.local.store import Store
 from tracing.spool.inspection import SpoolState, inspect_spools
+from tracing.spool.ledger import noun_of
 
 STORE_NAME = "calls.db"
 
@@ -78,7 +79,7 @@ def _check_spool(spool: SpoolState) -> Iterator[Check]:
             text = f"{backend['state']} since {since}: {backend['detail']}"
             yield Check(f"{name}, {backend['name']}", False, text)
     for reason, number in spool.lost.items():
-        yield Check(f"{name}, lost", False, f"{_count(number, 'span')} dropped: {reason}")
+        yield Check(f"{name}, lost", False, f"{_count(number, noun_of(reason))} dropped: {reason}")
     for reason, number in spool.changed.items():
         yield Check(f"{name}, changed", True, f"{_count(number, 'attribute')}: {reason}")
     for path in spool.quarantined:

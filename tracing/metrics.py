@@ -1,4 +1,4 @@
-"""Metrics over OTLP: LiveKit's own with usable buckets and labels, and the numbers of each turn.
+"""Metrics over OTLP, LiveKit's and those of turns (see `livekit.instruments`) and of the spool.
 
 Loaded only where metrics are on. The voice loop appends a turn to a queue, nothing else; one
 thread counts what is queued, and exports every few seconds and when the process ends.
@@ -13,65 +13,27 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
 from opentelemetry.exporter.otlp.proto.http import metric_exporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.metrics import CallbackOptions, Observation, get_meter, set_meter_provider
-from opentelemetry.sdk import metrics as sdk
+from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter, set_meter_provider
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    TraceFlags,
-    set_span_in_context,
-)
-from opentelemetry.util.types import Attributes as OtelAttributes
 
-from tracing.livekit import names
-from tracing.livekit.latency import parts
+from tracing.livekit.instruments import OWN_METER, TurnInstruments, WithoutJobIds, livekit_views
 from tracing.livekit.turns import Turn
 from tracing.settings import MetricsSettings, application_has_metrics
-from tracing.span import Attributes, AttributeValue
+from tracing.span import Attributes
 from tracing.spool.flush import waiting_bytes
 from tracing.spool.ledger import FILE_NAME as LOSSES_NAME
 from tracing.spool.ledger import count_losses
 from tracing.spool.locks import try_lock
 
 logger = logging.getLogger(__name__)
-
-LIVEKIT_METER = "livekit-agents"
-_METER = "livekit-tracing"
-
-SECONDS = (
-    *(0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
-    *(1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0),
-)
-"""Bucket boundaries of every histogram in seconds; OpenTelemetry's default begins at 5."""
-_TOKENS = tuple(4.0**power for power in range(10))
-
-LABELS = frozenset(
-    {
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.type",
-        "gen_ai.tool.name",
-        "gen_ai.agent.name",
-        "error.type",
-        "model_provider",
-        "model_name",
-        "connection_reused",
-        "severity",
-    }
-)
-"""What is kept of LiveKit's labels; it also gives room and job ids, one series for each call."""
 
 _END_SECONDS = 1.0
 _MAX_QUEUED_TURNS = 10_000
@@ -106,11 +68,11 @@ def _install(settings: MetricsSettings, resource: Resource) -> InMemoryMetricRea
     # Every process counts for itself, so each must be an instance of its own to a backend.
     given = resource.attributes.get(SERVICE_INSTANCE_ID) or socket.gethostname()
     instance = Resource({SERVICE_INSTANCE_ID: f"{given}-{os.getpid()}"})
-    provider = sdk.MeterProvider(
+    provider = MeterProvider(
         metric_readers=[reader],
         resource=resource.merge(instance),
-        views=list(_views()),
-        exemplar_filter=_WithoutIds(),
+        views=list(livekit_views()),
+        exemplar_filter=WithoutJobIds(),
         shutdown_on_exit=False,
     )
     set_meter_provider(provider)
@@ -125,118 +87,14 @@ def _exporter(settings: MetricsSettings) -> OTLPMetricExporter:
     )
 
 
-def _views() -> Iterator[View]:
-    """Yield one view for each of LiveKit's instruments; those of the application have none."""
-    of_livekit: dict[str, Any] = {"meter_name": LIVEKIT_METER, "attribute_keys": set(LABELS)}
-    for units, boundaries in (("s", SECONDS), ("", _TOKENS), ("[!s]*", _TOKENS)):
-        buckets = ExplicitBucketHistogramAggregation(boundaries)
-        yield View(
-            instrument_type=sdk.Histogram,
-            instrument_unit=units,
-            aggregation=buckets,
-            **of_livekit,
-        )
-    for instrument in (
-        sdk.Counter,
-        sdk.UpDownCounter,
-        sdk.ObservableCounter,
-        sdk.ObservableUpDownCounter,
-        sdk.ObservableGauge,
-    ):
-        yield View(instrument_type=instrument, **of_livekit)
-
-
-class _WithoutIds(sdk.TraceBasedExemplarFilter):
-    """Exemplars lead from a bucket to a trace; those of LiveKit's would carry its other labels."""
-
-    def should_sample(
-        self, value: float, time_unix_nano: int, attributes: OtelAttributes, context: Context
-    ) -> bool:
-        """Whether this measurement may become an exemplar."""
-        is_of_job = bool(attributes) and "job_id" in attributes
-        return not is_of_job and super().should_sample(value, time_unix_nano, attributes, context)
-
-
-class TurnInstruments:
-    """The numbers of a turn, from its stamps, as histograms and counters."""
-
-    def __init__(self) -> None:
-        meter = get_meter(_METER)
-
-        def histogram(name: str, text: str) -> Any:
-            return meter.create_histogram(
-                name, unit="s", description=text, explicit_bucket_boundaries_advisory=SECONDS
-            )
-
-        def counter(name: str, text: str, unit: str = "") -> Any:
-            return meter.create_counter(name, unit=unit, description=text)
-
-        self._latency = histogram("turn.user_bot_latency", "User's last word to first sound")
-        self._part = histogram("turn.part", "What the latency consists of")
-        self._turns = counter("turn.count", "Turns of the agent")
-        self._heard = counter("turn.heard", "Turns of which something was heard")
-        self._errors = counter("turn.errors", "Failed attempts, by stage")
-        self._tokens = counter("turn.tokens", "Tokens of LLM and realtime requests", "{token}")
-        self._counted = {
-            names.TURN_OVER_BUDGET: counter("turn.over_budget", "Replies above the budget"),
-            names.TURN_BARGED_IN: counter("turn.barge_ins", "Turns that the user interrupted"),
-            names.TURN_TOOL_CALLS: counter("turn.tool_calls", "Calls of tools"),
-            names.TURN_TOOL_FAILURES: counter("turn.tool_failures", "Calls of tools that failed"),
-            names.TURN_RETRIES: counter("turn.retries", "Attempts after a failed one"),
-            names.TURN_FALLBACKS: counter("turn.fallbacks", "Requests that another model served"),
-        }
-
-    def record(self, turn: Turn, stamps: Attributes) -> None:
-        """Record one turn."""
-        labels: dict[str, AttributeValue] = {"turn.kind": stamps[names.TURN_KIND]}
-        if agent := names.text(turn.span.attributes, "gen_ai.agent.name"):
-            labels["gen_ai.agent.name"] = agent
-        where = _context(turn)
-        self._turns.add(1, labels)
-        if names.TURN_AGENT_STARTED in stamps:
-            self._heard.add(1, labels)
-        if (latency := stamps.get(names.TURN_LATENCY)) is not None:
-            self._latency.record(latency, labels, where)
-        for part, seconds in parts(stamps).items():
-            self._part.record(seconds, {**labels, "part": part}, where)
-        for key, number in stamps.items():
-            if key in self._counted:
-                self._counted[key].add(_count(number), labels)
-            elif key.startswith(names.TURN_ERRORS):
-                self._errors.add(number, {**labels, "stage": key[len(names.TURN_ERRORS) :]})
-            elif key in _TOKEN_TYPES:
-                self._tokens.add(number, {**labels, "gen_ai.token.type": _TOKEN_TYPES[key]})
-
-
-_TOKEN_TYPES = {
-    names.TURN_LLM_INPUT: "input",
-    names.TURN_LLM_CACHED: "input_cached",
-    names.TURN_LLM_OUTPUT: "output",
-}
-"""Cached tokens are input tokens, too."""
-
-
-def _context(turn: Turn) -> Context:
-    """Return the turn's span as a context, so that a bucket's exemplar leads to its trace."""
-    span = turn.span
-    ids = int.from_bytes(span.trace_id, "big"), int.from_bytes(span.span_id, "big")
-    sampled = SpanContext(*ids, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-    return set_span_in_context(NonRecordingSpan(sampled))
-
-
-def _count(number: AttributeValue) -> int:
-    return int(number) if isinstance(number, (bool, int)) else 0
-
-
 class SpoolGauges:
     """How full the spool is and what was lost, by one process for all that write to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
         self.spool: Path | None = None
         self._lock_fd: int | None = None
         self._losses: dict[str, int] = {}
         self._losses_state: object = None
-        meter = get_meter(_METER)
         meter.create_observable_gauge(
             "tracing.spool.waiting",
             [self._observe_waiting],
@@ -275,7 +133,10 @@ class SpoolGauges:
     def _is_mine(self, spool: Path) -> bool:
         """Whether this is the process that observes the spool; the first one stays it."""
         if self._lock_fd is None:
-            fd = os.open(spool / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fd = os.open(spool / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            except OSError:
+                return False
             if not try_lock(fd):
                 os.close(fd)
                 return False
@@ -289,8 +150,8 @@ class Metrics:
     def __init__(self, reader: InMemoryMetricReader | None) -> None:
         self._reader = reader
         """None where the application's own provider exports."""
-        self._instruments = TurnInstruments()
-        self._gauges = SpoolGauges()
+        self._instruments = TurnInstruments(get_meter(OWN_METER))
+        self._gauges = SpoolGauges(get_meter(OWN_METER))
         self._queued: deque[tuple[Turn, Attributes]] = deque(maxlen=_MAX_QUEUED_TURNS)
         self._exporter: OTLPMetricExporter | None = None
         self._thread: threading.Thread | None = None
@@ -313,10 +174,12 @@ class Metrics:
             self._exporter = _exporter(settings)
             logger.info("metrics to %s every %g s", settings.url, settings.interval_seconds)
         self._gauges.spool = spool
-        self._stopping.clear()
-        interval = settings.interval_seconds
+        self._stopping = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(interval,), name="tracing-metrics", daemon=True
+            target=self._run,
+            args=(self._stopping, settings.interval_seconds),
+            name="tracing-metrics",
+            daemon=True,
         )
         self._thread.start()
         self.end_with_process()
@@ -340,10 +203,10 @@ class Metrics:
         self._gauges.spool = None
         self._gauges.leave()
 
-    def _run(self, interval_seconds: float) -> None:
+    def _run(self, stopping: threading.Event, interval_seconds: float) -> None:
         # Not a span of the application's for every request of ours.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        while not self._stopping.wait(interval_seconds):
+        while not stopping.wait(interval_seconds):
             self._export()
         self._export()
 
@@ -379,9 +242,13 @@ def _follow_forks(metrics: Metrics) -> None:
     metric_exporter._logger.addFilter(_OncePerMinute())
     # Such a child's finalizers are forgotten after the agent's module is imported there.
     multiprocessing.util.register_after_fork(metrics, Metrics.end_with_process)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=_fork_lock.acquire,
-            after_in_parent=_fork_lock.release,
-            after_in_child=lambda: (metrics.after_fork(), _fork_lock.release()),
-        )
+    if not hasattr(os, "register_at_fork"):
+        return
+
+    def begin_child() -> None:
+        metrics.after_fork()
+        _fork_lock.release()
+
+    os.register_at_fork(
+        before=_fork_lock.acquire, after_in_parent=_fork_lock.release, after_in_child=begin_child
+    )

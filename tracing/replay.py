@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tracing.backends import BUILDERS, fingerprint
+from tracing.backends import backends_of, fingerprint
 from tracing.livekit.calls import restamp
 from tracing.livekit.failures import with_status
 from tracing.livekit.inputs import RecordedInputs
@@ -44,7 +44,7 @@ def replay(
     the backends took nothing for `give_up_after_seconds`.
     """
     calls = _calls(span for path in files for span in read_spans(path))
-    backends = [BUILDERS[name](settings) for name in settings.backends]
+    backends = backends_of(settings)
     directory = settings.directory / "spool" / fingerprint(backends)
     make_private_directory(directory)
     ledger = Ledger(directory)

@@ -22,6 +22,7 @@ from tracing.environment import Environment
 
 BackendName = Literal["langfuse", "otlp", "local", "console"]
 BACKEND_NAMES: tuple[str, ...] = get_args(BackendName)
+Scores = Literal["none", "default", "all"]
 
 _LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 _LANGFUSE_OTLP_PATH = "/api/public/otel"
@@ -49,11 +50,27 @@ class LangfuseSettings:
     tags: tuple[str, ...] = ()
     environment: str | None = None
     release: str | None = None
+    version: str | None = None
+    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The user's own prices, US dollars per unit: bucket by model."""
+    scores: Scores = "default"
+    recording: bool = False
+    """Whether recordings are uploaded."""
 
     @property
     def traces_url(self) -> str:
         """Langfuse's OTLP endpoint for traces."""
         return f"{self.base_url}{_LANGFUSE_OTLP_PATH}/v1/traces"
+
+    @property
+    def scores_url(self) -> str:
+        """Where one score at a time is posted."""
+        return f"{self.base_url}/api/public/scores"
+
+    @property
+    def media_url(self) -> str:
+        """Where it is asked where a recording goes."""
+        return f"{self.base_url}/api/public/media"
 
 
 @dataclass(frozen=True)
@@ -189,7 +206,37 @@ def _langfuse(given: Mapping[str, Any], env: Environment) -> LangfuseSettings:
         tags=tuple(given.get("tags") or ()),
         environment=given.get("environment") or env.text("LANGFUSE_TRACING_ENVIRONMENT") or None,
         release=given.get("release") or env.text("LANGFUSE_RELEASE") or None,
+        version=given.get("version"),
+        cost=_cost(given.get("cost") or {}, env.problems),
+        scores=_scores(given, env),
+        recording=bool(given.get("recording", env.flag("TRACING_RECORDING", default=False))),
     )
+
+
+def _scores(given: Mapping[str, Any], env: Environment) -> Scores:
+    accepted: dict[Any, Scores] = {"true": "default", "false": "none", "all": "all"}
+    chosen = given.get("scores")
+    if chosen is None:
+        return accepted[env.choice("TRACING_SCORES", "true", tuple(accepted))]
+    found = accepted.get(str(chosen).lower())
+    if found is None:
+        env.problems.append(f"scores is {chosen!r}: give True, False or 'all'")
+    return found or "none"
+
+
+def _cost(cost: Any, problems: list[str]) -> Mapping[str, Mapping[str, float]]:
+    try:
+        found = {
+            str(model): {str(bucket): float(price) for bucket, price in prices.items()}
+            for model, prices in cost.items()
+        }
+    except (AttributeError, TypeError, ValueError):
+        found = {}
+        problems.append(
+            f"cost is {cost!r}: give US dollars per unit by model and bucket, "
+            "such as {'nova-3': {'seconds': 0.00007}}"
+        )
+    return found
 
 
 def _langfuse_url(given: Mapping[str, Any], env: Environment) -> tuple[str, str]:

@@ -6,13 +6,15 @@ Safe to repeat: in every job, from prewarm, from the entrypoint, in parents and 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
+import multiprocessing.util
 import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from livekit.agents import get_job_context
 from livekit.agents.telemetry import set_tracer_provider
@@ -22,11 +24,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from tracing.backends import BUILDERS, Backend, fingerprint
+from tracing.backends import Backend, backends_of, fingerprint
 from tracing.livekit import names
 from tracing.livekit.call import Call
 from tracing.livekit.processor import LIVEKIT_SCOPE, TracingProcessor
 from tracing.livekit.redaction import Redaction
+from tracing.livekit.session_report import SessionReports
 from tracing.livekit.worker import drain_when_worker_stops
 from tracing.settings import BackendName, ConfigError, Mask, Settings, load_settings
 from tracing.span import Attributes
@@ -60,11 +63,14 @@ class Tracing:
         ledger: Ledger | None = None,
         keeper: Keeper | None = None,
         metrics: Metrics | None = None,
+        reports: SessionReports | None = None,
     ) -> None:
         self.provider = provider
         self.directory = directory
         """The spool of this process's backends; None for a no-op."""
         self.processor = processor
+        self.reports = reports
+        """Where LiveKit's reports of sessions go; None without a local store."""
         self._ledger = ledger
         self._keeper = keeper
         self._metrics = metrics
@@ -133,6 +139,10 @@ def setup_tracer(
     tags: Sequence[str] | None = None,
     environment: str | None = None,
     release: str | None = None,
+    version: str | None = None,
+    cost: Mapping[str, Mapping[str, float]] | None = None,
+    scores: bool | Literal["all"] | None = None,
+    recording: bool | None = None,
     capture_content: bool | None = None,
     mask: Mask | None = None,
     metrics: bool | None = None,
@@ -145,7 +155,11 @@ def setup_tracer(
     span), or None to choose from the environment: Langfuse keys, else an OTLP endpoint, else
     the local store. `timeout` is seconds for one request. `session_id` is a string, or is
     called with the call's identity attributes and returns one. `mask` takes each text
-    attribute's value and returns what may leave the process. `metrics` also exports
+    attribute's value and returns what may leave the process. `cost` are prices of your own, in
+    US dollars per unit by model and bucket, such as `{"nova-3": {"seconds": 0.00007}}`. `scores`
+    are the numbers of turns and calls that Langfuse charts: True for the few that
+    `tracing.dialects.scores` has on by default, "all", or False. `recording` uploads a session's
+    audio to Langfuse, unless content is withheld. `metrics` also exports
     LiveKit's metrics and those of turns to the OTLP endpoint; LiveKit Cloud then gets none.
 
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
@@ -166,6 +180,10 @@ def setup_tracer(
         "tags": tags,
         "environment": environment,
         "release": release,
+        "version": version,
+        "cost": cost,
+        "scores": scores,
+        "recording": recording,
         "capture_content": capture_content,
         "metrics": metrics,
     }
@@ -200,21 +218,23 @@ def _build(
     if settings.disabled:
         logger.info("tracing is off: OTEL_SDK_DISABLED is set")
         return Tracing(trace.NoOpTracerProvider())
-    backends = [BUILDERS[name](settings) for name in settings.backends]
+    backends = backends_of(settings)
     directory = _make_spool(settings, backends)
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
     # First of all, so that LiveKit's filter is on the provider before our processor is.
     set_tracer_provider(provider, allow_pii=None if settings.capture_content else False)
     metrics = _start_metrics(settings, directory, provider)
+    redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
+    withhold = _withholds_content(provider) or not settings.capture_content
     processor = TracingProcessor(
-        Redaction(ledger, capture_content=settings.capture_content, mask=mask),
+        redaction,
         ledger,
         resource=provider.resource,
         make_call=lambda: Call(
             session_id=session_id, user_id=user_id, watchers=[metrics] if metrics else []
         ),
-        withhold=_withholds_content(provider),
+        withhold=withhold,
         current_job=_current_job,
         input_deltas=settings.input_delta,
     )
@@ -226,6 +246,7 @@ def _build(
         spool_bytes=settings.spool_bytes,
     )
     _open(writer, directory)
+    ledger.reserve()
     keeper = Keeper(
         directory,
         backends,
@@ -242,6 +263,9 @@ def _build(
         ledger=ledger,
         keeper=keeper,
         metrics=metrics,
+        reports=SessionReports(settings.directory, redaction, withhold=withhold)
+        if "local" in settings.backends
+        else None,
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
@@ -249,8 +273,9 @@ def _build(
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
     keeper.start()
+    _at_exit(keeper)
     drain_when_worker_stops(tracing.directory, settings.stop_seconds)
-    names_of = ", ".join(_described(backend) for backend in backends)
+    names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
     logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
     return tracing
 
@@ -300,9 +325,7 @@ def _provider(settings: Settings) -> tuple[TracerProvider, bool]:
     return TracerProvider(resource=resource, shutdown_on_exit=False), True
 
 
-def _start_metrics(
-    settings: Settings, directory: Path, provider: TracerProvider
-) -> Metrics | None:
+def _start_metrics(settings: Settings, directory: Path, provider: TracerProvider) -> Metrics | None:
     """Export metrics where they are wanted; nothing is imported where they are not."""
     if settings.metrics is None:
         return None
@@ -363,6 +386,19 @@ def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) ->
                 part.after_fork()
 
     os.register_at_fork(after_in_child=begin_process)
+
+
+def _at_exit(keeper: Keeper) -> None:
+    """Tidy up at an orderly end; a multiprocessing child runs no atexit, but its finalizers."""
+    weak_keeper = weakref.ref(keeper)
+
+    def tidy_up() -> None:
+        kept = weak_keeper()
+        if kept is not None:
+            kept.tidy_up()
+
+    atexit.register(tidy_up)
+    multiprocessing.util.Finalize(None, tidy_up, exitpriority=0)
 
 
 def _on_event_loop() -> bool:

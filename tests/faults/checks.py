@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .receiver import Stored
 
 _LATE_SECONDS = 5.0
+_DRAINER_MIB = 100.0
 
 
 def open_spans_closed(evidence: Evidence) -> list[str]:
@@ -43,6 +44,12 @@ def loop_never_froze(evidence: Evidence) -> list[str]:
     """The event loop of the job never stood still for long."""
     frozen = evidence.loop_frozen_seconds
     return [f"the loop stood still for {frozen:.1f} s"] if frozen > 0.2 else []
+
+
+def drainer_stays_small(evidence: Evidence) -> list[str]:
+    """Whatever a server answers, the drainer's memory is bounded."""
+    mib = evidence.drainer_mib
+    return [] if mib < _DRAINER_MIB else [f"the drainer has taken {mib:.0f} MiB"]
 
 
 def one_attribute_truncated(evidence: Evidence) -> list[str]:
@@ -157,6 +164,7 @@ CHECKS: dict[str, Callable[[Evidence], list[str]]] = {
         one_root,
         whole_job,
         loop_never_froze,
+        drainer_stays_small,
         one_attribute_truncated,
         rejections_counted,
         server_words_logged,

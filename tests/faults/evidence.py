@@ -30,6 +30,8 @@ class Evidence:
     """End in nanoseconds by id, of the spans whose `end()` returned in time."""
     program: Program | None = None
     loop_frozen_seconds: float = 0.0
+    drainer_mib: float = 0.0
+    """The most memory that the drainer has taken."""
     never_ended: bool = False
     """Whether the program had to be killed, because it would not leave by itself."""
     drainer_kills: int = 0

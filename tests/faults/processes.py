@@ -136,6 +136,20 @@ def _names(pid: int, spool: Path) -> bool:
     return False
 
 
+def peak_mib(spool: Path) -> float:
+    """The most memory that a drainer of the spool has had resident; 0.0 where none runs."""
+    found = [0.0]
+    for pid in drainers(spool):
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            found += [
+                int(line.split()[1]) / 1024
+                for line in status.splitlines()
+                if line.startswith("VmHWM:")
+            ]
+    return max(found)
+
+
 def kill_others(spool: Path) -> None:
     """SIGKILL every process of this spool."""
     for pid in others(spool):

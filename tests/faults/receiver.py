@@ -249,7 +249,10 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.status == 200:
             headers.setdefault("Content-Type", CONTENT_TYPE)
         if reply.cut == "drip":
-            self._drip()
+            self._answer_without_end(b"\n", pause_seconds=2)
+            return
+        if reply.cut == "flood":
+            self._answer_without_end(b"\n" * 2**20, pause_seconds=0.05)
             return
         if reply.cut == "mid_response":
             self._answer(reply.status, headers, body + b"\n" * 100, send_bytes=len(body))
@@ -257,12 +260,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(reply.status, headers, body)
 
-    def _drip(self) -> None:
-        """An answer that never comes to its end, and never stands still for long."""
-        self._answer(200, {}, b"\n" * 10_000, send_bytes=0)
-        for _ in range(300):
-            self.server.wait(2)
-            self.wfile.write(b"\n")
+    def _answer_without_end(self, piece: bytes, pause_seconds: float) -> None:
+        """An answer that never stands still for long and never comes to its end."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(2**33))
+        self.end_headers()
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            self.wfile.write(piece)
+            self.server.wait(pause_seconds)
         self._abort()
 
     def _check_authorization(self) -> None:

@@ -41,6 +41,8 @@ class Outcome:
     sent_again: int = 0
     flush_seconds: float = 0.0
     exit_seconds: float = 0.0
+    drainer_mib: float = 0.0
+    """The most memory that the drainer has taken when the cause ended."""
     settle_seconds: float = 0.0
     """From the cause's end to the last arrival."""
     failures: list[str] = field(default_factory=list)
@@ -93,6 +95,7 @@ def _run(evidence: Evidence) -> Outcome:
     healed_at = time.time()
     if row.restart:
         _start(evidence, restarted=True).wait(_PROGRAM_GRACE_SECONDS)
+    evidence.drainer_mib = processes.peak_mib(evidence.spool)
     _settle(evidence)
     arrivals = [stored.first_seen for stored in evidence.receiver.spans_by_id.values()]
     outcome.settle_seconds = max([healed_at, *arrivals]) - healed_at
@@ -220,6 +223,7 @@ def _expects_more(evidence: Evidence) -> bool:
 def _account(evidence: Evidence, outcome: Outcome) -> None:
     row, stored = evidence.row, evidence.receiver.spans_by_id
     outcome.lost = len(evidence.missing)
+    outcome.drainer_mib = evidence.drainer_mib
     outcome.counted = evidence.counted
     outcome.sent_again = sum(stored[key].count - 1 for key in evidence.ended.keys() & stored.keys())
     if not is_ours(evidence.contender):

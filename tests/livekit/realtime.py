@@ -11,7 +11,8 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import llm
 from livekit.agents.metrics import RealtimeModelMetrics
-from sessions import SAMPLE_RATE, Waits
+
+from tests.livekit.scripted import SAMPLE_RATE, Waits
 
 
 @dataclass

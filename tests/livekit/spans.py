@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tracing.livekit.turns import Turn, by_name
 from tracing.span import STATUS_ERROR, Event, Span
 
 TRACE_ID = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
@@ -74,3 +75,13 @@ def tts_metrics(started: float, ttfb: float, duration: float, **fields: Any) -> 
             **fields,
         }
     )
+
+
+def reply(**attributes: Any) -> Span:
+    """Return an `agent_turn` that answers speech which ended at 0 ms."""
+    return span("agent_turn", 500, 5_000, {"lk.speech.queue_wait": 0.0, **attributes})
+
+
+def answered(agent_turn: Span, steps: list[Span], user: list[Span] | None = None) -> Turn:
+    """Return a turn of these spans."""
+    return Turn(agent_turn, by_name(steps), by_name(user or []))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,13 @@ from tests.fakes import (
     RecordingServer,
     Reply,
     append,
+    draining,
     make_span,
     open_segment,
     otlp_backend,
     run_python,
-    start_drainer,
-    start_python,
+    running_drainer,
+    running_python,
     until,
     write_segment,
 )
@@ -46,20 +45,6 @@ def spool(tmp_path: Path) -> Path:
     path = tmp_path / "spool" / "mine"
     path.mkdir(parents=True)
     return path
-
-
-@contextlib.contextmanager
-def draining(spool: Path, *backends: Backend, **options: Any) -> Iterator[threading.Thread]:
-    """A drainer that runs in a thread meanwhile."""
-    drainer = Drainer(spool, [*backends], **options)
-    thread = threading.Thread(target=drainer.run, daemon=True)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        drainer.stopping.set()
-        thread.join(15)
-        assert not thread.is_alive()
 
 
 def spans_of(count: int) -> list[Span]:
@@ -132,7 +117,7 @@ sys.stdin.read()
 def test_killed_producer_loses_no_ended_span_and_leaves_a_readable_root(spool: Path) -> None:
     """After a SIGKILL everything that ended arrives, and what was open as an error with a time."""
     with RecordingServer() as server:
-        with start_python(PRODUCE, spool) as producer:
+        with running_python(PRODUCE, spool) as producer:
             assert producer.stdout is not None
             assert producer.stdout.readline() == "ready\n"
             producer.send_signal(signal.SIGKILL)
@@ -153,13 +138,13 @@ def test_killed_drainer_loses_nothing_and_repeats_little(spool: Path) -> None:
     """The next drainer goes on where the killed one had a yes."""
     write_segment(spool, *[make_span(n, attributes={"text": "x" * 5000}) for n in range(1000)])
     with RecordingServer(OK, OK, Reply(hang=True)) as server:
-        with start_drainer(spool, otlp_backend(server.url, timeout_seconds=30.0)) as first:
+        with running_drainer(spool, otlp_backend(server.url, timeout_seconds=30.0)) as first:
             until(lambda: len(server.requests) == 3)
             first.send_signal(signal.SIGKILL)
             first.wait(10)
         taken = len(server.accepted)
         assert 0 < taken < 1000
-        with start_drainer(spool, otlp_backend(server.url)) as second:
+        with running_drainer(spool, otlp_backend(server.url)) as second:
             assert second.wait(30) == 0
         names = [span.name for span in server.accepted]
         assert set(names) == {f"span {n}" for n in range(1000)}
@@ -169,7 +154,7 @@ def test_killed_drainer_loses_nothing_and_repeats_little(spool: Path) -> None:
 def test_drainer_in_a_process_empties_the_spool_and_ends(spool: Path) -> None:
     """As a keeper starts it: limits on the command line, backends on standard input."""
     write_segment(spool, *spans_of(3))
-    with RecordingServer() as server, start_drainer(spool, otlp_backend(server.url)) as process:
+    with RecordingServer() as server, running_drainer(spool, otlp_backend(server.url)) as process:
         assert process.wait(20) == 0
         assert server.accepted == spans_of(3)
 
@@ -177,7 +162,7 @@ def test_drainer_in_a_process_empties_the_spool_and_ends(spool: Path) -> None:
 def test_drainer_stopped_in_good_order_lets_leave_what_can(spool: Path) -> None:
     """SIGTERM: what is on disk goes to the backend that takes it, then the process ends."""
     writer = open_segment(spool)
-    with RecordingServer() as server, start_drainer(spool, otlp_backend(server.url)) as process:
+    with RecordingServer() as server, running_drainer(spool, otlp_backend(server.url)) as process:
         until(lambda: holder(spool))
         append(writer, *spans_of(3))
         process.send_signal(signal.SIGTERM)
@@ -192,7 +177,7 @@ def test_drainer_stopped_while_a_backend_hangs_ends_in_bounded_time(spool: Path)
     append(writer, *spans_of(3))
     with RecordingServer(Reply(hang=True)) as server:
         backend = otlp_backend(server.url, timeout_seconds=60.0)
-        with start_drainer(spool, backend) as process:
+        with running_drainer(spool, backend) as process:
             until(lambda: server.requests)
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
@@ -375,7 +360,7 @@ def test_drainer_that_waits_in_an_adopted_spool_is_ended(spool: Path) -> None:
     sibling = refused_sibling(spool, "otlp")
     with RecordingServer() as refusing, RecordingServer() as server:
         refusing.reply = Reply(401)
-        with start_drainer(sibling, otlp_backend(refusing.url)) as wrong:
+        with running_drainer(sibling, otlp_backend(refusing.url)) as wrong:
             until(lambda: refusing.requests)
             until(lambda: holder(sibling))
             until(lambda: read_status(sibling)["pid"] == wrong.pid)
@@ -424,7 +409,7 @@ def test_drainer_imports_neither_livekit_nor_opentelemetry(spool: Path, tmp_path
     with RecordingServer() as server:
         langfuse = otlp_backend(server.url, dialect="langfuse", dialect_options=options)
         local = Backend("local", "sqlite", str(tmp_path / "calls.db"))
-        with start_python(IMPORTS, spool) as process:
+        with running_python(IMPORTS, spool) as process:
             told, _ = process.communicate(dump([langfuse, local]), timeout=30)
         assert len(server.accepted) == 1
     assert not {"livekit", "opentelemetry", "langfuse", "google"} & set(json.loads(told))

@@ -12,6 +12,7 @@ from tests.fakes import (
     RecordingServer,
     Reply,
     append,
+    draining,
     make_span,
     open_segment,
     otlp_backend,
@@ -20,7 +21,6 @@ from tests.fakes import (
 )
 from tracing.backends import Backend
 from tracing.spool.acks import DONE, Acks
-from tracing.spool.drainer import Drainer
 from tracing.spool.flush import flush_spool, waiting_bytes
 from tracing.spool.status import BackendStatus, State, read_status, write_status
 
@@ -48,10 +48,7 @@ def test_empty_spool_is_flushed(spool: Path) -> None:
 def test_flush_waits_until_the_backend_has_everything(spool: Path) -> None:
     """It hurries the drainer, and is true as soon as all is taken."""
     writer = open_segment(spool)
-    with RecordingServer() as server:
-        drainer = Drainer(spool, [otlp_backend(server.url)])
-        thread = threading.Thread(target=drainer.run, daemon=True)
-        thread.start()
+    with RecordingServer() as server, draining(spool, otlp_backend(server.url)):
         for number in range(1, 4):
             append(writer, make_span(number))
             flushed, seconds = timed(spool, 10.0)
@@ -59,8 +56,6 @@ def test_flush_waits_until_the_backend_has_everything(spool: Path) -> None:
             assert seconds < 5
             assert len(server.accepted) == number
         assert waiting_bytes(spool) == 0
-        drainer.stopping.set()
-        thread.join(10)
     writer.close()
 
 
@@ -134,22 +129,18 @@ def test_flush_waits_for_every_backend(spool: Path) -> None:
     append(writer, make_span(1))
     with RecordingServer() as up, RecordingServer(listening=False) as down:
         away = Backend("langfuse", "otlp_http", f"{down.url}/v1/traces", timeout_seconds=1.0)
-        drainer = Drainer(spool, [otlp_backend(up.url), away])
-        thread = threading.Thread(target=drainer.run, daemon=True)
-        thread.start()
-        until(lambda: up.accepted)
-        until(lambda: _states(spool) == ["delivering", "retrying"])
-        path = writer.segment_path
-        assert path is not None
-        until(lambda: Acks(spool, "otlp").offset(path.name) >= path.stat().st_size)
-        assert flush_spool(spool, 0.5) is False
-        assert waiting_bytes(spool) > 0
-        down.listen()
-        until(lambda: _states(spool) == ["delivering", "delivering"])
-        assert flush_spool(spool, 10.0) is True
-        assert waiting_bytes(spool) == 0
-        drainer.stopping.set()
-        thread.join(10)
+        with draining(spool, otlp_backend(up.url), away):
+            until(lambda: up.accepted)
+            until(lambda: _states(spool) == ["delivering", "retrying"])
+            path = writer.segment_path
+            assert path is not None
+            until(lambda: Acks(spool, "otlp").offset(path.name) >= path.stat().st_size)
+            assert flush_spool(spool, 0.5) is False
+            assert waiting_bytes(spool) > 0
+            down.listen()
+            until(lambda: _states(spool) == ["delivering", "delivering"])
+            assert flush_spool(spool, 10.0) is True
+            assert waiting_bytes(spool) == 0
     writer.close()
 
 
@@ -169,14 +160,12 @@ def test_flush_of_a_backend_that_hangs_ends_early(spool: Path) -> None:
     """A request that is not answered for a second is no reason to wait for the time-out."""
     writer = open_segment(spool)
     append(writer, make_span(1))
-    with RecordingServer(Reply(hang=True)) as server:
-        drainer = Drainer(spool, [otlp_backend(server.url, timeout_seconds=4.0)])
-        thread = threading.Thread(target=drainer.run, daemon=True)
-        thread.start()
+    with (
+        RecordingServer(Reply(hang=True)) as server,
+        draining(spool, otlp_backend(server.url, timeout_seconds=4.0)),
+    ):
         until(lambda: server.requests)
         flushed, seconds = timed(spool, 30.0)
         assert flushed is False
         assert seconds < 10
-        drainer.stopping.set()
-    thread.join(15)
     writer.close()

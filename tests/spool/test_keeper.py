@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,8 +22,8 @@ from tests.fakes import (
     make_span,
     open_segment,
     otlp_backend,
-    start_drainer,
-    start_python,
+    running_drainer,
+    running_python,
     until,
     write_segment,
 )
@@ -160,7 +161,7 @@ def test_drainer_of_another_process_is_left_alone(
     spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
 ) -> None:
     """Whoever drains, drains for all; also with other settings, as long as it delivers."""
-    with RecordingServer() as server, start_drainer(spool, otlp_backend(server.url)) as other:
+    with RecordingServer() as server, running_drainer(spool, otlp_backend(server.url)) as other:
         until(lambda: drainer_pid(spool))
         keeper = make_keeper(otlp_backend("http://127.0.0.1:1"), start=False)
         for _ in range(3):
@@ -177,27 +178,18 @@ def test_drainer_that_is_refused_gives_way_to_mended_settings(
 ) -> None:
     """An agent restarted with the right secret ends the drainer that waits with the wrong one."""
     with RecordingServer() as server:
-
-        def check_key(spans: tuple[Any, ...]) -> Reply:
-            keys = [request.headers["authorization"] for request in server.requests[-1:]]
-            return Reply(401, b"wrong key") if keys == ["Basic wrong"] else Reply()
-
-        server.check = check_key
+        server.authorization = "Basic right"
         append(writer, make_span(1))
         wrong = otlp_backend(server.url, headers={"Authorization": "Basic wrong"})
         right = otlp_backend(server.url, headers={"Authorization": "Basic right"})
-        with start_drainer(spool, wrong) as drainer:
+        with running_drainer(spool, wrong) as drainer:
             until(lambda: server.requests)
             make_keeper(right)
             assert drainer.wait(20) == 0
             until(lambda: server.accepted == [make_span(1)])
 
 
-def test_agent_that_drains_in_a_thread_is_never_killed(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
-) -> None:
-    """A wrong key is a reason to end a drainer's process, not an agent with its calls."""
-    thread = """
+AGENT = """
 import sys
 from pathlib import Path
 from tests.fakes import open_segment, otlp_backend
@@ -214,9 +206,16 @@ print("an agent with calls", flush=True)
 sys.stdin.read()
 print("ended in its own time", flush=True)
 """
+
+
+def test_agent_that_drains_in_a_thread_is_never_killed(
+    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
+) -> None:
+    """A wrong key is a reason to end a drainer's process, not an agent with its calls."""
     with RecordingServer() as server:
         server.reply = Reply(401, b"wrong key")
-        with start_python(thread, spool, server.url) as agent:
+        append(writer, make_span(1))
+        with running_python(AGENT, spool, server.url) as agent:
             assert agent.stdout is not None
             assert agent.stdin is not None
             assert agent.stdout.readline() == "an agent with calls\n"
@@ -226,20 +225,10 @@ print("ended in its own time", flush=True)
                 otlp_backend(server.url, headers={"Authorization": "Basic right"}), start=False
             )
             keeper._tend()
-            with pytest.raises(TimeoutError):
-                _wait_for_end(agent.wait, 1.0)
+            with pytest.raises(subprocess.TimeoutExpired):
+                agent.wait(1.0)
             agent.stdin.close()
-            agent.stdin = None
             assert agent.stdout.readline() == "ended in its own time\n"
-
-
-def _wait_for_end(wait: Callable[..., int], seconds: float) -> None:
-    import subprocess
-
-    try:
-        wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
 
 
 def test_drains_in_a_thread_when_told_to(
@@ -399,7 +388,7 @@ os.kill(os.getpid(), 9)
 
 def test_lease_of_a_dead_process_is_not_kept_by_its_forked_child(spool: Path) -> None:
     """The child's keeper drains once the parent, who drained in a thread, is dead."""
-    with start_python(FORK, spool) as parent:
+    with running_python(FORK, spool) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.wait(10)

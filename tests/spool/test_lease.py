@@ -8,7 +8,7 @@ import stat
 import time
 from pathlib import Path
 
-from tests.fakes import start_python, until
+from tests.fakes import running_python, until
 from tracing.spool.lease import Lease, end_holder, holder
 
 HOLD = """
@@ -61,7 +61,7 @@ def test_holder_that_is_not_named_yet_is_one(tmp_path: Path) -> None:
 
 def test_kernel_frees_the_lease_of_a_killed_process(tmp_path: Path) -> None:
     """No file has to be cleaned up after a SIGKILL."""
-    with start_python(HOLD, tmp_path, "plain") as process:
+    with running_python(HOLD, tmp_path, "plain") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
         assert holder(tmp_path) == (process.pid, "abc")
@@ -73,7 +73,7 @@ def test_kernel_frees_the_lease_of_a_killed_process(tmp_path: Path) -> None:
 
 def test_holder_is_ended_on_request(tmp_path: Path) -> None:
     """Another process's drainer stops when it is asked to."""
-    with start_python(HOLD, tmp_path, "plain") as process:
+    with running_python(HOLD, tmp_path, "plain") as process:
         assert process.stdout is not None
         process.stdout.readline()
         end_holder(tmp_path, within_seconds=10)
@@ -83,7 +83,7 @@ def test_holder_is_ended_on_request(tmp_path: Path) -> None:
 
 def test_holder_that_does_not_stop_is_not_waited_for_longer(tmp_path: Path) -> None:
     """The wait has a bound."""
-    with start_python(HOLD, tmp_path, "stubborn") as process:
+    with running_python(HOLD, tmp_path, "stubborn") as process:
         assert process.stdout is not None
         process.stdout.readline()
         began = time.monotonic()

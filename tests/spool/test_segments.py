@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import make_span, run_python, start_python, until
+from tests.fakes import make_span, run_python, running_python, until
 from tracing.span import Span
 from tracing.spool import segments
 from tracing.spool.acks import Acks
@@ -377,7 +377,7 @@ def test_directory_that_turns_read_only_costs_nothing(tmp_path: Path) -> None:
     assert ended_names(spool) == [f"span {n}" for n in range(20)]
 
 
-FORK = """
+FORK = r"""
 import os, signal, sys
 from pathlib import Path
 from tests.fakes import make_span
@@ -412,18 +412,17 @@ def test_forked_child_writes_its_own_segment_and_frees_its_parents(
     tmp_path: Path, how: str
 ) -> None:
     """Both processes write, and the parent's segment is unlocked though the child lives."""
-    process = start_python(FORK, tmp_path, how)
-    assert process.stdout is not None
-    assert process.stdin is not None
-    assert sorted(process.stdout.readline() for _ in range(2)) == ["child\n", "parent\n"]
-    process.wait(10)
-    path_by_names = {tuple(ended_names_of(path)): path for path in segment_paths(tmp_path)}
-    assert set(path_by_names) == {("span 1", "span 3"), ("span 2",)}
-    until(lambda: not is_locked(path_by_names["span 1", "span 3"]))
-    assert is_locked(path_by_names[("span 2",)])
-    process.stdin.close()
-    until(lambda: not is_locked(path_by_names[("span 2",)]))
-    process.stdout.close()
+    with running_python(FORK, tmp_path, how) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert sorted(process.stdout.readline() for _ in range(2)) == ["child\n", "parent\n"]
+        process.wait(10)
+        path_by_names = {tuple(ended_names_of(path)): path for path in segment_paths(tmp_path)}
+        assert set(path_by_names) == {("span 1", "span 3"), ("span 2",)}
+        until(lambda: not is_locked(path_by_names["span 1", "span 3"]))
+        assert is_locked(path_by_names[("span 2",)])
+        process.stdin.close()
+        until(lambda: not is_locked(path_by_names[("span 2",)]))
 
 
 def test_closing_an_unused_segment_leaves_no_file(tmp_path: Path, ledger: Ledger) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from tracing.dialects import observations, stamps, usage
+from tracing.dialects import media, observations, stamps, usage
 from tracing.dialects.messages import EVENT_CHOICE, EVENT_ROLES, dumps
 from tracing.dialects.observations import Observation
 from tracing.livekit import names
@@ -77,6 +77,7 @@ class LangfuseDialect:
             **_root(span),
             **self._observed(shown),
             **_metadata(span, shown),
+            **media.metadata(span.attributes),
             **_users_own(span.attributes),
         }
         return span._replace(name=shown.name, attributes=attributes, events=(), links=())
@@ -88,7 +89,7 @@ class LangfuseDialect:
             "langfuse.session.id": _cut(attributes.get(names.SESSION_ID)),
             "langfuse.user.id": _cut(attributes.get(names.USER_ID)),
             "langfuse.trace.name": _cut(_agent(span)),
-            "langfuse.environment": _environment(span),
+            "langfuse.environment": environment_of(span),
         }
         return {**_known(found), **self._given}
 
@@ -126,7 +127,8 @@ def valid_environment(name: str) -> str:
 _cached_environment = lru_cache(maxsize=64)(valid_environment)
 
 
-def _environment(span: Span) -> str:
+def environment_of(span: Span) -> str:
+    """The environment that a span or its resource names, as Langfuse takes it; "" for none."""
     for source in (span.attributes, span.resource):
         for key in _ENVIRONMENTS:
             if source.get(key):
@@ -197,7 +199,10 @@ _DROPPED = frozenset(
         "gen_ai.tool.call.result",
     }
 )
-_DROPPED_PREFIXES = ("turn.", "call.", "langfuse.", usage.USAGE, "gen_ai.prompt.")
+_DROPPED_PREFIXES = (
+    *("turn.", "call.", names.RECORDING, "langfuse."),
+    *(usage.USAGE, "gen_ai.prompt."),
+)
 
 
 def _metadata(span: Span, shown: Observation) -> dict[str, AttributeValue]:

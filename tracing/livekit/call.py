@@ -11,7 +11,7 @@ from tracing.livekit import names
 from tracing.livekit.identity import Identity
 from tracing.livekit.latency import account
 from tracing.livekit.summary import Summary, as_attributes
-from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind, user_turn
+from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind, parsed, user_turn
 from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
@@ -202,6 +202,9 @@ class Call:
 def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
     session = open_turn.session
     session.open_turns.pop(span.span_id, None)
+    if names.REALTIME_METRICS_JSON in span.attributes:
+        open_turn.steps[names.REALTIME_INFERENCE] = [_inference_of(span)]
+        add_usage(session.summary, span)
     observed = {**_recorded(span), **open_turn.observed}
     speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
     if speech is not None:
@@ -222,6 +225,16 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
         watcher.turn_ended(turn, stamped)
     _settle(session, turn, sort)
     return stamped
+
+
+def _inference_of(turn: Span) -> Span:
+    """Return the inference of a realtime turn, which before 1.8 is told by the turn itself."""
+    told = names.text(turn.attributes, names.REALTIME_METRICS_JSON)
+    attributes: dict[str, AttributeValue] = {names.REALTIME_METRICS_JSON: told}
+    ttft = parsed(told)["ttft"]
+    if ttft >= 0:
+        attributes[names.TIME_TO_FIRST_CHUNK] = ttft
+    return turn._replace(name=names.REALTIME_INFERENCE, attributes=attributes, events=())
 
 
 def _told(session: Session, turn: Turn) -> Attributes:

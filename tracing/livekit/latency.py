@@ -57,7 +57,7 @@ def account(turn: Turn, kind: str, budget_seconds: float) -> dict[str, Attribute
     if word is None:
         stamped[names.TURN_FIRST_OUTPUT] = (sound - start) / 1e9
         return stamped
-    measured = number(turn.span.attributes.get(names.E2E_LATENCY))
+    measured = _measured(turn)
     latency = (sound - start) / 1e9 if measured is None else measured
     stamped[names.TURN_USER_STOPPED] = start / 1e9
     stamped[names.TURN_LATENCY] = latency
@@ -96,9 +96,15 @@ def parts(attributes: Attributes) -> dict[str, float]:
     }
 
 
+def _measured(turn: Turn) -> float | None:
+    """Return LiveKit's latency; one below zero, from speech that overlapped, tells nothing."""
+    measured = number(turn.span.attributes.get(names.E2E_LATENCY))
+    return measured if measured is not None and measured >= 0 else None
+
+
 def _last_word(turn: Turn, kind: str, sound: int) -> int | None:
     """Return when the user that this turn answers stopped speaking."""
-    measured = number(turn.span.attributes.get(names.E2E_LATENCY))
+    measured = _measured(turn)
     if measured is not None:
         return sound - round(measured * 1e9)
     if kind != "reply" or not named(turn.steps, names.REALTIME_INFERENCE):

@@ -38,6 +38,7 @@ TTS_FALLBACK_ADAPTER = "tts_fallback_adapter"
 FUNCTION_TOOL = "function_tool"
 REALTIME_INFERENCE = "realtime_inference"
 REALTIME_METRICS = "realtime_metrics"
+JUDGE_EVALUATION = "judge_evaluation"
 
 # LiveKit's identity of a call.
 JOB_ID = "lk.job_id"
@@ -52,6 +53,8 @@ PARTICIPANT_IDENTITY = ("lk.pii.participant_identity", "lk.participant_identity"
 """str; the agent's own on `room_connect`, `agent_turn` and `agent_speaking`."""
 AGENT_LABEL = "lk.agent_label"
 """str; the agent's class or id."""
+PREVIOUS_AGENT_LABEL = "lk.previous_agent_label"
+"""str on `update_agent`: who handed over."""
 EVENT_PARTICIPANT_LINKED = "participant_linked"
 
 # LiveKit's attributes of a turn.
@@ -114,6 +117,8 @@ FALLBACK_RECOVERY = "lk.fallback.recovery"
 """bool: a background probe of a failed provider, not part of the turn."""
 TOOL_NAME = "lk.function_tool.name"
 """str."""
+TOOL_ARGUMENTS = ("lk.pii.function_tool.arguments", "lk.function_tool.arguments")
+"""str, JSON."""
 TOOL_IS_ERROR = "lk.function_tool.is_error"
 """bool."""
 TOOL_OUTPUT = ("lk.pii.function_tool.output", "lk.function_tool.output")
@@ -132,6 +137,12 @@ RESPONSE_MODEL = "gen_ai.response.model"
 """str."""
 PROVIDER_NAME = "gen_ai.provider.name"
 """str."""
+EVALUATION_NAME = "gen_ai.evaluation.name"
+"""str on `judge_evaluation`: the judge."""
+EVALUATION_LABEL = "gen_ai.evaluation.score.label"
+"""str: `pass`, `fail` or `maybe`."""
+EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
+"""str, content: why; absent where content is withheld."""
 
 # Ours, on every span of a call.
 SESSION_ID = "session.id"
@@ -230,6 +241,32 @@ CALL = "call."
 """Prefix of the summary; the keys are those of `summary` in the report."""
 CALL_ERRORS = "call.errors."
 """Prefix; int per stage."""
+CALL_REPORT = "call.report"
+"""str: the file under `reports` of TRACING_DIR with LiveKit's own report of the session."""
+
+# Ours, on `job_shutdown`, from the job's `Tagger`; absent where nothing was tagged.
+CALL_OUTCOME = "call.outcome"
+"""str: `success` or `fail`."""
+CALL_OUTCOME_REASON = "call.outcome_reason"
+"""str, content."""
+CALL_TAGS = "call.tags"
+"""list of str, sorted, as in `Tagger.tags`; LiveKit's own begin with `lk.`."""
+CALL_EVALUATIONS = "call.evaluations"
+"""str, JSON list of `{"name", "verdict", "reasoning"}`; `reasoning` is content."""
+
+# Ours, on the root, where a recording is to be uploaded; never where content is withheld.
+RECORDING = "recording."
+"""Prefix of all of these."""
+RECORDING_PATH = "recording.path"
+"""str: the file under TRACING_DIR, absolute."""
+RECORDING_SHA256 = "recording.sha256"
+"""str, 64 hex digits."""
+RECORDING_BYTES = "recording.bytes"
+"""int."""
+RECORDING_TYPE = "recording.content_type"
+"""str, such as `audio/ogg`."""
+RECORDING_STARTED_AT = "recording.started_at"
+"""double, seconds since the Unix epoch."""
 
 
 def first(

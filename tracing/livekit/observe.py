@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
-from livekit.agents import AgentSession
+from livekit.agents import AgentSession, get_job_context
 from opentelemetry import trace
 
 from tracing.livekit import names
 from tracing.livekit.call import Call, OpenTurn, Session, Watcher
 from tracing.livekit.measured import PLACES, keep, usage_of
+from tracing.livekit.session_report import keep_report
 from tracing.livekit.turns import Turn
 from tracing.span import Attributes, AttributeValue
 
@@ -113,6 +114,7 @@ class _Observer:
         watchers: Sequence[Watcher],
     ) -> None:
         self._session = weakref.ref(session)
+        self._job = get_job_context(required=False)
         self._session_id = session_id
         self._user_id = user_id
         self._budget_seconds = budget_seconds
@@ -346,6 +348,7 @@ class _Observer:
         if used:
             state.summary.replace_usage(used)
         state.observed.update(_options(session))
+        state.observed.update(keep_report(self._job, session, self._span()))
 
 
 _USER_METRICS = {

@@ -111,9 +111,13 @@ class TracingProcessor(SpanProcessor):
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
+        return self._calls.get(self.recorded_trace_id(trace_id))
+
+    def recorded_trace_id(self, trace_id: int) -> bytes:
+        """The id under which a trace is written: that of its job's root, where it was moved."""
         key = trace_id.to_bytes(16, "big")
         moved = self._moved.get(key)
-        return self._calls.get(moved.trace_id if moved else key)
+        return moved.trace_id if moved else key
 
     def open_span(self, span_id: int) -> SdkSpan | None:
         """The open span with this id, so that events can write onto it."""

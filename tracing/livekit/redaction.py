@@ -109,6 +109,10 @@ class Redaction:
             span = self._masked(span)
         return span
 
+    def document(self, document: Any) -> Any:
+        """A JSON document as it may be written, with every text masked."""
+        return document if self._mask is None else self._mask_value(document)
+
     def _withheld(self, span: Span) -> Span:
         return span._replace(
             attributes=without_content(span.attributes),

@@ -71,6 +71,18 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary], describe
     return found
 
 
+def choose_call(selector: str | None, calls: Sequence[CallSummary]) -> CallSummary:
+    """The call with this session id, or whose trace id begins so; without one the latest.
+
+    `calls` are newest first.
+    """
+    found = list(calls[:1]) if selector is None else _by_id(selector, calls)
+    if not found:
+        what = "there is no call" if selector is None else f"no call is {selector!r}"
+        raise ChoiceError(f"{what}: give a session id, or the beginning of a trace id")
+    return found[0]
+
+
 def _by_id(selector: str, calls: Sequence[CallSummary]) -> list[CallSummary]:
     of_session = [call for call in calls if call.session_id == selector]
     if of_session or len(selector) < _SHORTEST_PREFIX:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tracing.local.store import Store
 from tracing.span import Span
-from tracing.spool.send import Unavailable
+from tracing.spool.http import Unavailable
 
 
 class LocalSender:

@@ -53,6 +53,19 @@ class Acks:
             logger.debug("cannot save %s: %s", self._path, error)
 
 
+def settle_acks(directory: Path, backends: Iterable[str]) -> None:
+    """Have one file for each of these backends and for no other.
+
+    One without a file would not be waited for; one that is delivered to no more, for ever.
+    """
+    wanted = set(backends)
+    for path in (directory / _DIRECTORY).glob("*.json"):
+        if path.stem not in wanted:
+            path.unlink(missing_ok=True)
+    for name in wanted:
+        Acks(directory, name).acknowledge({})
+
+
 def acknowledged_offset(directory: Path, segment: str) -> int:
     """The offset up to which every backend of the spool has acknowledged a segment."""
     offsets = [

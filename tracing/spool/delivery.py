@@ -14,11 +14,12 @@ from tracing.backends import Backend
 from tracing.span import Span
 from tracing.spool import ledger as losses
 from tracing.spool.acks import DONE, Acks
+from tracing.spool.http import Unavailable
 from tracing.spool.ledger import Ledger
 from tracing.spool.quarantine import quarantine
 from tracing.spool.reader import SegmentReader
 from tracing.spool.segments import segment_paths
-from tracing.spool.send import OtlpHttpSender, Unavailable
+from tracing.spool.send import OtlpHttpSender
 from tracing.spool.status import BackendStatus, post_notice
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Delivery(threading.Thread):
 
     def __init__(self, directory: Path, backend: Backend, ledger: Ledger) -> None:
         super().__init__(name=f"tracing-{backend.name}", daemon=True)
-        self.status = BackendStatus(backend.name, backend.url)
+        self.status = BackendStatus(backend.name, backend.url, beside=backend.beside)
         self.done: frozenset[str] = frozenset()
         """The segments that this backend needs no more."""
         self.stopping = threading.Event()
@@ -180,7 +181,7 @@ class Delivery(threading.Thread):
 
     def _resume(self) -> None:
         if self._said:
-            self._notice(logging.INFO, f"{self._backend.name} takes spans again")
+            self._notice(logging.INFO, f"{self._backend.name} takes {self._backend.carries} again")
         self.status.state, self.status.since = "delivering", time.time()
         self.status.detail = ""
         self._down_since, self._said = 0.0, False
@@ -198,7 +199,8 @@ class Delivery(threading.Thread):
         if not self._said and (error.refused or down_seconds > _SAY_AFTER_SECONDS):
             self._said = True
             mend = f" Mend: {self._backend.mend}." if error.refused and self._backend.mend else ""
-            self._notice(logging.WARNING, f"{error}. No span is lost: they wait on disk.{mend}")
+            kept = f"No {self._backend.carries.removesuffix('s')} is lost: they wait on disk."
+            self._notice(logging.WARNING, f"{error}. {kept}{mend}")
         wait = min(max(down_seconds / 10, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         wait = max(wait * random.uniform(0.75, 1.25), error.retry_after_seconds or 0.0)
         self.stopping.wait(wait)
@@ -233,6 +235,12 @@ class _Tally:
     def partially_rejected(self, number: int, words: str) -> None:
         self._ledger.count(losses.PARTIALLY_REJECTED, number, backend=self._name, detail=words)
 
+    def score_rejected(self, words: str) -> None:
+        self._ledger.count(losses.SCORE_REJECTED, backend=self._name, detail=words)
+
+    def recording_lost(self, words: str) -> None:
+        self._ledger.count(losses.RECORDING_LOST, backend=self._name, detail=words)
+
 
 def translator_of(backend: Backend) -> Callable[[Span], Span | None]:
     """The backend's dialect; spans pass untouched where it has none."""
@@ -240,6 +248,14 @@ def translator_of(backend: Backend) -> Callable[[Span], Span | None]:
         from tracing.dialects.langfuse import langfuse_dialect
 
         return langfuse_dialect(**backend.dialect_options)
+    if backend.dialect == "langfuse-scores":
+        from tracing.dialects.scores import scored_only
+
+        return scored_only
+    if backend.dialect == "langfuse-media":
+        from tracing.dialects.media import recorded_only
+
+        return recorded_only
     return lambda span: span
 
 
@@ -249,6 +265,8 @@ def make_sender(backend: Backend, tally: _Tally) -> Sender:
         "otlp_http": lambda: OtlpHttpSender(backend, tally),
         "sqlite": lambda: _local_sender(backend),
         "console": lambda: _console_sender(),
+        "langfuse_scores": lambda: _score_sender(backend, tally),
+        "langfuse_media": lambda: _media_sender(backend, tally),
     }
     return senders[backend.transport]()
 
@@ -263,3 +281,15 @@ def _console_sender() -> Sender:
     from tracing.local.console import ConsoleSender
 
     return ConsoleSender()
+
+
+def _score_sender(backend: Backend, tally: _Tally) -> Sender:
+    from tracing.spool.langfuse_scores import ScoreSender
+
+    return ScoreSender(backend, tally)
+
+
+def _media_sender(backend: Backend, tally: _Tally) -> Sender:
+    from tracing.spool.langfuse_media import MediaSender
+
+    return MediaSender(backend, tally)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tracing.backends import Backend, digest, load
 from tracing.spool import ledger as losses
-from tracing.spool.acks import Acks, acknowledged_offset
+from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
 from tracing.spool.delivery import Delivery
 from tracing.spool.flush import HURRY_NAME
 from tracing.spool.lease import Lease, end_holder
@@ -47,6 +47,7 @@ class Drainer:
         spool_bytes: int = 256 * 2**20,
         max_age_seconds: float = 7 * 86400.0,
         give_up_after_seconds: float = _GIVE_UP_AFTER_SECONDS,
+        in_agent: bool = False,
     ) -> None:
         self.directory = directory
         self.stopping = threading.Event()
@@ -54,6 +55,8 @@ class Drainer:
         self._spool_bytes = spool_bytes
         self._max_age_seconds = max_age_seconds
         self._give_up_after_seconds = give_up_after_seconds
+        self._in_agent = in_agent
+        self._lease: Lease | None = None
         self._ledger = Ledger(directory, say=self._say)
         self._deliveries: list[Delivery] = []
         self._notice_numbers = itertools.count()
@@ -65,10 +68,11 @@ class Drainer:
 
         Gives up on what no backend takes once every producer is gone: it waits on disk.
         """
-        lease = Lease.take(self.directory, digest(self._backends))
+        lease = Lease.take(self.directory, digest(self._backends), in_agent=self._in_agent)
         if lease is None:
             return False
         with lease:
+            settle_acks(self.directory, [backend.name for backend in self._backends])
             self._adopt_siblings()
             self._deliveries = [Delivery(self.directory, b, self._ledger) for b in self._backends]
             for delivery in self._deliveries:
@@ -78,6 +82,11 @@ class Drainer:
                 self.stopping.wait(_TICK_SECONDS)
             self._stop()
         return True
+
+    def after_fork(self) -> None:
+        """In a forked child: the lease is the parent's, and ends with the parent."""
+        if self._lease is not None:
+            self._lease.close()
 
     def _tick(self) -> None:
         self._delete_delivered()
@@ -160,12 +169,12 @@ class Drainer:
         A wrong key or address that was mended is a new destination with a new spool; what the
         old one kept would otherwise wait for ever.
         """
-        names = sorted(backend.name for backend in self._backends)
+        names = sorted(backend.name for backend in self._backends if not backend.beside)
         for sibling in self.directory.parent.iterdir():
             if sibling != self.directory and _was_refused(sibling, names):
-                self._adopt(sibling, names)
+                self._adopt(sibling)
 
-    def _adopt(self, sibling: Path, names: list[str]) -> None:
+    def _adopt(self, sibling: Path) -> None:
         segments = segment_paths(sibling)
         if any(is_locked(path) for path in segments):
             return  # its agent still runs, with its own settings
@@ -174,7 +183,7 @@ class Drainer:
         if lease is None:
             return
         with lease:
-            for name in names:
+            for name in (backend.name for backend in self._backends):
                 Acks(self.directory, name).adopt(Acks(sibling, name))
             for path in segments:
                 path.rename(self.directory / path.name)
@@ -182,7 +191,7 @@ class Drainer:
 
 def _was_refused(directory: Path, names: list[str]) -> bool:
     backends = read_backends(directory)
-    if sorted(backend["name"] for backend in backends) != names:
+    if sorted(backend["name"] for backend in backends if not backend["beside"]) != names:
         return False
     return any(backend["state"] == "paused" for backend in backends)
 

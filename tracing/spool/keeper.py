@@ -77,6 +77,7 @@ class Keeper:
         self._known_drainer: int | None = None
         self._failures = 0
         self._drainer: Drainer | None = None
+        self._drainer_thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread, unless it runs."""
@@ -84,8 +85,19 @@ class Keeper:
             self._thread = threading.Thread(target=self._run, name="tracing-keeper", daemon=True)
             self._thread.start()
 
+    def tidy_up(self) -> None:
+        """At the process's end: write what was counted, and leave no spool without a drainer."""
+        if self._stopping.is_set():
+            return
+        self._ledger.settle(finally_=True)
+        _guarded(self._checkpoint)
+        if self._place == "process":
+            _guarded(self._tend)
+
     def after_fork(self) -> None:
         """In a forked child: the thread stayed in the parent, so start one here."""
+        if self._drainer is not None:
+            self._drainer.after_fork()
         self._begin_process()
         self.start()
 
@@ -130,7 +142,7 @@ class Keeper:
         if self._place == "process" and self._failures < _FAILURES_BEFORE_THREAD:
             if self._child is None:
                 self._spawn()
-        elif self._drainer is None:
+        elif self._drainer_thread is None or not self._drainer_thread.is_alive():
             self._drain_in_thread()
 
     def _drain_in_thread(self) -> None:
@@ -141,8 +153,12 @@ class Keeper:
             self._backends,
             spool_bytes=self._spool_bytes,
             max_age_seconds=self._max_age_seconds,
+            in_agent=True,
         )
-        threading.Thread(target=self._drainer.run, name="tracing-drainer", daemon=True).start()
+        self._drainer_thread = threading.Thread(
+            target=self._drainer.run, name="tracing-drainer", daemon=True
+        )
+        self._drainer_thread.start()
 
     def _spawn(self) -> None:
         paths = json.dumps([path for path in sys.path if path])
@@ -168,7 +184,8 @@ class Keeper:
     def _reap(self) -> None:
         """Collect drainers that ended: our own, and as process 1 those of dead processes."""
         if self._child is not None and self._child.poll() is not None:
-            self._failures = self._failures + 1 if self._child.returncode else 0
+            # A drainer that was killed (a negative status) says nothing against the next.
+            self._failures = self._failures + 1 if self._child.returncode > 0 else 0
             self._child = None
         if os.getpid() == 1 and self._child is None and self._known_drainer:  # pragma: no cover
             with contextlib.suppress(ChildProcessError):

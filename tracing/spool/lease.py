@@ -11,6 +11,7 @@ from pathlib import Path
 from tracing.spool.locks import is_locked, try_lock
 
 _FILE_NAME = "drainer.lock"
+_IN_AGENT = "agent"
 
 
 class Lease:
@@ -21,15 +22,19 @@ class Lease:
         self._path = path
 
     @classmethod
-    def take(cls, directory: Path, settings_digest: str) -> Lease | None:
-        """The lease, or None while another process has it."""
+    def take(cls, directory: Path, settings_digest: str, *, in_agent: bool = False) -> Lease | None:
+        """The lease, or None while another process has it.
+
+        `in_agent` says that the holder is an agent, which nobody may end for its lease.
+        """
         path = directory / _FILE_NAME
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if not try_lock(fd):
             os.close(fd)
             return None
         os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()} {settings_digest}".encode())
+        where = _IN_AGENT if in_agent else "process"
+        os.write(fd, f"{os.getpid()} {settings_digest} {where}".encode())
         return cls(fd, path)
 
     def is_valid(self) -> bool:
@@ -43,28 +48,42 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Free the lease; in a forked child, leave it to the parent alone."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def holder(directory: Path) -> tuple[int, str] | None:
     """Pid and settings digest of the process that drains the spool; None where none does."""
-    path = directory / _FILE_NAME
-    if not is_locked(path):
+    if not is_locked(directory / _FILE_NAME):
         return None
-    try:
-        pid, _, settings_digest = path.read_text().partition(" ")
-        return int(pid), settings_digest
-    except (OSError, ValueError):
-        return 0, ""
+    pid, settings_digest, _ = _read(directory)
+    return pid, settings_digest
 
 
 def end_holder(directory: Path, *, within_seconds: float) -> None:
-    """Ask the process that drains the spool to stop, and wait until it has."""
-    pid, _ = holder(directory) or (0, "")
-    if pid in (0, os.getpid()):
+    """Ask the drainer's process of the spool to stop, and wait until it has."""
+    if holder(directory) is None:
+        return
+    pid, _, where = _read(directory)
+    if pid in (0, os.getpid()) or where == _IN_AGENT:
         return
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + within_seconds
     while holder(directory) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def _read(directory: Path) -> tuple[int, str, str]:
+    """The pid, settings digest and kind of process that the lease's file names."""
+    try:
+        pid, _, rest = (directory / _FILE_NAME).read_text().partition(" ")
+        settings_digest, _, where = rest.rpartition(" ")
+        return int(pid), settings_digest, where
+    except (OSError, ValueError):
+        return 0, "", ""

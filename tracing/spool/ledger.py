@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -14,6 +16,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "losses.jsonl"
+_RESERVE_NAME = "losses.reserve"
+_RESERVE_BYTES = 16 * 1024
 _SAY_EVERY_SECONDS = 60.0
 _MAX_FILE_BYTES = 1024 * 1024
 
@@ -29,9 +33,18 @@ MASK_FAILED = "the mask failed, so the value was withheld"
 UNTRANSLATED = "the span could not be put into the backend's form"
 INTERNAL_ERROR = "an internal error"
 UNSTAMPED = "an internal error left a span without what its call knew"
+SCORE_REJECTED = "Langfuse rejected the score"
+RECORDING_LOST = "the recording could not be uploaded"
 
 NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED})
 """Reasons that count attributes, not spans."""
+
+_NOUNS = {SCORE_REJECTED: "score", RECORDING_LOST: "recording"}
+
+
+def noun_of(reason: str) -> str:
+    """What a reason counts, in the singular."""
+    return "attribute" if reason in NOT_SPANS else _NOUNS.get(reason, "span")
 
 
 class Ledger:
@@ -46,6 +59,14 @@ class Ledger:
         self._say = say or (lambda text: logger.warning("%s", text))
         self._said_at = float("-inf")
         self.after_fork()
+
+    def reserve(self) -> None:
+        """Take room for the file, so that a disk that fills up later cannot hide its losses."""
+        path = self._path.parent / _RESERVE_NAME
+        with contextlib.suppress(OSError):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(bytes(_RESERVE_BYTES))
 
     def after_fork(self) -> None:
         """In a forked child: what the parent counted is the parent's to write."""
@@ -93,20 +114,36 @@ class Ledger:
             "backend": backend,
             "detail": detail[:500],
         }
+        line = json.dumps(entry).encode() + b"\n"
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                if os.fstat(fd).st_size < _MAX_FILE_BYTES:
-                    os.write(fd, json.dumps(entry).encode() + b"\n")
-            finally:
-                os.close(fd)
+            if not self._write(line):
+                # A full disk: give up the room that was reserved for this.
+                (self._path.parent / _RESERVE_NAME).unlink(missing_ok=True)
+                self._write(line)
         except OSError:
             logger.debug("cannot write %s", self._path, exc_info=True)
+
+    def _write(self, line: bytes) -> bool:
+        """Whether the line is in the file, or the file is long enough without it."""
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            if size >= _MAX_FILE_BYTES:
+                return True
+            if os.write(fd, line) == len(line):
+                return True
+            os.ftruncate(fd, size)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        finally:
+            os.close(fd)
+        return False
 
 
 def sentence(reason: str, number: int, backend: str = "", detail: str = "") -> str:
     """One loss in words: "dropped 512 spans: the spool was full at 256 MiB"."""
-    verb, noun = ("changed", "attribute") if reason in NOT_SPANS else ("dropped", "span")
+    verb, noun = "changed" if reason in NOT_SPANS else "dropped", noun_of(reason)
     text = f"{verb} {number} {noun}{'' if number == 1 else 's'}: {reason}"
     if backend:
         text += f" [{backend}]"

@@ -6,60 +6,26 @@ the batch must be tried again later; what was accepted by then is not sent again
 
 from __future__ import annotations
 
-import email.utils
-import enum
-import logging
-import ssl
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
-
-import urllib3
+from collections.abc import Sequence
+from typing import Protocol
 
 from tracing.backends import Backend
 from tracing.span import Span
+from tracing.spool.http import (
+    Answer,
+    HttpClient,
+    Unavailable,
+    Verdict,
+    refusal,
+    retry_after_seconds,
+    verdict_of,
+)
 from tracing.spool.otlp import decode_partial_success, encode_request
 from tracing.spool.truncate import truncate_largest
 
-logger = logging.getLogger(__name__)
-
-_MAX_RETRY_AFTER_SECONDS = 300.0
 _ASKED_WITHOUT_A_YES = 20
-
-
-class Verdict(enum.Enum):
-    """What an answer means for the spans that were sent."""
-
-    ACCEPTED = "accepted"
-    RETRY = "retry"
-    TOO_LARGE = "too large"
-    BAD = "bad"
-    REFUSED = "refused"
-
-
-class Answer(NamedTuple):
-    """A backend's complete answer to one request."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def words(self) -> str:
-        """The server's own words, one line, at most 300 characters."""
-        return " ".join(self.body.decode("utf-8", "replace").split())[:300]
-
-
-class Unavailable(Exception):
-    """The backend takes nothing now. `refused` means: not before somebody mends something."""
-
-    def __init__(
-        self, message: str, *, refused: bool = False, retry_after_seconds: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.refused = refused
-        self.retry_after_seconds = retry_after_seconds
 
 
 class Tally(Protocol):
@@ -78,41 +44,13 @@ class Tally(Protocol):
         """The backend accepted the request but not all spans in it."""
 
 
-def verdict_of(status: int) -> Verdict:
-    """The class of an HTTP status, by what can be done about it."""
-    if 200 <= status < 300:
-        return Verdict.ACCEPTED
-    if status in (408, 429) or status >= 500:
-        return Verdict.RETRY
-    if status == 413:
-        return Verdict.TOO_LARGE
-    if status in (400, 422):
-        return Verdict.BAD
-    return Verdict.REFUSED
-
-
-def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """The `Retry-After` of an answer, given in seconds or as a date; at most five minutes."""
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
-        except ValueError:
-            return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
-
-
 class OtlpHttpSender:
     """Posts spans to one OTLP/HTTP endpoint over one kept-alive connection."""
 
     def __init__(self, backend: Backend, tally: Tally) -> None:
         self._backend = backend
         self._tally = tally
-        self._pool = _pool_of(backend)
+        self._client = HttpClient(backend)
         self._accounted: set[tuple[bytes, bytes]] = set()
         self._cut: set[tuple[tuple[bytes, bytes], str]] = set()
         self._accepts = 0
@@ -204,18 +142,10 @@ class OtlpHttpSender:
             compressor = zlib.compressobj(level=1, wbits=31)
             body = compressor.compress(body) + compressor.flush()
             headers["Content-Encoding"] = "gzip"
-        try:
-            response = self._pool.request(
-                "POST", backend.url, body=body, headers=headers, redirect=False, retries=False
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{backend.url} cannot be reached: {_plain(error)}") from error
-        return Answer(response.status, response.headers, response.data)
+        return self._client.request("POST", backend.url, body, headers)
 
     def _refusal(self, answer: Answer) -> str:
-        location = answer.headers.get("Location", "")
-        words = f"redirected to {location}" if location else answer.words or "(no words)"
-        return f"POST {self._backend.url} answered {answer.status}: {words}"
+        return refusal("POST", self._backend.url, answer)
 
 
 def _halves(part: list[Span]) -> list[list[Span]]:
@@ -226,37 +156,3 @@ def _halves(part: list[Span]) -> list[list[Span]]:
 
 def _key(span: Span) -> tuple[bytes, bytes]:
     return span.trace_id, span.span_id
-
-
-def _plain(error: BaseException) -> str:
-    """The innermost reason of a failed request: "[Errno 111] Connection refused"."""
-    while (inner := error.__cause__ or getattr(error, "reason", None)) is not None:
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return str(error).rpartition("): ")[2] or type(error).__name__
-
-
-def _pool_of(backend: Backend) -> urllib3.PoolManager:
-    options: dict[str, object] = {
-        "num_pools": 1,
-        "maxsize": 1,
-        "timeout": urllib3.Timeout(total=backend.timeout_seconds),
-    }
-    if backend.url.startswith("https:"):
-        options["ssl_context"] = _ssl_context(backend)
-    make: Callable[..., urllib3.PoolManager] = urllib3.PoolManager
-    if backend.proxy:
-        return urllib3.ProxyManager(backend.proxy, **options)  # type: ignore[arg-type]
-    return make(**options)
-
-
-def _ssl_context(backend: Backend) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=backend.certificate)
-    if not backend.certificate and not context.cert_store_stats()["x509_ca"]:
-        import certifi  # some Python builds know no system certificates
-
-        context.load_verify_locations(certifi.where())
-    if backend.client_certificate:
-        context.load_cert_chain(backend.client_certificate, backend.client_key)
-    return context

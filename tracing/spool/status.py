@@ -33,6 +33,8 @@ class BackendStatus:
     pending_bytes: int = 0
     asking_since: float = 0.0
     """When the request under way was begun; 0.0 between requests."""
+    beside: str = ""
+    """The backend that this one goes beside; see `Backend.beside`."""
 
 
 def write_status(directory: Path, backends: list[BackendStatus]) -> None:

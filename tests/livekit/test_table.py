@@ -1,0 +1,73 @@
+"""What a terminal shows: a turn's tables, and the summary in the log."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+from livekit.agents import AgentSession
+from rich.console import Console
+
+import tracing.livekit.observe as observing
+from tests.livekit.accounts import Clerk
+from tests.livekit.realtime import realtime_metrics
+from tests.livekit.scripted import Said
+from tests.livekit.sessions import Recorder, studio, watched
+from tests.livekit.spans import span
+from tracing.livekit.observe import SummaryLog
+from tracing.livekit.table import TurnTable, summary_table, turn_tables
+from tracing.livekit.turns import Turn, by_name, facts
+
+
+async def test_the_summary_is_logged_and_the_tables_are_printed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After each turn its parts and its model's numbers; at the end the call's."""
+    caplog.set_level(logging.INFO, logger=observing.__name__)
+    out = io.StringIO()
+    table = TurnTable(Console(file=out, width=80))
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        watched(monkeypatch)(session, recorder)
+        observing._observed[session]._watchers.append(table)
+
+    async with studio(Clerk(), {"hello": Said("Good evening.")}, prepare=prepare) as running:
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+    table.close()
+    printed = out.getvalue()
+    for words in ("Turn 1 · reply", "tts_first_audio", "Prompt tokens", "latency_p95_seconds"):
+        assert words in printed
+    (told,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("call ended")]
+    assert "turns=1" in told
+    assert "close_reason=user_initiated" in told
+
+
+def test_tables_of_a_realtime_turn_show_each_modality() -> None:
+    """Tokens by audio, text, image, and cache."""
+    told = realtime_metrics("r", 1.0, 0.15).model_dump_json()
+    inference = span("realtime_inference", 0, 9, {"lk.realtime_model_metrics": told})
+    turn = Turn(span("agent_turn", 0, 9), by_name([inference]))
+    stamps = {"turn.number": 1, "turn.kind": "reply", "turn.over_budget": True, **facts(turn)}
+    own, realtime = turn_tables(turn, stamps)
+    assert own.title == "Turn 1 · reply · over budget"
+    labels = list(realtime.columns[0].cells)
+    values = dict(zip(labels, realtime.columns[1].cells, strict=True))
+    assert values["Model"] == "fake-realtime"
+    assert (values["Input tokens"], values["Output tokens"]) == ("120", "80")
+    assert labels.count("  audio") == 2
+    assert values["Time to first audio token"] == "0.150 s"
+
+
+def test_a_summary_is_a_table() -> None:
+    """Each number by its name."""
+    table = summary_table({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
+    assert list(table.columns[1].cells) == ["3", "0.512"]
+
+
+def test_the_log_of_a_summary_waits_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """One line, numbers rounded."""
+    caplog.set_level(logging.INFO, logger=observing.__name__)
+    SummaryLog().session_ended({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
+    assert caplog.messages == ["call ended: turns=3 latency_p50_seconds=0.512"]

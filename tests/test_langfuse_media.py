@@ -1,0 +1,400 @@
+"""A call's recording: kept when the session ends, uploaded from the drain, playable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langfuse.media import LangfuseMedia
+
+from tests.dialects.spans import livekit_span
+from tests.fakes import Reply, until, write_segment
+from tests.langfuse_server import MEDIA as MEDIA_PATH
+from tests.langfuse_server import LangfuseServer
+from tracing.backends import Backend, backends_of
+from tracing.dialects import media
+from tracing.dialects.langfuse import LangfuseDialect
+from tracing.livekit.recording import NotKept, keep_recording, recording_attributes
+from tracing.settings import load_settings
+from tracing.span import Span
+from tracing.spool import delivery as module
+from tracing.spool.delivery import Delivery
+from tracing.spool.ledger import Ledger, count_losses, read_losses
+
+AUDIO = b"OggS" + bytes(range(256)) * 5000
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches do not wait long to grow, and pauses are short."""
+    monkeypatch.setattr(module, "_LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_SHORTEST_PAUSE_SECONDS", 0.02)
+
+
+@pytest.fixture
+def server() -> Iterator[LangfuseServer]:
+    """A Langfuse."""
+    with LangfuseServer() as langfuse:
+        yield langfuse
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """What LiveKit's recorder has written."""
+    path = tmp_path / "job" / "audio.ogg"
+    path.parent.mkdir()
+    path.write_bytes(AUDIO)
+    return path
+
+
+@dataclass
+class Recorder:
+    """What is read of LiveKit's RecorderIO."""
+
+    output_path: Path | None
+    recording: bool = False
+    recording_started_at: float | None = 1_700_000_000.5
+
+
+class Session:
+    """What is read of an AgentSession."""
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder_io = recorder
+
+
+def keep(source: Path, directory: Path, **bounds: Any) -> dict[str, Any]:
+    """The attributes of a recording that there is time to keep."""
+    return keep_recording(source, directory, time.monotonic() + 10, **bounds)
+
+
+def root_of(attributes: dict[str, Any], **fields: Any) -> Span:
+    """The root of a call with these attributes."""
+    return livekit_span("job_entrypoint", attributes, **{"parent_span_id": b"", **fields})
+
+
+def media_backend(server: LangfuseServer, backend: Any = "langfuse") -> Backend:
+    """Where recordings are delivered to; TRACING_DIR is the test's own directory."""
+    settings = load_settings(backend, recording=True, directory=".", **server.settings)
+    return next(b for b in backends_of(settings) if b.carries == "recordings")
+
+
+@contextlib.contextmanager
+def delivering(spool: Path, backend: Backend) -> Iterator[Delivery]:
+    """A delivery that runs meanwhile; its losses are in the spool's file afterwards."""
+    ledger = Ledger(spool, say=lambda text: None)
+    delivery = Delivery(spool, backend, ledger)
+    delivery.start()
+    try:
+        yield delivery
+    finally:
+        delivery.stopping.set()
+        delivery.join(10)
+        ledger.settle()
+        assert not delivery.is_alive()
+
+
+def test_recording_is_kept_under_its_hash_for_its_owner_alone(source: Path, tmp_path: Path) -> None:
+    """It outlives the job's own directory."""
+    kept = keep(source, tmp_path / "recordings")
+    source.unlink()
+    digest = hashlib.sha256(AUDIO).hexdigest()
+    path = tmp_path / "recordings" / f"{digest[:22]}.ogg"
+    assert kept == {
+        "recording.path": str(path),
+        "recording.sha256": digest,
+        "recording.bytes": len(AUDIO),
+        "recording.content_type": "audio/ogg",
+    }
+    assert path.read_bytes() == AUDIO
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_recording_on_another_file_system_is_copied(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no link can be made, the bytes are copied while they are hashed."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept = keep(source, tmp_path / "recordings")
+    assert Path(kept["recording.path"]).read_bytes() == AUDIO
+    assert kept["recording.sha256"] == hashlib.sha256(AUDIO).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "seconds", "bounds", "why"),
+    [
+        ("audio.ogg", b"", 10, {}, "it is empty"),
+        ("audio.xyz", b"x", 10, {}, "'.xyz' is no type that Langfuse plays"),
+        ("audio.ogg", b"xxx", 10, {"max_file_bytes": 2}, "3 bytes are more than 2"),
+        ("audio.ogg", b"xxx", -1, {}, "there was no time"),
+    ],
+)
+def test_recording_that_is_not_kept(
+    tmp_path: Path, name: str, content: bytes, seconds: int, bounds: dict[str, int], why: str
+) -> None:
+    """It says why, and leaves nothing behind."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(NotKept, match=why):
+        keep_recording(
+            tmp_path / name, tmp_path / "recordings", time.monotonic() + seconds, **bounds
+        )
+    assert not [*(tmp_path / "recordings").glob("*")]
+
+
+def test_oldest_recordings_make_room(tmp_path: Path) -> None:
+    """The directory is bounded."""
+    paths = []
+    for number in range(4):
+        source = tmp_path / "audio.ogg"
+        source.write_bytes(bytes([number]) * 100)
+        paths.append(
+            Path(keep(source, tmp_path / "recordings", max_directory_bytes=300)["recording.path"])
+        )
+        os.utime(paths[-1], (time.time() - 100 + number,) * 2)
+        source.unlink()
+    assert [path.exists() for path in paths] == [False, True, True, True]
+
+
+async def test_attributes_of_a_session_that_recorded(source: Path, tmp_path: Path) -> None:
+    """With the time at which the recording began."""
+    session = Session(Recorder(source))
+    found = await recording_attributes(session, tmp_path, withhold=False)
+    assert found["recording.started_at"] == 1_700_000_000.5
+    assert found["recording.bytes"] == len(AUDIO)
+    assert Path(str(found["recording.path"])).parent == tmp_path / "recordings"
+
+
+@pytest.mark.parametrize(
+    ("recorder", "withhold"),
+    [
+        (None, False),
+        (Recorder(None), False),
+        (Recorder(Path("audio.ogg"), recording=True), False),
+        (Recorder(Path("audio.ogg")), True),
+    ],
+)
+async def test_session_without_a_recording_to_upload(
+    recorder: Recorder | None, withhold: bool, tmp_path: Path
+) -> None:
+    """Nothing recorded, still recording, or content withheld: nothing is touched or said."""
+    Path("audio.ogg").write_bytes(AUDIO)
+    directory = tmp_path / "tracing"
+    assert await recording_attributes(Session(recorder), directory, withhold=withhold) == {}
+    assert not directory.exists()
+
+
+async def test_job_end_waits_no_longer_than_its_bound(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """A slow disk costs the recording, not the job; the loop runs on meanwhile."""
+    monkeypatch.setattr("tracing.livekit.recording._CHUNK_BYTES", 64)
+
+    async def tick() -> int:
+        ticks = 0
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+            counted[0] = ticks
+
+    counted = [0]
+    ticking = asyncio.create_task(tick())
+    began = time.monotonic()
+    source.write_bytes(AUDIO * 60)
+    session = Session(Recorder(source))
+    found = await recording_attributes(session, tmp_path, withhold=False, within_seconds=0.1)
+    took = time.monotonic() - began
+    ticking.cancel()
+    assert found == {}
+    assert took < 2.0
+    assert counted[0] > 5
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the recording {source} is not uploaded: there was no time"
+    ]
+    assert list((tmp_path / "recordings").iterdir()) == []
+
+
+def test_reference_is_what_langfuses_own_client_makes(source: Path, tmp_path: Path) -> None:
+    """Same id, same token, on the span's and the trace's metadata; the path stays here."""
+    theirs = LangfuseMedia(content_bytes=AUDIO, content_type="audio/ogg")
+    kept = keep(source, tmp_path / "recordings")
+    span = LangfuseDialect()(root_of({**kept, "recording.started_at": 17.5}))
+    assert span is not None
+    assert media.media_id(kept["recording.sha256"]) == theirs._media_id
+    assert {k: v for k, v in span.attributes.items() if "recording" in k} == {
+        "langfuse.observation.metadata.recording": theirs._reference_string,
+        "langfuse.trace.metadata.recording": theirs._reference_string,
+        "langfuse.observation.metadata.recording_started_at": 17.5,
+    }
+    assert str(tmp_path) not in str(span.attributes)
+
+
+def test_broken_hash_costs_the_reference_and_no_span() -> None:
+    """A mask may have rewritten it."""
+    span = LangfuseDialect()(root_of({"recording.sha256": "[phone]"}))
+    assert span is not None
+    assert not any("recording" in key for key in span.attributes)
+
+
+def test_recording_is_uploaded_in_three_steps(
+    source: Path, tmp_path: Path, server: LangfuseServer
+) -> None:
+    """Asked, put, reported; linked to the trace, and the file goes once Langfuse has it."""
+    spool, kept = tmp_path / "spool", keep(source, tmp_path / "recordings")
+    write_segment(spool, root_of(kept), livekit_span("agent_turn"))
+    with delivering(spool, media_backend(server)) as delivery:
+        until(lambda: delivery.done)
+        assert delivery.status.delivered_spans == 1
+    media_id = media.media_id(kept["recording.sha256"])
+    assert [
+        (asked.method, asked.path.partition("?")[0], asked.status) for asked in server.asked
+    ] == [
+        ("POST", MEDIA_PATH, 201),
+        ("PUT", f"/bucket/{media_id}", 200),
+        ("PATCH", f"{MEDIA_PATH}/{media_id}", 200),
+    ]
+    assert "authorization" not in server.asked[1].headers
+    assert server.media[media_id].content == AUDIO
+    assert server.media[media_id].links == [((b"t" * 16).hex(), None, "metadata")]
+    assert list((tmp_path / "recordings").iterdir()) == []
+    assert count_losses(spool) == {}
+
+
+def test_recording_of_a_session_below_a_root_is_the_observations(
+    source: Path, tmp_path: Path, server: LangfuseServer
+) -> None:
+    """Whichever span carries it, there it is linked."""
+    kept = keep(source, tmp_path / "recordings")
+    write_segment(tmp_path / "spool", root_of(kept, parent_span_id=b"p" * 8))
+    with delivering(tmp_path / "spool", media_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    [uploaded] = server.media.values()
+    assert uploaded.links == [((b"t" * 16).hex(), (b"s" * 8).hex(), "metadata")]
+
+
+def test_repeat_uploads_nothing_again(source: Path, tmp_path: Path, server: LangfuseServer) -> None:
+    """A drainer that died before its note asks again; the bytes are there, the file is not."""
+    kept = keep(source, tmp_path / "recordings")
+    for spool in (tmp_path / "1", tmp_path / "2"):
+        write_segment(spool, root_of(kept))
+        with delivering(spool, media_backend(server)) as delivery:
+            until(lambda delivery=delivery: delivery.done)
+        assert count_losses(spool) == {}
+    assert [asked.method for asked in server.asked] == ["POST", "PUT", "PATCH", "POST"]
+
+
+def test_file_stays_where_the_local_store_points_to_it(
+    source: Path, tmp_path: Path, server: LangfuseServer
+) -> None:
+    """With a local backend beside, the recording is kept within the directory's bound."""
+    kept = keep(source, tmp_path / "recordings")
+    write_segment(tmp_path / "spool", root_of(kept))
+    with delivering(tmp_path / "spool", media_backend(server, ["langfuse", "local"])) as delivery:
+        until(lambda: delivery.done)
+    assert Path(kept["recording.path"]).read_bytes() == AUDIO
+
+
+def test_outage_is_waited_for_at_every_step(
+    source: Path, tmp_path: Path, server: LangfuseServer
+) -> None:
+    """Langfuse or its store away: tried again until the recording is there."""
+    kept = keep(source, tmp_path / "recordings")
+    media_id = media.media_id(kept["recording.sha256"])
+    server.replies = {
+        MEDIA_PATH: [Reply(503), Reply(429, b"{}", {"Retry-After": "0"})],
+        f"/bucket/{media_id}": [Reply(503)],
+        f"{MEDIA_PATH}/{media_id}": [Reply(200), Reply(500)],
+    }
+    write_segment(tmp_path / "spool", root_of(kept))
+    with delivering(tmp_path / "spool", media_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    assert [(asked.method, asked.status) for asked in server.asked] == [
+        *(("POST", 503), ("POST", 429)),
+        *(("POST", 201), ("PUT", 503), ("PATCH", 200)),
+        *(("POST", 201), ("PUT", 200), ("PATCH", 500)),
+        *(("POST", 201), ("PUT", 200), ("PATCH", 200)),
+    ]
+    assert server.media[media_id].upload_status == 200
+    assert count_losses(tmp_path / "spool") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("missing", "No such file or directory"),
+        ("foreign", "it is not in "),
+        ("link", "it is not in "),
+        ("other", "the file is not what it was"),
+        ("same length", "answered 400: <Error><Code>BadDigest</Code></Error>"),
+        ("too large", "are more than 209,715,200"),
+        ("no type", "answered 400: "),
+    ],
+)
+def test_recording_that_cannot_be_uploaded_is_counted(
+    source: Path, tmp_path: Path, server: LangfuseServer, change: str, words: str
+) -> None:
+    """It blocks nothing: the spans after it are acknowledged."""
+    spool, kept = tmp_path / "spool", keep(source, tmp_path / "recordings")
+    path = Path(kept["recording.path"])
+    if change == "missing":
+        path.unlink()
+    elif change == "foreign":
+        kept["recording.path"] = str(source)
+    elif change == "link":
+        path.unlink()
+        path.symlink_to(source)
+    elif change == "other":
+        path.write_bytes(b"short")
+    elif change == "same length":
+        path.write_bytes(AUDIO[::-1])
+    elif change == "too large":
+        kept["recording.bytes"] = 2**30
+    else:
+        kept["recording.content_type"] = "audio/unheard-of"
+    write_segment(spool, root_of(kept))
+    with delivering(spool, media_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    [loss] = read_losses(spool)
+    assert (loss["reason"], loss["number"]) == ("the recording could not be uploaded", 1)
+    assert words in str(loss["detail"])
+    assert source.exists()
+
+
+def test_page_of_a_proxy_is_no_acceptance(
+    source: Path, tmp_path: Path, server: LangfuseServer
+) -> None:
+    """A login page with status 200 takes nothing, so the file stays until Langfuse answers."""
+    kept = keep(source, tmp_path / "recordings")
+    server.replies[MEDIA_PATH] = [Reply(200, b"<html>log in</html>")]
+    write_segment(tmp_path / "spool", root_of(kept))
+    with delivering(tmp_path / "spool", media_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    assert [(asked.method, asked.status) for asked in server.asked] == [
+        *(("POST", 200), ("POST", 201), ("PUT", 200), ("PATCH", 200)),
+    ]
+    [uploaded] = server.media.values()
+    assert uploaded.content == AUDIO
+
+
+def test_nothing_leaves_where_content_is_withheld(server: LangfuseServer) -> None:
+    """And nothing unless it is asked for."""
+    for options, carried in (
+        ({}, ["spans", "scores"]),
+        ({"recording": True}, ["spans", "scores", "recordings"]),
+        ({"recording": True, "capture_content": False}, ["spans", "scores"]),
+    ):
+        settings = load_settings("langfuse", **server.settings, **options)
+        assert [backend.carries for backend in backends_of(settings)] == carried

@@ -1,0 +1,56 @@
+"""A call's recording as Langfuse shows it: a reference in the metadata, and what to upload."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tracing.livekit import names
+from tracing.span import Attributes, Span
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def media_id(sha256_hex: str) -> str:
+    """The id that Langfuse gives to these bytes, known before they are uploaded."""
+    return base64.urlsafe_b64encode(bytes.fromhex(sha256_hex)).decode()[:22]
+
+
+def metadata(attributes: Attributes) -> Mapping[str, str | float]:
+    """The reference that Langfuse's page plays, under the names of all its versions."""
+    digest = names.text(attributes, names.RECORDING_SHA256)
+    if not _SHA256.fullmatch(digest):
+        return {}
+    kind = names.text(attributes, names.RECORDING_TYPE)
+    token = f"@@@langfuseMedia:type={kind}|id={media_id(digest)}|source=bytes@@@"
+    found: dict[str, str | float] = {
+        "langfuse.observation.metadata.recording": token,
+        "langfuse.trace.metadata.recording": token,
+    }
+    started = attributes.get(names.RECORDING_STARTED_AT)
+    if isinstance(started, float):
+        found["langfuse.observation.metadata.recording_started_at"] = started
+    return found
+
+
+def recorded_only(span: Span) -> Span | None:
+    """The span if it has a recording: the dialect of the recordings' delivery."""
+    return span if names.RECORDING_SHA256 in span.attributes else None
+
+
+def upload_request(span: Span) -> dict[str, Any]:
+    """The body of `POST /api/public/media`: of the trace if the span is its root."""
+    attributes = span.attributes
+    digest = bytes.fromhex(names.text(attributes, names.RECORDING_SHA256))
+    document: dict[str, Any] = {
+        "traceId": span.trace_id.hex(),
+        "contentType": attributes[names.RECORDING_TYPE],
+        "contentLength": attributes[names.RECORDING_BYTES],
+        "sha256Hash": base64.b64encode(digest).decode(),
+        "field": "metadata",
+    }
+    if span.parent_span_id:
+        document["observationId"] = span.span_id.hex()
+    return document
