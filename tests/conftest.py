@@ -38,8 +38,8 @@ def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
         _end_pipeline()
     if "tracing.spool.lease" in sys.modules:
         _end_drainers(tmp_path)
-    if "livekit.agents.telemetry.traces" in sys.modules:
-        _restore_providers()
+    if "livekit.agents.worker" in sys.modules:
+        _restore_livekit()
 
 
 def _end_pipeline() -> None:
@@ -77,12 +77,16 @@ def _end_drainers(directory: Path) -> None:
             thread.join(10)
 
 
-def _restore_providers() -> None:
-    """LiveKit's tracer and OpenTelemetry's global are as they were at import."""
+def _restore_livekit() -> None:
+    """LiveKit's worker and tracer, and OpenTelemetry's global, are as they were at import."""
     from livekit.agents.telemetry import traces
+    from livekit.agents.worker import AgentServer
     from opentelemetry import trace
     from opentelemetry.util._once import Once
 
+    AgentServer.aclose = getattr(  # type: ignore[method-assign]
+        AgentServer.aclose, "__wrapped__", AgentServer.aclose
+    )
     trace._TRACER_PROVIDER = None
     trace._TRACER_PROVIDER_SET_ONCE = Once()
     traces.tracer.set_provider(trace._PROXY_TRACER_PROVIDER)

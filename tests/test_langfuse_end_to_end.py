@@ -117,6 +117,24 @@ def test_call_with_recording_through_a_drainers_process(
     assert count_losses(spool) == {}
 
 
+def test_prices_and_version_of_ones_own_reach_langfuse(
+    tmp_path: Path, server: LangfuseServer
+) -> None:
+    """What the user says of cost is on what was used, and the version on every span."""
+    settings = load_settings(
+        "langfuse",
+        directory=tmp_path,
+        version="2.7",
+        cost={"sonic-2": {"characters": 0.5}},
+        **server.settings,
+    )
+    replay([RECORDINGS / LATEST / "voice.json"], settings)
+    spans = [*server.spans.values()]
+    assert {span.attributes["langfuse.version"] for span in spans} == {"2.7"}
+    priced = [span for span in spans if "langfuse.observation.cost_details" in span.attributes]
+    assert {span.name for span in priced} == {"speech"}
+
+
 def test_batch_with_one_bad_id_is_refused_whole(server: LangfuseServer) -> None:
     """The stand-in is as strict as Langfuse: what we send has to be right."""
     import urllib3

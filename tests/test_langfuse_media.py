@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from langfuse.media import LangfuseMedia
+from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.dialects.spans import livekit_span
 from tests.fakes import Reply, until, write_segment
@@ -70,6 +71,12 @@ class Session:
 
     def __init__(self, recorder: Recorder | None) -> None:
         self._recorder_io = recorder
+
+
+def test_recorder_is_read_as_livekit_made_it() -> None:
+    """The fake has what the real one has."""
+    real = ("output_path", "recording", "recording_started_at")
+    assert [name for name in real if isinstance(getattr(RecorderIO, name), property)] == [*real]
 
 
 def keep(source: Path, directory: Path, **bounds: Any) -> dict[str, Any]:

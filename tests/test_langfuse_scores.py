@@ -19,7 +19,7 @@ from tracing.backends import Backend, backends_of, fingerprint
 from tracing.dialects.scores import SCORES, Score, documents_of, scores_of
 from tracing.livekit import names
 from tracing.livekit.outcome import outcome_attributes
-from tracing.settings import load_settings
+from tracing.settings import ConfigError, load_settings
 from tracing.span import Span
 from tracing.spool import delivery as module
 from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
@@ -359,6 +359,25 @@ def test_which_scores_are_sent(
     settings = load_settings("langfuse", environ=environ, **keys, **arguments)
     chosen = [b.dialect_options["chosen"] for b in backends_of(settings) if b.carries == "scores"]
     assert chosen == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "words"),
+    [
+        ({"TRACING_SCORES": "few"}, {}, "TRACING_SCORES is 'few': give true or false or all"),
+        ({}, {"scores": "few"}, "scores is 'few': give True, False or 'all'"),
+        ({"TRACING_RECORDING": "x"}, {}, "TRACING_RECORDING is 'x': give true or false"),
+        ({}, {"cost": {"nova-3": 5}}, "cost is {'nova-3': 5}: give US dollars per unit"),
+        ({}, {"cost": {"nova-3": {"seconds": -1}}}, "cost is {'nova-3': {'seconds': -1}}: give"),
+    ],
+)
+def test_what_cannot_be_set_is_said(
+    environ: dict[str, str], arguments: dict[str, Any], words: str
+) -> None:
+    """By its name, with what is accepted."""
+    keys = {"public_key": "pk-lf-a", "secret_key": "sk-lf-a"}
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_settings("langfuse", environ=environ, **keys, **arguments)
 
 
 def test_scores_share_the_spool_of_their_langfuse() -> None:

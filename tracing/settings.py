@@ -10,6 +10,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -230,6 +231,8 @@ def _cost(cost: Any, problems: list[str]) -> Mapping[str, Mapping[str, float]]:
             str(model): {str(bucket): float(price) for bucket, price in prices.items()}
             for model, prices in cost.items()
         }
+        if not all(0 <= price < inf for prices in found.values() for price in prices.values()):
+            raise ValueError(cost)
     except (AttributeError, TypeError, ValueError):
         found = {}
         problems.append(

@@ -145,19 +145,22 @@ async def test_worker_that_is_closed_twice_waits_once(spool: Path) -> None:
 async def test_worker_is_extended_once_and_drains_the_latest_spool(
     spool: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Repeated set-ups do not add up, and a pipeline that was shut down is not drained."""
-    left = open_segment(tmp_path / "spool" / "left")
-    append(left, make_span(1))
-    drain_when_worker_stops(tmp_path / "spool" / "left", 30.0)
+    """Repeated set-ups do not add up: the last one's spool and time count."""
+    former = open_segment(tmp_path / "spool" / "former")
+    drain_when_worker_stops(tmp_path / "spool" / "former", 30.0)
     extended = AgentServer.aclose
-    drain_when_worker_stops(spool, 30.0)
+    drain_when_worker_stops(spool, 0.1)
     assert AgentServer.aclose is extended
+    append(former, make_span(1))
+    writer = open_segment(spool)
+    append(writer, make_span(2))
     async with running_worker() as worker:
         began = time.monotonic()
         await worker.aclose()
         assert time.monotonic() - began < 5
-    assert said(caplog) == []
-    left.close()
+    assert {str(spool) in text for _, text in said(caplog)} == {True}
+    former.close()
+    writer.close()
 
 
 async def test_worker_without_a_spool_closes_as_ever() -> None:

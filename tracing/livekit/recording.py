@@ -61,8 +61,7 @@ async def recording_attributes(
     except (NotKept, OSError, UnsafeDirectory) as error:
         logger.warning("the recording %s is not uploaded: %s", path, error)
         return {}
-    started = recorder.recording_started_at
-    if started:
+    if started := getattr(recorder, "recording_started_at", None):
         found[names.RECORDING_STARTED_AT] = float(started)
     return found
 

@@ -56,7 +56,6 @@ class Drainer:
         self._max_age_seconds = max_age_seconds
         self._give_up_after_seconds = give_up_after_seconds
         self._in_agent = in_agent
-        self._lease: Lease | None = None
         self._ledger = Ledger(directory, say=self._say)
         self._deliveries: list[Delivery] = []
         self._notice_numbers = itertools.count()
@@ -82,11 +81,6 @@ class Drainer:
                 self.stopping.wait(_TICK_SECONDS)
             self._stop()
         return True
-
-    def after_fork(self) -> None:
-        """In a forked child: the lease is the parent's, and ends with the parent."""
-        if self._lease is not None:
-            self._lease.close()
 
     def _tick(self) -> None:
         self._delete_delivered()

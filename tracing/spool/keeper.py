@@ -96,8 +96,7 @@ class Keeper:
 
     def after_fork(self) -> None:
         """In a forked child: the thread stayed in the parent, so start one here."""
-        if self._drainer is not None:
-            self._drainer.after_fork()
+        lease.leave_to_parent()
         self._begin_process()
         self.start()
 

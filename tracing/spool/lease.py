@@ -29,8 +29,9 @@ class Lease:
         """
         path = directory / _FILE_NAME
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        _open_fds.add(fd)
         if not try_lock(fd):
-            os.close(fd)
+            _close(fd)
             return None
         os.ftruncate(fd, 0)
         where = _IN_AGENT if in_agent else "process"
@@ -48,13 +49,22 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        _close(self._fd)
 
-    def close(self) -> None:
-        """Free the lease; in a forked child, leave it to the parent alone."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+
+def leave_to_parent() -> None:
+    """In a forked child: the leases of this process are the parent's, and end with it."""
+    for fd in list(_open_fds):
+        _close(fd)
+
+
+_open_fds: set[int] = set()
+
+
+def _close(fd: int) -> None:
+    if fd in _open_fds:
+        _open_fds.discard(fd)
+        os.close(fd)
 
 
 def holder(directory: Path) -> tuple[int, str] | None:
