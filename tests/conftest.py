@@ -44,14 +44,9 @@ def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
 
 def _end_pipeline() -> None:
     """Shut down, and reap the drainer's process so that it is no warning later."""
-    from livekit.agents.worker import AgentServer
-
     import tracing.setup
 
     tracing.setup._late_was_said = False
-    AgentServer.aclose = getattr(  # type: ignore[method-assign]
-        AgentServer.aclose, "__wrapped__", AgentServer.aclose
-    )
     handle = tracing.setup.current()
     if handle is None:
         return

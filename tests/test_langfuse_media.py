@@ -190,18 +190,27 @@ async def test_attributes_of_a_session_that_recorded(source: Path, tmp_path: Pat
     [
         (None, False),
         (Recorder(None), False),
-        (Recorder(Path("audio.ogg"), recording=True), False),
         (Recorder(Path("audio.ogg")), True),
     ],
 )
 async def test_session_without_a_recording_to_upload(
     recorder: Recorder | None, withhold: bool, tmp_path: Path
 ) -> None:
-    """Nothing recorded, still recording, or content withheld: nothing is touched or said."""
+    """Nothing recorded, or content withheld: nothing is touched or said."""
     Path("audio.ogg").write_bytes(AUDIO)
     directory = tmp_path / "tracing"
     assert await recording_attributes(Session(recorder), directory, withhold=withhold) == {}
     assert not directory.exists()
+
+
+async def test_recorder_that_closes_meanwhile_is_waited_for(source: Path, tmp_path: Path) -> None:
+    """A session may be closed beside us; one that never closes costs the recording alone."""
+    recorder = Recorder(source, recording=True)
+    session = Session(recorder)
+    never = await recording_attributes(session, tmp_path, withhold=False, within_seconds=0.05)
+    asyncio.get_running_loop().call_later(0.05, setattr, recorder, "recording", False)
+    found = await recording_attributes(session, tmp_path, withhold=False)
+    assert (never, found["recording.bytes"]) == ({}, len(AUDIO))
 
 
 async def test_job_end_waits_no_longer_than_its_bound(

@@ -153,7 +153,7 @@ def test_table_names_every_score_once() -> None:
             [],
         ),
         (
-            "job_shutdown",
+            "job_entrypoint",
             TAGGED,
             [
                 Score("judge.accuracy", "pass", "CATEGORICAL", "all true"),
@@ -210,12 +210,12 @@ def test_verdict_by_the_judges_span_and_by_the_job_is_one_score() -> None:
     """An LLM's verdict comes both ways, and counts once."""
     judged = {"gen_ai.evaluation.name": "accuracy", "gen_ai.evaluation.score.label": "pass"}
     by_span = documents_of(livekit_span("judge_evaluation", judged, span_id=b"judgejud"))
-    by_job = documents_of(livekit_span("job_shutdown", TAGGED))
+    by_job = documents_of(livekit_span("job_entrypoint", TAGGED))
     assert by_span[0]["id"] == by_job[0]["id"]
 
 
 def test_tagger_becomes_attributes_without_content_where_that_is_withheld() -> None:
-    """What LiveKit's own Tagger holds, as `job_shutdown` carries it."""
+    """What LiveKit's own Tagger holds, as `job_entrypoint` carries it."""
     from livekit.agents.evals import EvaluationResult, JudgmentResult
     from livekit.agents.observability import Tagger
 
@@ -332,7 +332,7 @@ def test_wrong_key_pauses_and_says_so_once(tmp_path: Path, server: LangfuseServe
 
 def test_unreadable_scores_cost_only_themselves(tmp_path: Path, server: LangfuseServer) -> None:
     """A span with broken JSON is counted; the others' scores arrive."""
-    broken = livekit_span("job_shutdown", {"call.evaluations": "["})
+    broken = livekit_span("job_entrypoint", {"call.evaluations": "["})
     write_segment(tmp_path, broken, turn())
     with delivering(tmp_path, scores_backend(server)) as delivery:
         until(lambda: delivery.done)

@@ -52,7 +52,7 @@ def replay(
     writer.open()
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=None)
     for spans in calls:
-        for span in _as_live(spans, redaction):
+        for span in _as_live(spans, redaction, rebuild_inputs="langfuse" in settings.backends):
             writer.append(end_frame(span, span.attributes, resource={}))
     writer.close()
     ledger.settle()
@@ -82,8 +82,8 @@ def _calls(spans: Iterable[Span]) -> list[list[Span]]:
     return [sorted(found, key=lambda span: span.end_time_unix_nano) for found in by_trace.values()]
 
 
-def _as_live(spans: Sequence[Span], redaction: Redaction) -> list[Span]:
+def _as_live(spans: Sequence[Span], redaction: Redaction, *, rebuild_inputs: bool) -> list[Span]:
     """The spans of one call with all that the processor would have done to them."""
     inputs = RecordedInputs()
-    stamped = restamp([redaction.apply(span) for span in spans])
+    stamped = restamp([redaction.apply(span) for span in spans], rebuild_inputs=rebuild_inputs)
     return [with_status(inputs.once(span)) for span in stamped]

@@ -232,7 +232,11 @@ def _build(
         ledger,
         resource=provider.resource,
         make_call=lambda: Call(
-            session_id=session_id, user_id=user_id, watchers=[metrics] if metrics else []
+            attributes_of=processor.open_attributes,
+            rebuild_inputs="langfuse" in settings.backends and not settings.input_delta,
+            session_id=session_id,
+            user_id=user_id,
+            watchers=[metrics] if metrics else [],
         ),
         withhold=withhold,
         current_job=_current_job,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -24,24 +23,25 @@ class Clerk(Agent):
     def __init__(self, greeting: str = "", hook_seconds: float = 0.0) -> None:
         super().__init__(instructions="Help.")
         self.greeting, self.hook_seconds = greeting, hook_seconds
+        self.waits = Waits()
 
     async def on_enter(self) -> None:
         if self.greeting:
             self.session.say(self.greeting)
 
     async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
-        await asyncio.sleep(self.hook_seconds)
+        await self.waits.wait("hook", self.hook_seconds)
 
     @function_tool
     async def look_up(self, what: str) -> str:
         """Look something up."""
-        await asyncio.sleep(0.2)
+        await self.waits.wait("look_up", 0.2)
         return f"looked up {what}"
 
     @function_tool
     async def search(self, what: str) -> str:
         """Search for something, slowly."""
-        await asyncio.sleep(0.3)
+        await self.waits.wait("search", 0.3)
         return f"looked up {what}"
 
     @function_tool
@@ -92,14 +92,27 @@ def close(**seconds: float) -> dict[str, Any]:
     }
 
 
-def heard(waits: Waits, *, endpointing: float = 0.4) -> dict[str, float]:
+def heard(running: Studio) -> dict[str, float]:
     """Return the user's stages as they really took: detection, transcript, decision."""
-    detection, transcription = waits.taken["detection"][-1], waits.taken["transcription"][-1]
+    taken = running.waits.taken
+    detection, transcription = taken["detection"][-1], taken["transcription"][-1]
     return {
         "end_of_speech_detection": detection,
         "transcription_wait": max(transcription - detection, 0.0),
-        "turn_decision": endpointing - max(detection, transcription),
+        "turn_decision": decided(running) - max(detection, transcription),
     }
+
+
+def decided(running: Studio) -> float:
+    """Return when LiveKit decided that the turn was over, after the last word."""
+    return running.recorder.named("eou_wait")[-1].duration_seconds
+
+
+def tool_took(running: Studio, name: str) -> float:
+    """Return how long a tool of the clerk's, or its hook, really took the last time."""
+    clerk = running.session.current_agent
+    assert isinstance(clerk, Clerk)
+    return clerk.waits.taken[name][-1]
 
 
 def spoke(waits: Waits) -> dict[str, float]:

@@ -11,10 +11,12 @@ from tests.livekit.accounts import (
     Clerk,
     account_of,
     close,
+    decided,
     heard,
     last_turn,
     one_turn,
     spoke,
+    tool_took,
 )
 from tests.livekit.realtime import Answered, FakeRealtime
 from tests.livekit.scripted import FakeLLM, FakeTTS, Said, Waits
@@ -31,8 +33,8 @@ async def test_a_plain_turn() -> None:
     )
     waits = running.waits
     assert account_of(last_turn(running.recorder)) == close(
-        **heard(waits),
-        on_user_turn_completed=0.06,
+        **heard(running),
+        on_user_turn_completed=tool_took(running, "hook"),
         llm_first_token=waits.taken["llm"][0],
         llm_speakable_text=waits.taken["llm_rest"][0],
         **spoke(waits),
@@ -45,7 +47,7 @@ async def test_a_turn_whose_preemptive_generation_was_kept() -> None:
     running = await one_turn({"hello": Said("Good evening.", delay=0.15)})
     turn = last_turn(running.recorder)
     assert account_of(turn) == close(
-        **heard(running.waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         llm_first_token=0.0,
         llm_speakable_text=0.0,
@@ -64,9 +66,9 @@ async def test_a_turn_whose_preemptive_generation_was_discarded() -> None:
         await running.until_heard("Hi")
     turn = last_turn(running.recorder)
     waits = running.waits
-    late = waits.taken["transcription"][0] + waits.taken["llm"][1] - 0.4
+    late = waits.taken["transcription"][0] + waits.taken["llm"][1] - decided(running)
     assert account_of(turn) == close(
-        **heard(waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         llm_first_token=late,
         llm_speakable_text=0.0,
@@ -88,10 +90,10 @@ async def test_a_turn_that_waited_for_a_tool() -> None:
     )
     turn, waits = last_turn(running.recorder), running.waits
     assert account_of(turn) == close(
-        **heard(waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         llm_step=waits.taken["llm"][0],
-        tool__look_up=0.2,
+        tool__look_up=tool_took(running, "look_up"),
         llm_first_token=waits.taken["llm"][1],
         llm_speakable_text=0.0,
         **spoke(waits),
@@ -114,12 +116,12 @@ async def test_a_turn_that_waited_for_several_tools() -> None:
     )
     waits = running.waits
     assert account_of(last_turn(running.recorder)) == close(
-        **heard(waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         llm_step=waits.taken["llm"][0],
-        tool__search=0.3,
+        tool__search=tool_took(running, "search"),
         llm_step__2=waits.taken["llm"][1],
-        tool__look_up=0.2,
+        tool__look_up=tool_took(running, "look_up"),
         llm_first_token=waits.taken["llm"][2],
         llm_speakable_text=0.0,
         **spoke(waits),
@@ -140,7 +142,7 @@ async def test_a_turn_that_another_agent_answers() -> None:
     handing_over, turn = running.recorder.named("agent_turn")
     assert "turn.user_bot_latency_seconds" not in handing_over.attributes
     assert account_of(turn) == close(
-        **heard(waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         llm_step=waits.taken["llm"][0],
         tool__hand_over=0.0,
@@ -191,7 +193,7 @@ async def test_a_turn_whose_llm_and_tts_were_retried() -> None:
     turn, waits = last_turn(running.recorder), running.waits
     backoff = 0.1  # LiveKit's first wait, whatever the retry interval
     assert account_of(turn) == close(
-        **heard(waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         llm_failed_attempts=waits.taken["llm_failure"][0] + backoff,
         llm_first_token=waits.taken["llm"][0],
@@ -281,7 +283,10 @@ async def test_text_turns() -> None:
     taken = running.waits.taken["llm"]
     assert account_of(plain) == close(llm_first_token=taken[0], queue_wait=0.0)
     assert account_of(with_tool) == close(
-        llm_step=taken[1], tool__look_up=0.2, llm_first_token=taken[2], queue_wait=0.0
+        llm_step=taken[1],
+        tool__look_up=tool_took(running, "look_up"),
+        llm_first_token=taken[2],
+        queue_wait=0.0,
     )
     assert [t.attributes["turn.kind"] for t in (plain, with_tool)] == ["reply", "reply"]
     assert all("turn.user_bot_latency_seconds" not in t.attributes for t in (plain, with_tool))
@@ -314,7 +319,7 @@ async def test_a_realtime_model_that_hears_and_speaks() -> None:
     assert account_of(with_tool) == close(
         realtime_response_start=created[1] + created[2],
         llm_step=sounded[1],
-        tool__look_up=0.2,
+        tool__look_up=tool_took(running, "look_up"),
         realtime_first_audio=sounded[2],
         queue_wait=0.0,
         playout_start=played[1],
@@ -335,7 +340,7 @@ async def test_a_realtime_model_with_ears_or_a_voice_of_ours(speaks: bool) -> No
     first = {"realtime_first_audio" if speaks else "llm_first_token": waits.taken["realtime"][0]}
     tts_stages = {"llm_speakable_text": 0.0, "tts_first_audio": 0.1}
     assert account_of(last_turn(running.recorder)) == close(
-        **heard(running.waits),
+        **heard(running),
         on_user_turn_completed=0.0,
         realtime_response_start=waits.taken["creation"][0],
         **first,

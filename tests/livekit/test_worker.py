@@ -147,7 +147,7 @@ async def test_worker_is_extended_once_and_drains_the_latest_spool(
 ) -> None:
     """Repeated set-ups do not add up: the last one's spool and time count."""
     former = open_segment(tmp_path / "spool" / "former")
-    drain_when_worker_stops(tmp_path / "spool" / "former", 30.0)
+    drain_when_worker_stops(tmp_path / "spool" / "former", 6.0)
     extended = AgentServer.aclose
     drain_when_worker_stops(spool, 0.1)
     assert AgentServer.aclose is extended

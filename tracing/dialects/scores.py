@@ -102,7 +102,7 @@ def _tags(row: Row, span: Span) -> Iterator[Score]:
             yield Score(row.score.replace("*", name), value or "true", row.data_type)
 
 
-_TURN, _CALL, _JOB = names.AGENT_TURN, names.AGENT_SESSION, names.JOB_SHUTDOWN
+_TURN, _CALL, _JOB = names.AGENT_TURN, names.AGENT_SESSION, names.JOB_ENTRYPOINT
 _JUDGE = names.JUDGE_EVALUATION
 
 SCORES: tuple[Row, ...] = (

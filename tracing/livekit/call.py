@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tracing.livekit import names
 from tracing.livekit.identity import Identity
 from tracing.livekit.latency import account
+from tracing.livekit.story import Story
 from tracing.livekit.summary import Summary, as_attributes
 from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind, parsed, user_turn
 from tracing.livekit.usage import add_usage
@@ -116,8 +117,11 @@ class Call:
         budget_seconds: float = 1.0,
         clock: Callable[[], int] | None = time.time_ns,
         watchers: Sequence[Watcher] = (),
+        attributes_of: Callable[[bytes], Attributes] = lambda span_id: _NOTHING,
+        rebuild_inputs: bool = False,
     ) -> None:
         self._watchers = watchers
+        self._story = Story(attributes_of=attributes_of, rebuild_inputs=rebuild_inputs)
         self._identity = Identity(session_id, user_id)
         self._budget_seconds = budget_seconds
         self._clock = clock
@@ -150,6 +154,7 @@ class Call:
     def started(self, span: Span) -> None:
         """Take note of a span that starts."""
         self._identity.learn(span)
+        self._story.started(span)
         scope = self._scopes.get(span.parent_span_id)
         if span.name == names.AGENT_SESSION:
             scope = self._session = Session(self._budget_seconds, self._watchers)
@@ -165,6 +170,11 @@ class Call:
     def ended(self, span: Span) -> Mapping[str, AttributeValue]:
         """Take note of a span that ends; return the attributes to stamp on it."""
         self._identity.learn(span)
+        stamps = self._known(span)
+        told = self._story.ended(span, stamps)
+        return {**told, **stamps} if told else stamps
+
+    def _known(self, span: Span) -> Mapping[str, AttributeValue]:
         scope = self._scopes.pop(span.span_id, None) or self._session
         name = span.name
         if name in _KEPT:

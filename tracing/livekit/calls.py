@@ -18,19 +18,21 @@ __all__ = ["Call", "describe", "restamp"]
 _TURN = "turn."
 
 
-def restamp(spans: Sequence[Span]) -> list[Span]:
+def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span]:
     """Return the spans of one trace with the stamps that `Call` gives, in the order given.
 
     A span that is still open is stamped as if it ended when the trace was last heard of. What
     only events could know stays as it was recorded.
     """
+    last = _last(spans)
+    by_id = {span.span_id: span for span in spans}
     call = Call(
         session_id=_text(spans, names.SESSION_ID),
         user_id=_text(spans, names.USER_ID),
         clock=None,
+        attributes_of=lambda span_id: by_id[span_id].attributes if span_id in by_id else {},
+        rebuild_inputs=rebuild_inputs,
     )
-    last = _last(spans)
-    by_id = {span.span_id: span for span in spans}
     begun: set[bytes] = set()
     stamps: dict[bytes, Attributes] = {}
 

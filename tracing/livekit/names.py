@@ -244,7 +244,7 @@ CALL_ERRORS = "call.errors."
 CALL_REPORT = "call.report"
 """str: the file under `reports` of TRACING_DIR with LiveKit's own report of the session."""
 
-# Ours, on `job_shutdown`, from the job's `Tagger`; absent where nothing was tagged.
+# Ours, on `job_entrypoint`, from the job's `Tagger`; absent where nothing was tagged.
 CALL_OUTCOME = "call.outcome"
 """str: `success` or `fail`."""
 CALL_OUTCOME_REASON = "call.outcome_reason"

@@ -1,4 +1,4 @@
-"""What a job's `Tagger` says of its call, as attributes of `job_shutdown`."""
+"""What a job's `Tagger` says of its call, as attributes of `job_entrypoint`."""
 
 from __future__ import annotations
 

@@ -40,6 +40,9 @@ _LIVES_LONG = frozenset(
 )
 """These get a start record at once; others when a child of theirs ends, or after a while."""
 
+_TELLS_AT_START = frozenset({names.LLM_REQUEST, names.TTS_REQUEST})
+"""Of these the call reads what they start with, which is no content."""
+
 _LIVES_LONG_NANOS = 200_000_000
 
 
@@ -124,6 +127,15 @@ class TracingProcessor(SpanProcessor):
         found = self._open.get(span_id.to_bytes(8, "big"))
         return found[0] if found else None
 
+    def open_attributes(self, span_id: bytes) -> Attributes:
+        """What an open span carries by now, redacted as it will be on disk."""
+        found = self._open.get(span_id)
+        if found is None:
+            return {}
+        span = self.converter.convert(found[0])
+        withhold = self._withhold or bool(span.attributes.get(REDACTION_ENABLED))
+        return self._redaction.apply(span, withhold=withhold).attributes
+
     def open_frames(self) -> Iterable[bytes]:
         """The start records of the spans that are open now."""
         return [frame for _, frame in list(self._open.values()) if frame]
@@ -158,6 +170,7 @@ class TracingProcessor(SpanProcessor):
             span.name,
             span.start_time or 0,
             0,
+            span.attributes.copy() if span.name in _TELLS_AT_START else {},  # type: ignore[union-attr]
         )
         if len(self._open) < _MAX_OPEN_SPANS:
             self._open[record.span_id] = [span, b""]

@@ -26,6 +26,7 @@ WITHIN_SECONDS = 5.0
 MAX_DIRECTORY_BYTES = 2**30
 MAX_AGE_SECONDS = 7 * 86400.0
 _CHUNK_BYTES = 2**20
+_POLL_SECONDS = 0.02
 _TYPES = {
     ".ogg": "audio/ogg",
     ".opus": "audio/opus",
@@ -44,17 +45,22 @@ class NotKept(Exception):
 async def recording_attributes(
     session: Any, directory: Path, *, withhold: bool, within_seconds: float = WITHIN_SECONDS
 ) -> dict[str, AttributeValue]:
-    """Return the `recording.*` attributes of a closed session, for its call's root span.
+    """Return the `recording.*` attributes of a session, for its call's root span.
 
-    Empty where it recorded nothing, where content is withheld, and where the file is too large
-    or could not be kept `within_seconds`, which is logged. `directory` is TRACING_DIR.
+    Waits until the recorder is closed. Empty where nothing was recorded, where content is
+    withheld, and where the file is too large or could not be kept `within_seconds` in all, which
+    is logged. `directory` is TRACING_DIR.
     """
     recorder = None if withhold else getattr(session, "_recorder_io", None)
     path = getattr(recorder, "output_path", None)
-    if recorder is None or path is None or recorder.recording:
+    if recorder is None or path is None:
         return {}
     deadline = time.monotonic() + within_seconds
     try:
+        while recorder.recording:
+            if time.monotonic() > deadline:
+                raise NotKept("its recorder did not close")
+            await asyncio.sleep(_POLL_SECONDS)
         found = await asyncio.to_thread(
             keep_recording, Path(path), directory / RECORDINGS_NAME, deadline
         )

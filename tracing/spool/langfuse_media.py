@@ -17,7 +17,8 @@ from tracing.span import Span
 from tracing.spool.http import Answer, HttpClient, Unavailable, Verdict, refusal, verdict_of
 from tracing.spool.langfuse_api import LangfuseApi, Rejected
 
-_UPLOAD_TIMEOUT_SECONDS = 120.0
+_UPLOAD_TIMEOUT_SECONDS = 300.0
+"""For the whole of it: 200 MB take this long at 5 Mbit/s."""
 
 
 class MediaTally(Protocol):

@@ -1,0 +1,815 @@
+"""Set-up: from settings to a backend that has every span, once per process, however often asked."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from livekit.agents.telemetry import tracer as livekit_tracer
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+
+from tests.fakes import (
+    ROOT,
+    RecordingServer,
+    Reply,
+    make_span,
+    run_python,
+    running_python,
+    until,
+)
+from tracing import ConfigError, Tracing, setup_tracer
+from tracing.livekit.processor import TracingProcessor
+from tracing.setup import current
+from tracing.span import STATUS_ERROR, Span
+from tracing.spool.lease import holder
+from tracing.spool.segments import segment_paths
+from tracing.spool.status import read_status
+
+SECRET = "the secret text"
+PUBLIC_KEY, SECRET_KEY = "pk-lf-1234", "sk-lf-5678-very-secret"
+LANGFUSE: dict[str, Any] = {"public_key": PUBLIC_KEY, "secret_key": SECRET_KEY, "scores": False}
+
+
+@pytest.fixture
+def in_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drain in a thread, which starts faster."""
+    monkeypatch.setenv("TRACING_DRAINER", "thread")
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    """A backend that works."""
+    with RecordingServer() as server:
+        yield server
+
+
+def otlp_to(server: RecordingServer, **options: Any) -> Tracing:
+    """Set up for the server as a collector."""
+    return setup_tracer("otlp", endpoint=server.url, **options)
+
+
+def call(spans: int = 3, **attributes: Any) -> None:
+    """A call through LiveKit's own tracer."""
+    with livekit_tracer.start_as_current_span("job_entrypoint", attributes=attributes):
+        for number in range(spans):
+            with livekit_tracer.start_as_current_span(f"step {number}"):
+                pass
+
+
+def processors(provider: Any) -> list[Any]:
+    """Our processors on a provider."""
+    installed = provider._active_span_processor._span_processors
+    return [processor for processor in installed if isinstance(processor, TracingProcessor)]
+
+
+def our_threads() -> list[str]:
+    """The names of our threads."""
+    return [t.name for t in threading.enumerate() if t.name.startswith("tracing-")]
+
+
+def last_versions(server: RecordingServer) -> dict[str, Span]:
+    """What a backend shows that replaces a span by its later version."""
+    return {span.name: span for span in server.accepted}
+
+
+# The whole way.
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api/public/otel", "/api/public/otel/v1/traces"])
+def test_langfuse_gets_every_span(server: RecordingServer, in_thread: None, path: str) -> None:
+    """At its own address, with Basic auth, its version, gzip, and each ended span once."""
+    handle = setup_tracer("langfuse", base_url=server.url + path, **LANGFUSE)
+    call()
+    assert handle.flush(20)
+    assert {request.path for request in server.requests} == {"/api/public/otel/v1/traces"}
+    pair = base64.b64encode(f"{PUBLIC_KEY}:{SECRET_KEY}".encode()).decode()
+    wanted = {
+        "authorization": f"Basic {pair}",
+        "x-langfuse-ingestion-version": "4",
+        "content-type": "application/x-protobuf",
+        "content-encoding": "gzip",
+    }
+    for request in server.requests:
+        assert {name: request.headers.get(name) for name in wanted} == wanted
+    ended = sorted(span.name for span in server.accepted if not span.is_open)
+    assert ended == ["job_entrypoint", "step 0", "step 1", "step 2"]
+
+
+def test_collector_gets_every_span_once(server: RecordingServer, in_thread: None) -> None:
+    """At the base endpoint's path, with the given headers, whole and rooted."""
+    handle = otlp_to(server, headers={"x-key": "abc"}, session_id="my call", user_id="me")
+    call(**{"lk.job_id": "AJ_1"})
+    assert handle.flush(20)
+    assert {request.path for request in server.requests} == {"/v1/traces"}
+    assert {request.headers["x-key"] for request in server.requests} == {"abc"}
+    spans = {span.name: span for span in server.accepted}
+    assert sorted(span.name for span in server.accepted) == sorted(spans)
+    assert sorted(spans) == ["job_entrypoint", "step 0", "step 1", "step 2"]
+    root = spans.pop("job_entrypoint")
+    assert root.parent_span_id == b""
+    assert {span.parent_span_id for span in spans.values()} == {root.span_id}
+    for span in (root, *spans.values()):
+        assert (span.attributes["session.id"], span.attributes["user.id"]) == ("my call", "me")
+
+
+def test_session_id_may_be_made_of_the_calls_identity(
+    server: RecordingServer, in_thread: None
+) -> None:
+    """A callable gets what is known of the call."""
+    handle = otlp_to(server, session_id=lambda known: f"call of {known['lk.job_id']}")
+    call(**{"lk.job_id": "AJ_1"})
+    assert handle.flush(20)
+    assert {span.attributes["session.id"] for span in server.accepted} == {"call of AJ_1"}
+
+
+def test_several_backends_get_every_span(in_thread: None) -> None:
+    """A fan-out, of which one is the local store."""
+    with RecordingServer() as collector, RecordingServer() as langfuse:
+        handle = setup_tracer(
+            ["langfuse", "otlp", "local"],
+            endpoint=collector.url,
+            base_url=langfuse.url,
+            **LANGFUSE,
+        )
+        call()
+        assert handle.flush(20)
+        expected = ["job_entrypoint", "step 0", "step 1", "step 2"]
+        assert collector.accepted_names() == expected
+        assert sorted(last_versions(langfuse)) == expected
+        assert Path(".tracing/calls.db").stat().st_size > 0
+
+
+def test_drainer_process_delivers(server: RecordingServer) -> None:
+    """The default: another process, which names itself in the status."""
+    handle = otlp_to(server)
+    call()
+    assert handle.flush(20)
+    assert server.accepted_names() == ["job_entrypoint", "step 0", "step 1", "step 2"]
+    assert handle.directory is not None
+    pid, _ = holder(handle.directory) or (0, "")
+    assert pid not in (0, os.getpid())
+
+
+# One pipeline per process.
+
+
+def test_hundred_set_ups_are_one_pipeline(server: RecordingServer) -> None:
+    """The same handle, one processor, one thread, and every span once."""
+    before = threading.active_count()
+    handles = {id(otlp_to(server)) for _ in range(100)}
+    handle = current()
+    assert handle is not None
+    assert handles == {id(handle)}
+    assert len(processors(handle.provider)) == 1
+    assert our_threads() == ["tracing-keeper"]
+    assert threading.active_count() - before == 1
+    call(1)
+    assert handle.flush(20)
+    assert server.accepted_names() == ["job_entrypoint", "step 0"]
+
+
+def test_set_ups_at_once_are_one_pipeline(server: RecordingServer, in_thread: None) -> None:
+    """Jobs of the THREAD executor set up at the same time."""
+    handles: list[Tracing] = []
+    threads = [threading.Thread(target=lambda: handles.append(otlp_to(server))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(handle) for handle in handles}) == 1
+    assert len(processors(handles[0].provider)) == 1
+
+
+def test_livekit_and_opentelemetry_get_our_provider(
+    server: RecordingServer, in_thread: None
+) -> None:
+    """LiveKit's own, so that its Cloud does not replace it; the global, as it is free."""
+    handle = otlp_to(server)
+    assert livekit_tracer._tracer_provider is handle.provider
+    assert trace.get_tracer_provider() is handle.provider
+    with livekit_tracer.start_as_current_span("function_tool"):
+        trace.get_tracer("an application").start_span("own query").end()
+    assert handle.flush(20)
+    spans = {span.name: span for span in server.accepted}
+    assert spans["own query"].parent_span_id == spans["function_tool"].span_id
+
+
+def test_provider_of_the_application_is_joined(server: RecordingServer, in_thread: None) -> None:
+    """It stays the global one, with its own resource, limits and processors."""
+    theirs = TracerProvider(
+        resource=Resource({"service.name": "theirs"}), span_limits=SpanLimits(max_attributes=50)
+    )
+    trace.set_tracer_provider(theirs)
+    handle = otlp_to(server)
+    assert handle.provider is theirs
+    assert livekit_tracer._tracer_provider is theirs
+    assert trace.get_tracer_provider() is theirs
+    call(1)
+    assert handle.flush(20)
+    assert {span.resource["service.name"] for span in server.accepted} == {"theirs"}
+
+
+def test_provider_that_livekit_has_is_joined(server: RecordingServer, in_thread: None) -> None:
+    """The application gave it to LiveKit alone; the global is not touched then."""
+    theirs = TracerProvider()
+    livekit_tracer.set_provider(theirs)
+    handle = otlp_to(server)
+    assert handle.provider is theirs
+    assert trace.get_tracer_provider() is not theirs
+    call(1)
+    assert handle.flush(20)
+    assert server.accepted_names() == ["job_entrypoint", "step 0"]
+
+
+def test_global_that_is_no_sdk_is_left_alone(server: RecordingServer, in_thread: None) -> None:
+    """An application that turned tracing off for itself keeps that."""
+    theirs = trace.NoOpTracerProvider()
+    trace.set_tracer_provider(theirs)
+    handle = otlp_to(server)
+    assert trace.get_tracer_provider() is theirs
+    assert livekit_tracer._tracer_provider is handle.provider
+
+
+def test_set_up_after_a_shutdown_is_a_new_pipeline(in_thread: None) -> None:
+    """The old one records no more, and no span comes twice."""
+    with RecordingServer() as first, RecordingServer() as second:
+        old = otlp_to(first)
+        call(1)
+        assert old.flush(20)
+        old.shutdown()
+        old.shutdown()
+        assert current() is None
+        call(1)
+        new = otlp_to(second)
+        assert new is not old
+        call(2)
+        assert new.flush(20)
+        assert first.accepted_names() == ["job_entrypoint", "step 0"]
+        assert second.accepted_names() == ["job_entrypoint", "step 0", "step 1"]
+
+
+# What the environment says.
+
+
+def test_environment_names_the_service(
+    server: RecordingServer, in_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are on what is sent."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "waiter")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=2,team=voice")
+    handle = otlp_to(server)
+    call(0)
+    assert handle.flush(20)
+    [span] = server.accepted
+    resource = {key: span.resource[key] for key in ("service.name", "service.version", "team")}
+    assert resource == {"service.name": "waiter", "service.version": "2", "team": "voice"}
+
+
+def test_langfuse_environment_is_the_deployments(server: RecordingServer, in_thread: None) -> None:
+    """Other backends find it under OpenTelemetry's name."""
+    handle = setup_tracer(
+        ["langfuse", "otlp"],
+        endpoint=server.url,
+        base_url="http://127.0.0.1:1",
+        environment="staging",
+        **LANGFUSE,
+    )
+    call(0)
+    until(lambda: server.accepted)
+    assert server.accepted[0].resource["deployment.environment.name"] == "staging"
+    assert handle.flush(0.1) is False
+
+
+def test_sampler_of_the_environment_is_kept_to(
+    server: RecordingServer, in_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OTEL_TRACES_SAMPLER=always_off records nothing."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    handle = otlp_to(server)
+    call()
+    assert handle.flush(20)
+    assert server.requests == []
+
+
+def test_disabled_sdk_records_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OTEL_SDK_DISABLED: no file, no thread, a handle that does nothing, and a line in the log."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with caplog.at_level(logging.INFO, "tracing"):
+        handle = setup_tracer("langfuse", **LANGFUSE)
+    call()
+    assert (handle.enabled, handle.directory, handle.flush(), dict(handle.dropped)) == (
+        False,
+        None,
+        True,
+        {},
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert our_threads() == []
+    assert repr(handle) == "Tracing(disabled)"
+    assert [r.getMessage() for r in caplog.records] == ["tracing is off: OTEL_SDK_DISABLED is set"]
+
+
+def test_environment_is_never_written(server: RecordingServer, in_thread: None) -> None:
+    """No other library of the process is affected."""
+    before = dict(os.environ)
+    handle = setup_tracer(
+        ["langfuse", "otlp", "local"], endpoint=server.url, base_url=server.url, **LANGFUSE
+    )
+    call()
+    handle.flush(20)
+    handle.shutdown()
+    assert dict(os.environ) == before
+
+
+def test_choice_is_logged_once_and_without_secrets(
+    server: RecordingServer,
+    in_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Which backend, where, and why."""
+    monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", PUBLIC_KEY)
+    monkeypatch.setenv("LANGFUSE_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("LANGFUSE_BASE_URL", server.url)
+    with caplog.at_level(logging.DEBUG, "tracing"):
+        handles = {id(setup_tracer(scores=False)) for _ in range(3)}
+    said = [r.getMessage() for r in caplog.records if r.name == "tracing.setup"]
+    assert said == [
+        f"tracing to langfuse at {server.url}/api/public/otel/v1/traces (LANGFUSE_PUBLIC_KEY)"
+    ]
+    assert len(handles) == 1
+    assert "5678" not in caplog.text
+
+
+def test_password_in_an_endpoint_is_neither_logged_nor_on_disk(
+    in_thread: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some people write http://user:password@host."""
+    with caplog.at_level(logging.DEBUG):
+        handle = setup_tracer("otlp", endpoint=f"http://user:{SECRET_KEY}@127.0.0.1:1")
+        call()
+        assert handle.directory is not None
+        until(lambda: read_status(handle.directory or tmp_path))
+    assert "5678" not in caplog.text
+    assert b"5678" not in everything_under(tmp_path)
+
+
+# Wrong settings.
+
+
+def test_wrong_settings_are_an_error_that_changes_nothing(tmp_path: Path) -> None:
+    """The next set-up, with right ones, works."""
+    with pytest.raises(ConfigError, match="LANGFUSE_SECRET_KEY is not set"):
+        setup_tracer("langfuse", public_key=PUBLIC_KEY)
+    assert current() is None
+    assert list(tmp_path.iterdir()) == []
+    assert not isinstance(livekit_tracer._tracer_provider, TracerProvider)
+
+
+def test_wrong_settings_are_one_warning_where_the_agent_must_run(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """strict=False: the agent answers its calls, nothing is recorded, and the log says why."""
+    for _ in range(3):
+        handle = setup_tracer("langfuse", public_key=PUBLIC_KEY, strict=False)
+        call()
+    assert (handle.enabled, handle.flush()) == (False, True)
+    handle.shutdown()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("tracing cannot be set up, 1 problem:\n  - LANGFUSE_SEC")
+    assert record.getMessage().endswith("\nNothing is recorded.")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"timeout": "soon"}, {"base_url": "http://[::1"}, {"backend": 5}, {"directory": "a\0b"}],
+    ids=str,
+)
+def test_no_setting_whatever_stops_an_agent_that_must_run(odd: dict[str, Any]) -> None:
+    """strict=False also covers what no message was thought of for."""
+    backend = odd.pop("backend", "langfuse")
+    handle = setup_tracer(backend, **{**LANGFUSE, **odd}, strict=False)
+    assert handle.enabled is False
+
+
+# The directory.
+
+
+def everything_under(directory: Path) -> bytes:
+    """Every byte of every file, and every name."""
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return b"".join(str(path).encode() + path.read_bytes() for path in files)
+
+
+def test_directories_and_files_are_private(server: RecordingServer, tmp_path: Path) -> None:
+    """0700 and 0600, whatever the umask; the store, the log and the status among them."""
+    old = os.umask(0)
+    try:
+        handle = setup_tracer(["otlp", "local"], endpoint=server.url)
+        call()
+        assert handle.flush(20)
+        until(lambda: read_status(handle.directory or tmp_path))
+        paths = [path for path in (tmp_path / ".tracing").rglob("*")]
+    finally:
+        os.umask(old)
+    assert {path.name for path in paths} >= {"calls.db", "status.json", "drainer.log", "acks"}
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / ".tracing", *paths]}
+    wrong = [p for p, mode in modes.items() if mode != (0o700 if p.is_dir() else 0o600)]
+    assert wrong == []
+
+
+def test_symbolic_link_as_directory_is_refused(tmp_path: Path) -> None:
+    """Somebody else may have put it there."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError) as caught:
+        setup_tracer("local", directory=tmp_path / "link")
+    assert caught.value.problems == (
+        f"TRACING_DIR: {tmp_path / 'link'} is a symbolic link; give a directory of your own",
+    )
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_symbolic_link_as_spool_is_refused(tmp_path: Path) -> None:
+    """Also below a directory that is one's own."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".tracing").mkdir(mode=0o700)
+    (tmp_path / ".tracing" / "spool").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError) as caught:
+        setup_tracer("local")
+    assert caught.value.problems == (
+        f"TRACING_DIR: {tmp_path / '.tracing' / 'spool'} is a symbolic link; "
+        "give a directory of your own",
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("place", [".tracing", ".tracing/spool"])
+def test_foreign_directory_is_refused(tmp_path: Path, place: str) -> None:
+    """Its owner could read and replace what is in it."""
+    (tmp_path / ".tracing" / "spool").mkdir(parents=True, mode=0o700)
+    os.chown(tmp_path / place, 12345, 12345)
+    with pytest.raises(ConfigError) as caught:
+        setup_tracer("local")
+    assert caught.value.problems == (
+        f"TRACING_DIR: {tmp_path / place} belongs to user 12345, not to 0; "
+        "give a directory of your own",
+    )
+
+
+def test_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
+    """With its name and the system's words."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError) as caught:
+        setup_tracer("local", directory=tmp_path / "file")
+    assert caught.value.problems == (
+        f"TRACING_DIR is {str(tmp_path / 'file')!r}: Not a directory; "
+        "give a directory that this user can write",
+    )
+
+
+READ_ONLY = """
+import os
+if os.getuid() == 0:
+    os.setuid(65534)
+from tracing import ConfigError, setup_tracer
+try:
+    setup_tracer("local", directory="read-only")
+except ConfigError as error:
+    print(*error.problems, flush=True)
+os._exit(0)
+"""
+
+
+def test_read_only_directory_is_told(tmp_path: Path) -> None:
+    """Before the first call, not with the first lost span."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "read-only").mkdir(mode=0o500)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "read-only", 65534, 65534)
+    told = run_python(READ_ONLY, cwd=tmp_path)
+    assert told == (
+        f"TRACING_DIR is {str(tmp_path / 'read-only')!r}: Permission denied; "
+        "give a directory that this user can write\n"
+    )
+
+
+def speak() -> None:
+    """A call in which the secret is said, called, raised and spoken, and some is left open."""
+    known = {"lk.job_id": "AJ_1", "lk.pii.room_name": f"room of {SECRET}"}
+    with livekit_tracer.start_as_current_span("job_entrypoint", attributes=known):
+        identity = {"lk.pii.participant_identity": f"{SECRET} on the phone"}
+        with livekit_tracer.start_as_current_span("user_turn", attributes=identity) as turn:
+            turn.set_attribute("lk.pii.user_transcript", SECRET)
+            turn.add_event("gen_ai.user.message", {"content": SECRET})
+        with livekit_tracer.start_as_current_span("function_tool") as tool:
+            tool.set_attribute("gen_ai.tool.call.arguments", SECRET)
+            tool.record_exception(ValueError(SECRET))
+            tool.set_status(trace.StatusCode.ERROR, SECRET)
+    turn = livekit_tracer.start_span("agent_turn", attributes={"lk.pii.user_input": SECRET})
+    assert turn.is_recording()
+    handle = current()
+    assert handle is not None
+    assert handle.processor is not None
+    handle.processor.record_open_spans()
+
+
+def _broken(text: str) -> str:
+    raise RuntimeError(f"no mask for {text}")
+
+
+@pytest.mark.parametrize(
+    ("options", "environ"),
+    [
+        ({"capture_content": False}, {}),
+        ({}, {"TRACING_CAPTURE_CONTENT": "0"}),
+        ({}, {"LIVEKIT_TELEMETRY_ALLOW_PII": "0"}),
+        ({"mask": lambda text: text.replace(SECRET, "***")}, {}),
+        ({"mask": _broken}, {}),
+        ({"capture_content": False, "mask": _broken}, {}),
+    ],
+    ids=["argument", "our variable", "LiveKit's variable", "mask", "broken mask", "both"],
+)
+def test_what_must_not_leave_is_on_no_disk(
+    in_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: dict[str, Any],
+    environ: dict[str, str],
+) -> None:
+    """Not in a segment, not in a start record, not in the store, the log or the loss file."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    handle = setup_tracer(["otlp", "local"], endpoint="http://127.0.0.1:1", **options)
+    speak()
+    assert handle.directory is not None
+    until(lambda: (tmp_path / ".tracing" / "calls.db").exists())
+    until(lambda: b"function_tool" in everything_under(tmp_path / ".tracing"))
+    assert len(segment_paths(handle.directory)) == 1
+    assert SECRET.encode() not in everything_under(tmp_path)
+
+
+def test_content_is_on_disk_when_nobody_withholds_it(in_thread: None, tmp_path: Path) -> None:
+    """The other tests would pass if nothing were ever written."""
+    setup_tracer("otlp", endpoint="http://127.0.0.1:1")
+    speak()
+    assert SECRET.encode() in everything_under(tmp_path)
+
+
+# Flushing.
+
+
+def test_flush_on_an_event_loop_does_not_block_it(in_thread: None) -> None:
+    """A hung backend: False within a fifth of a second, by the handle and by the provider."""
+    with RecordingServer() as server:
+        server.reply = Reply(hang=True)
+        handle = otlp_to(server, timeout=3)
+        call()
+        until(lambda: server.requests)
+
+        async def flush() -> list[bool]:
+            assert isinstance(handle.provider, TracerProvider)
+            return [handle.flush(30), handle.provider.force_flush(30_000)]
+
+        began = time.monotonic()
+        assert asyncio.run(flush()) == [False, False]
+        assert time.monotonic() - began < 2  # twice a tenth of a second, on a busy machine
+
+
+def test_flush_off_the_loop_gives_up_where_there_is_no_hope(in_thread: None) -> None:
+    """A backend that is down does not take the whole time-out."""
+    handle = setup_tracer("otlp", endpoint="http://127.0.0.1:1")
+    call()
+    assert handle.directory is not None
+    until(lambda: [b["state"] for b in _backends(handle)] == ["retrying"])
+    began = time.monotonic()
+    assert handle.flush(60) is False
+    assert time.monotonic() - began < 20
+
+
+def _backends(handle: Tracing) -> list[dict[str, Any]]:
+    assert handle.directory is not None
+    found: list[dict[str, Any]] = read_status(handle.directory).get("backends", [])
+    return found
+
+
+def test_flush_in_a_thread_beside_the_loop_waits(server: RecordingServer, in_thread: None) -> None:
+    """`await asyncio.to_thread(handle.flush)` is what a shutdown callback may do."""
+    handle = otlp_to(server)
+    call()
+
+    async def flush() -> bool:
+        return await asyncio.to_thread(handle.flush, 20)
+
+    assert asyncio.run(flush()) is True
+    assert len(server.accepted) == 4
+
+
+def test_what_was_lost_is_on_the_handle(server: RecordingServer, in_thread: None) -> None:
+    """By reason, from this process and from the drainer."""
+    server.reply = lambda spans: (
+        Reply(400, b"no") if any(span.name == "step 1" for span in spans) else Reply()
+    )
+    handle = otlp_to(server)
+    call()
+    assert handle.flush(20)
+    big = livekit_tracer.start_span("llm_request", attributes={"big": "x" * 3_000_000})
+    big.end()
+    until(lambda: len(handle.dropped) == 2)
+    assert handle.dropped == {
+        "the backend rejected the span": 1,
+        "an attribute was truncated": 1,
+    }
+    assert repr(handle) == f"Tracing({handle.directory})"
+
+
+# Processes.
+
+SCRIPT = """
+import json, os, signal, sys, threading, time
+options = json.loads(sys.argv[1])
+from livekit.agents.telemetry import tracer
+from tracing import setup_tracer
+handle = setup_tracer(**options)
+"""
+
+
+def program(code: str, **options: Any) -> tuple[str, str]:
+    """A program that has set up with these options."""
+    return SCRIPT + code, json.dumps(options)
+
+
+KILLED = """
+with tracer.start_as_current_span("job_entrypoint"):
+    with tracer.start_as_current_span("agent_session"):
+        for number in range(50):
+            with tracer.start_as_current_span(f"step {number}"):
+                pass
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_process_leaves_a_whole_trace(server: RecordingServer, tmp_path: Path) -> None:
+    """Ended spans as they were, open ones as errors, one root; and the drainer leaves, too."""
+    with running_python(*program(KILLED, backend="otlp", endpoint=server.url)) as process:
+        assert process.wait(60) == -signal.SIGKILL
+        until(lambda: len(server.accepted) >= 52)
+    spans = {span.name: span for span in server.accepted}
+    assert len(server.accepted) == 52
+    root, session = spans.pop("job_entrypoint"), spans.pop("agent_session")
+    assert sorted(spans) == sorted(f"step {number}" for number in range(50))
+    assert {span.parent_span_id for span in spans.values()} == {session.span_id}
+    assert (session.parent_span_id, root.parent_span_id) == (root.span_id, b"")
+    last = max(span.end_time_unix_nano for span in spans.values())
+    for span in (root, session):
+        assert span.status_code == STATUS_ERROR
+        assert span.attributes["error.type"] == "process_died"
+        assert span.end_time_unix_nano >= last
+    [spool] = (tmp_path / ".tracing" / "spool").iterdir()
+    until(lambda: holder(spool) is None)
+    assert segment_paths(spool) == []
+
+
+LEFT = """
+for number in range(20):
+    tracer.start_span(f"step {number}").end()
+os._exit(0)
+"""
+
+
+def test_process_that_leaves_without_a_word_loses_nothing(server: RecordingServer) -> None:
+    """LiveKit's job processes on Linux leave like this."""
+    with running_python(*program(LEFT, backend="otlp", endpoint=server.url)) as process:
+        assert process.wait(60) == 0
+        until(lambda: len(server.accepted) >= 20)
+    assert server.accepted_names() == sorted(f"step {number}" for number in range(20))
+
+
+FORKED = """
+tracer.start_span("before").end()
+child = os.fork()
+tracer.start_span("child" if child == 0 else "parent").end()
+if child == 0:
+    print(json.dumps(sorted(thread.name for thread in threading.enumerate())), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+os._exit(0)
+"""
+
+
+def test_forked_child_records_on_its_own(server: RecordingServer) -> None:
+    """Both deliver, each span once, and the child has its own thread."""
+    code, options = program(FORKED, backend="otlp", endpoint=server.url)
+    told = run_python(code, options)
+    assert json.loads(told) == ["MainThread", "tracing-keeper"]
+    until(lambda: len(server.accepted) >= 3)
+    assert server.accepted_names() == ["before", "child", "parent"]
+
+
+SHUT_DOWN = """
+handle.shutdown()
+child = os.fork()
+if child == 0:
+    time.sleep(0.3)
+    print(json.dumps(sorted(thread.name for thread in threading.enumerate())), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_forked_child_of_a_pipeline_that_was_shut_down_has_none(server: RecordingServer) -> None:
+    """A shutdown holds for the processes that come after it."""
+    code, options = program(SHUT_DOWN, backend="otlp", endpoint=server.url)
+    assert json.loads(run_python(code, options)) == ["MainThread"]
+
+
+WRONG_KEY = """
+tracer.start_span("with the wrong key").end()
+path = handle.directory / "status.json"
+while '"paused"' not in (path.read_text() if path.exists() else ""):
+    time.sleep(0.02)
+"""
+RIGHT_KEY = """
+tracer.start_span("with the right key").end()
+print(handle.flush(30))
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong_public", "wrong_secret"),
+    [(PUBLIC_KEY, "sk-lf-wrong"), ("pk-lf-wrong", "sk-lf-wrong")],
+    ids=["same public key", "other public key"],
+)
+def test_spans_that_a_wrong_key_kept_back_leave_with_the_right_one(
+    server: RecordingServer, wrong_public: str, wrong_secret: str
+) -> None:
+    """The agent is restarted with the right key: nothing was lost."""
+    pair = base64.b64encode(f"{PUBLIC_KEY}:{SECRET_KEY}".encode()).decode()
+    server.authorization = f"Basic {pair}"
+    options = {"backend": "langfuse", "base_url": server.url, "scores": False}
+    wrong = program(WRONG_KEY, public_key=wrong_public, secret_key=wrong_secret, **options)
+    right = program(RIGHT_KEY, public_key=PUBLIC_KEY, secret_key=SECRET_KEY, **options)
+    run_python(*wrong)
+    assert server.accepted == []
+    run_python(*right)
+    until(lambda: {"with the wrong key", "with the right key"} <= last_versions(server).keys())
+
+
+def test_wrong_key_is_said_in_the_agents_log(server: RecordingServer) -> None:
+    """URL, the server's words and the mend, once, and no key."""
+    server.authorization = "Basic right"
+    code = "import logging; logging.basicConfig()\n" + SCRIPT + WRONG_KEY + "time.sleep(2.5)"
+    options = {"base_url": server.url, **LANGFUSE}
+    result = subprocess.run(
+        [sys.executable, "-c", code, json.dumps({"backend": "langfuse", **options})],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    url = f"{server.url}/api/public/otel/v1/traces"
+    said = [line for line in result.stderr.splitlines() if "401" in line]
+    assert said == [
+        f"WARNING:tracing.spool.keeper:POST {url} answered 401: wrong key. No span is lost: they "
+        "wait on disk. Mend: check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that "
+        "LANGFUSE_BASE_URL is the region or server that issued them."
+    ]
+    assert "5678" not in result.stderr
+
+
+def test_record_of_a_former_process_leaves_with_the_next(
+    server: RecordingServer, tmp_path: Path
+) -> None:
+    """A backend that was down for the whole life of the process: restart with it up."""
+    port = server.url.rpartition(":")[2]
+    server.reply = Reply(503)
+    run_python(*program("tracer.start_span('first').end()", backend="otlp", endpoint=server.url))
+    [spool] = (tmp_path / ".tracing" / "spool").iterdir()
+    pid, _ = until(lambda: holder(spool)) or (0, "")
+    os.kill(pid, signal.SIGKILL)
+    server.reply = Reply()
+    handle = setup_tracer("otlp", endpoint=f"http://127.0.0.1:{port}")
+    tracer = handle.provider.get_tracer("livekit-agents")
+    tracer.start_span("second").end()
+    assert handle.flush(30)
+    assert server.accepted_names() == ["first", "second"]
+    assert make_span(1).name not in server.accepted_names()

@@ -1,0 +1,221 @@
+"""What a span can only know from others of its call: the conversation, attempts, errors below.
+
+`tracing.dialects.stamps` says what each stamp means. Fed with every span that starts and ends;
+bounded, and a microsecond for an ordinary span.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tracing.dialects import stamps as told
+from tracing.dialects.deltas import Inputs
+from tracing.livekit import names
+from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span
+
+_MAX_OPEN = 4096
+_MAX_MESSAGES = 1000
+_MAX_INFERENCES = 32
+_NOTHING: Attributes = {}
+_TYPED = "typed"
+"""The role, until the end, of a question that an `agent_turn` alone knows of."""
+
+_ADAPTERS = frozenset({names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER})
+_RUNS = frozenset({names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN})
+
+
+class _Open:
+    """A span that has not ended, as far as those below it ask."""
+
+    __slots__ = ("failed_below", "is_preemptive", "is_probe", "name", "number", "parent", "said")
+
+    def __init__(self, span: Span, parent: _Open | None) -> None:
+        self.name = span.name
+        self.parent = parent
+        self.number = 0
+        self.failed_below = False
+        self.is_preemptive = False
+        self.is_probe = bool(span.attributes.get(names.FALLBACK_RECOVERY))
+        self.said: list[tuple[int, str]] = []
+        """Of an `agent_turn`: the text of each generation, by its start."""
+
+
+class Story:
+    """One call's story, told while it runs.
+
+    `attributes_of` gives the attributes of an open span by its id, redacted as on disk;
+    `rebuild_inputs` makes LiveKit's input deltas whole again.
+    """
+
+    def __init__(
+        self, *, attributes_of: Callable[[bytes], Attributes], rebuild_inputs: bool = False
+    ) -> None:
+        self._attributes_of = attributes_of
+        self._inputs = Inputs() if rebuild_inputs else None
+        self._open: dict[bytes, _Open] = {}
+        self._user_turns = 0
+        self._open_user_turns = 0
+        self._messages: list[tuple[int, str, str]] = []
+        self._adapters: dict[bytes, None] = {}
+        self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
+
+    def started(self, span: Span) -> None:
+        """Take note of a span that starts."""
+        opened = _Open(span, self._open.get(span.parent_span_id))
+        if span.name == names.USER_TURN:
+            self._user_turns += 1
+            self._open_user_turns += 1
+            opened.number = self._user_turns
+        elif span.name in _ADAPTERS:
+            self._adapters[span.span_id] = None  # may end before the requests below it begin
+            _bound(self._adapters, _MAX_INFERENCES)
+        elif span.name == names.LLM_REQUEST:
+            opened.is_preemptive = self._open_user_turns > 0
+        self._open[span.span_id] = opened
+        _bound(self._open, _MAX_OPEN)
+
+    def ended(self, span: Span, stamps: Attributes) -> Attributes:
+        """Return what others tell of a span that ends; `stamps` is what its call knows."""
+        opened = self._open.pop(span.span_id, None)
+        if opened is None:
+            return _NOTHING
+        found: dict[str, AttributeValue] = {}
+        if span.status_code == STATUS_ERROR:
+            _fail_above(opened)
+            if opened.failed_below:
+                found[told.ERROR_IS_BELOW] = True
+        tell = _TELLERS.get(span.name)
+        if tell is not None:
+            found.update(tell(self, span, opened, stamps))
+        if not span.parent_span_id and self._messages:
+            found[told.CONVERSATION] = self._conversation()
+        return found
+
+    def _user_turn(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        self._open_user_turns -= 1
+        text = _user_text(span.attributes, stamps)
+        if text:
+            self._say(span.start_time_unix_nano, "user", text)
+        return {names.TURN_NUMBER: opened.number}
+
+    def _agent_turn(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        asked = _user_text(span.attributes, stamps)
+        if asked:
+            self._say(span.start_time_unix_nano, _TYPED, asked)
+        said = _agent_text(span.attributes, opened.said, span.events)
+        if not said:
+            return _NOTHING
+        self._say(span.start_time_unix_nano, "assistant", said)
+        return {told.AGENT_TEXT: said}
+
+    def _llm_node(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        if opened.parent is not None and len(opened.parent.said) < _MAX_MESSAGES:
+            text = str(names.first(span.attributes, names.RESPONSE_TEXT) or "")
+            opened.parent.said.append((span.start_time_unix_nano, text))
+        return _NOTHING
+
+    def _request(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        found: dict[str, AttributeValue] = {}
+        asked_by = opened.parent
+        if asked_by is not None and asked_by.name in _RUNS:
+            asked_by = asked_by.parent
+        is_below_adapter = asked_by is not None and asked_by.name in _ADAPTERS
+        if is_below_adapter or span.parent_span_id in self._adapters:
+            found[told.IS_FALLBACK] = True
+        if opened.is_preemptive:
+            found[told.IS_PREEMPTIVE] = True
+        if self._inputs is not None and span.name == names.LLM_REQUEST:
+            found.update(self._inputs.ended(span))
+        return found
+
+    def _run(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        is_probe = opened.parent is not None and opened.parent.is_probe
+        return {told.IS_PROBE: True} if is_probe else _NOTHING
+
+    def _inference(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        turn = self._attributes_of(span.parent_span_id)
+        said = opened.parent.said if opened.parent is not None else []
+        texts = {
+            told.USER_TEXT: _user_text(turn, _NOTHING),
+            told.AGENT_TEXT: _agent_text(turn, said, ()),
+        }
+        found: dict[str, AttributeValue] = {key: text for key, text in texts.items() if text}
+        self._inferences[span.span_id] = {
+            **found,
+            told.INFERENCE_PARENT: span.parent_span_id.hex(),
+            told.INFERENCE_START: span.start_time_unix_nano,
+            told.INFERENCE_END: span.end_time_unix_nano,
+        }
+        _bound(self._inferences, _MAX_INFERENCES)
+        return found
+
+    def _late_metrics(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+        return self._inferences.get(span.parent_span_id, _NOTHING)
+
+    def _say(self, time_unix_nano: int, role: str, text: str) -> None:
+        if len(self._messages) < _MAX_MESSAGES:
+            self._messages.append((time_unix_nano, role, text))
+
+    def _conversation(self) -> str:
+        """All that was said, in order; what a user turn shows was not typed as well."""
+        heard = [text for _, role, text in self._messages if role == "user"]
+        messages = [
+            {"role": "user" if role == _TYPED else role, "content": text}
+            for _, role, text in sorted(self._messages, key=lambda message: message[0])
+            if role != _TYPED or not any(text in spoken for spoken in heard)
+        ]
+        return json.dumps(messages, ensure_ascii=False)
+
+
+_Teller = Callable[[Story, Span, _Open, Attributes], Mapping[str, AttributeValue]]
+
+_TELLERS: dict[str, _Teller] = {
+    names.USER_TURN: Story._user_turn,
+    names.AGENT_TURN: Story._agent_turn,
+    names.LLM_NODE: Story._llm_node,
+    names.LLM_REQUEST: Story._request,
+    names.TTS_REQUEST: Story._request,
+    names.LLM_REQUEST_RUN: Story._run,
+    names.REALTIME_INFERENCE: Story._inference,
+    names.REALTIME_METRICS: Story._late_metrics,
+}
+
+
+def _fail_above(failed: _Open) -> None:
+    above = failed.parent
+    while above is not None and not above.failed_below:
+        above.failed_below = True
+        above = above.parent
+
+
+def _user_text(attributes: Attributes, stamps: Attributes) -> str:
+    for holder, keys in (
+        (stamps, (told.USER_TEXT,)),
+        (attributes, (told.USER_TEXT,)),
+        (attributes, names.USER_TRANSCRIPT),
+        (attributes, names.USER_INPUT),
+    ):
+        if found := names.first(holder, keys):
+            return str(found)
+    return ""
+
+
+def _agent_text(
+    attributes: Attributes, said: list[tuple[int, str]], events: tuple[Event, ...]
+) -> str:
+    """What was said in all steps: the discarded ones said nothing, the last one is the turn's."""
+    kept = sorted(said)
+    for event in events:
+        if event.name == names.EVENT_GENERATION_DISCARDED:
+            begun = [step for step in kept if step[0] < event.time_unix_nano]
+            if begun:
+                kept.remove(begun[-1])
+    last = str(names.first(attributes, names.RESPONSE_TEXT) or "")
+    return "\n".join(text for text in (*(text for _, text in kept[:-1]), last) if text)
+
+
+def _bound(kept: dict[Any, Any], size: int) -> None:
+    if len(kept) > size:
+        del kept[next(iter(kept))]
