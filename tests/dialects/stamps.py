@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tracing.dialects import stamps as o
-from tracing.dialects.deltas import Inputs
 from tracing.livekit import names
 from tracing.livekit.calls import restamp
 from tracing.otlp_json import read_spans
@@ -35,15 +34,12 @@ def scenarios(version: str = LATEST) -> list[str]:
 
 def stamped(scenario: str, version: str = LATEST) -> list[Span]:
     """The spans of a recording, with all stamps."""
-    spans = restamp(recorded(scenario, version))
+    spans = recorded(scenario, version)
     if "realtime" in scenario:
         spans = _heard(spans)
+    spans = restamp(spans, rebuild_inputs=True)
     tree = _Tree(spans)
-    inputs = Inputs()
-    return [
-        span._replace(attributes={**tree.stamps(span), **span.attributes, **inputs.ended(span)})
-        for span in spans
-    ]
+    return [span._replace(attributes={**tree.stamps(span), **span.attributes}) for span in spans]
 
 
 def _heard(spans: Sequence[Span]) -> list[Span]:

@@ -26,9 +26,9 @@ class Waits:
 
     taken: dict[str, list[float]] = field(default_factory=dict)
 
-    async def wait(self, name: str, seconds: float) -> None:
-        """Sleep, and note how long it was."""
-        start = time.time()
+    async def wait(self, name: str, seconds: float, since: float | None = None) -> None:
+        """Sleep, and note how long it was, from when it was asked for."""
+        start = time.time() if since is None else since
         try:
             await asyncio.sleep(seconds)
         finally:
@@ -119,14 +119,19 @@ class FakeLLM(llm.LLM):
 
 
 class _FakeLLMStream(llm.LLMStream):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._asked_at: float | None = time.time()
+
     async def _run(self) -> None:
         fake: FakeLLM = self._llm
+        asked_at, self._asked_at = self._asked_at, None  # a retry is asked for when it runs
         said = fake.script[_last_input(self._chat_ctx)]
         if said.failures > 0:
             said.failures -= 1
-            await fake.waits.wait("llm_failure", said.failure_delay)
+            await fake.waits.wait("llm_failure", said.failure_delay, asked_at)
             raise APIConnectionError("scripted LLM failure")
-        await fake.waits.wait("llm", said.delay)
+        await fake.waits.wait("llm", said.delay, asked_at)
         words = said.text.split(" ") if said.text else []
         for index, word in enumerate(words):
             if index == 1 and said.rest_delay:

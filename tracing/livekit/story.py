@@ -18,6 +18,7 @@ from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span
 _MAX_OPEN = 4096
 _MAX_MESSAGES = 1000
 _MAX_INFERENCES = 32
+_MAX_FALLBACKS = 256
 _NOTHING: Attributes = {}
 _TYPED = "typed"
 """The role, until the end, of a question that an `agent_turn` alone knows of."""
@@ -58,7 +59,8 @@ class Story:
         self._user_turns = 0
         self._open_user_turns = 0
         self._messages: list[tuple[int, str, str]] = []
-        self._adapters: dict[bytes, None] = {}
+        self._fallbacks: dict[bytes, None] = {}
+        """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
 
     def started(self, span: Span) -> None:
@@ -68,9 +70,11 @@ class Story:
             self._user_turns += 1
             self._open_user_turns += 1
             opened.number = self._user_turns
-        elif span.name in _ADAPTERS:
-            self._adapters[span.span_id] = None  # may end before the requests below it begin
-            _bound(self._adapters, _MAX_INFERENCES)
+        elif span.name in _ADAPTERS or (
+            span.name in _RUNS and span.parent_span_id in self._fallbacks
+        ):
+            self._fallbacks[span.span_id] = None
+            _bound(self._fallbacks, _MAX_FALLBACKS)
         elif span.name == names.LLM_REQUEST:
             opened.is_preemptive = self._open_user_turns > 0
         self._open[span.span_id] = opened
@@ -118,11 +122,7 @@ class Story:
 
     def _request(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
         found: dict[str, AttributeValue] = {}
-        asked_by = opened.parent
-        if asked_by is not None and asked_by.name in _RUNS:
-            asked_by = asked_by.parent
-        is_below_adapter = asked_by is not None and asked_by.name in _ADAPTERS
-        if is_below_adapter or span.parent_span_id in self._adapters:
+        if span.parent_span_id in self._fallbacks:
             found[told.IS_FALLBACK] = True
         if opened.is_preemptive:
             found[told.IS_PREEMPTIVE] = True
