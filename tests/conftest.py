@@ -44,9 +44,10 @@ def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
 
 def _end_pipeline() -> None:
     """Shut down, and reap the drainer's process so that it is no warning later."""
+    import tracing.livekit.jobs
     import tracing.setup
 
-    tracing.setup._late_was_said = False
+    tracing.livekit.jobs._late_was_said = False
     handle = tracing.setup.current()
     if handle is None:
         return

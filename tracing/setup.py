@@ -16,18 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from livekit.agents import get_job_context
 from livekit.agents.telemetry import set_tracer_provider
 from livekit.agents.telemetry import tracer as livekit_tracer
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.backends import Backend, backends_of, fingerprint
-from tracing.livekit import names
 from tracing.livekit.call import Call
-from tracing.livekit.processor import LIVEKIT_SCOPE, TracingProcessor
+from tracing.livekit.jobs import current_job_id, job_outcome, join_running_job
+from tracing.livekit.processor import TracingProcessor
 from tracing.livekit.redaction import Redaction
 from tracing.livekit.session_report import SessionReports
 from tracing.livekit.worker import drain_when_worker_stops
@@ -48,7 +46,6 @@ _FLUSH_ON_LOOP_SECONDS = 0.1
 
 _lock = threading.Lock()
 _current: Tracing | None = None
-_late_was_said = False
 
 
 class Tracing:
@@ -64,6 +61,7 @@ class Tracing:
         keeper: Keeper | None = None,
         metrics: Metrics | None = None,
         reports: SessionReports | None = None,
+        recordings: Path | None = None,
     ) -> None:
         self.provider = provider
         self.directory = directory
@@ -71,6 +69,8 @@ class Tracing:
         self.processor = processor
         self.reports = reports
         """Where LiveKit's reports of sessions go; None without a local store."""
+        self.recordings = recordings
+        """The TRACING_DIR that sessions' audio is kept in until it is uploaded; None if not."""
         self._ledger = ledger
         self._keeper = keeper
         self._metrics = metrics
@@ -199,7 +199,7 @@ def setup_tracer(
                 _current = Tracing(trace.NoOpTracerProvider())
         tracing = _current
     if tracing.processor is not None:
-        _join_running_job(tracing.provider, tracing.processor)
+        join_running_job(tracing.provider, tracing.processor)
     return tracing
 
 
@@ -239,7 +239,8 @@ def _build(
             watchers=[metrics] if metrics else [],
         ),
         withhold=withhold,
-        current_job=_current_job,
+        current_job=current_job_id,
+        at_job_end=lambda: job_outcome(withhold=withhold),
         input_deltas=settings.input_delta,
     )
     writer = SegmentWriter(
@@ -270,6 +271,7 @@ def _build(
         reports=SessionReports(settings.directory, redaction, withhold=withhold)
         if "local" in settings.backends
         else None,
+        recordings=settings.directory if settings.langfuse.recording and not withhold else None,
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
@@ -342,37 +344,6 @@ def _withholds_content(provider: TracerProvider) -> bool:
     """Whether LiveKit's filter on this provider strips content from what spans end with."""
     installed = getattr(provider._active_span_processor, "_span_processors", ())
     return any(getattr(processor, "_allow_pii", True) is False for processor in installed)
-
-
-def _current_job() -> str | None:
-    context = get_job_context(required=False)
-    return context.job.id if context is not None else None
-
-
-def _join_running_job(provider: trace.TracerProvider, processor: TracingProcessor) -> None:
-    """Called inside an entrypoint whose root span was not recorded: begin one here."""
-    global _late_was_said
-    context = get_job_context(required=False)
-    if context is None or processor.has_root(context.job.id):
-        return
-    if trace.get_current_span().is_recording():
-        return
-    if not _late_was_said:
-        _late_was_said = True
-        logger.warning(
-            "setup_tracer was called inside a job, whose root span had begun before: the trace "
-            "begins here. Call it where the agent's module is imported, or in the setup_fnc."
-        )
-    job = context.job
-    known = {
-        names.JOB_ID: job.id,
-        names.AGENT_NAME: job.agent_name,
-        names.ROOM_NAME[0]: job.room.name,
-        names.ROOM_SID: job.room.sid,
-    }
-    root = provider.get_tracer(LIVEKIT_SCOPE).start_span(names.JOB_ENTRYPOINT, attributes=known)
-    processor.end_with_job(job.id, root)
-    otel_context.attach(trace.set_span_in_context(root))
 
 
 def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) -> None:

@@ -35,6 +35,21 @@ class Waits:
             self.taken.setdefault(name, []).append(time.time() - start)
 
 
+class Stalls:
+    """How long the event loop stood still at most, which no script can foresee."""
+
+    longest = 0.0
+
+    @classmethod
+    async def watch(cls) -> None:
+        """Look at the clock every few milliseconds."""
+        cls.longest = 0.0
+        while True:
+            begun = time.time()
+            await asyncio.sleep(0.005)
+            cls.longest = max(cls.longest, time.time() - begun - 0.005)
+
+
 class FakeVAD(vad.VAD):
     """Hears speech when its caller says so."""
 

@@ -23,6 +23,7 @@ from tests.livekit.scripted import (
     FakeVAD,
     Said,
     SilentInput,
+    Stalls,
     Waits,
 )
 from tracing.livekit.calls import Call
@@ -156,11 +157,13 @@ async def studio(
             session.output.audio = FakeSpeaker(playout_delay, waits)
         if prepare is not None:
             prepare(session, recorder)
+        stalls = asyncio.create_task(Stalls.watch())
         await session.start(agent)
         try:
             yield Studio(session, Caller(ears, scribe, waits), waits, recorder)
         finally:
             await session.aclose()
+            stalls.cancel()
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:

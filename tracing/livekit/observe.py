@@ -77,6 +77,19 @@ def observe(
     observer = _Observer(session, session_id, user_id, budget_seconds, watchers)
     _observed[session] = observer
     observer.listen(session)
+    _keep_recording(session)
+
+
+def _keep_recording(session: AgentSession[Any]) -> None:
+    from livekit.agents import get_job_context
+
+    from tracing.livekit.jobs import keep_recording
+    from tracing.setup import current
+
+    tracing, job = current(), get_job_context(required=False)
+    if tracing is not None and tracing.recordings is not None and job is not None:
+        assert tracing.processor is not None
+        keep_recording(job, session, tracing.processor, tracing.recordings)
 
 
 def _current_processor() -> TracingProcessor | None:

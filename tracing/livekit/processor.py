@@ -64,6 +64,7 @@ class TracingProcessor(SpanProcessor):
         make_call: Callable[[], Call] = Call,
         withhold: bool = False,
         current_job: Callable[[], str | None] = lambda: None,
+        at_job_end: Callable[[], Attributes] = dict,
         input_deltas: bool = False,
     ) -> None:
         self.converter = SpanConverter(resource)
@@ -75,6 +76,7 @@ class TracingProcessor(SpanProcessor):
         self._make_call = make_call
         self._withhold = withhold or not redaction.capture_content
         self._current_job = current_job
+        self._at_job_end = at_job_end
         self._input_deltas = input_deltas
         self._said_at = float("-inf")
         self.after_fork()
@@ -87,6 +89,7 @@ class TracingProcessor(SpanProcessor):
         self._roots: dict[str, Span] = {}
         self._moved: dict[bytes, Span] = {}
         self._substitutes: dict[bytes, SdkSpan] = {}
+        self._root_stamps: dict[bytes, Attributes] = {}
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         """Write the span's start record."""
@@ -153,6 +156,12 @@ class TracingProcessor(SpanProcessor):
         """Whether this job's root span is known here."""
         return job_id in self._roots
 
+    def stamp_root(self, job_id: str, attributes: Attributes) -> None:
+        """Give a job's root span, when it ends, attributes that no redaction applies to."""
+        root = self._roots.get(job_id)
+        if root is not None and attributes:
+            self._root_stamps[root.span_id] = attributes
+
     def end_with_job(self, job_id: str, root: Any) -> None:
         """Make `root` the root of a job whose own was not recorded; end it with the job.
 
@@ -211,6 +220,8 @@ class TracingProcessor(SpanProcessor):
         record = self.converter.convert(span)
         if self._moved:
             record = self._in_place(record, span)
+        if record.name == names.JOB_ENTRYPOINT:
+            record = record._replace(attributes={**record.attributes, **self._at_job_end()})
         if self._redaction.changes_spans or REDACTION_ENABLED in record.attributes:
             withhold = bool(record.attributes.get(REDACTION_ENABLED))
             record = self._redaction.apply(record, withhold=withhold)
@@ -221,6 +232,8 @@ class TracingProcessor(SpanProcessor):
         elif record.name == names.FUNCTION_TOOL:
             record = with_status(record)
         attributes = {**call.identity(), **record.attributes, **stamps}
+        if record.span_id in self._root_stamps:
+            attributes.update(self._root_stamps.pop(record.span_id))
         self._open.pop(record.span_id, None)
         parent = self._open.get(record.parent_span_id)
         if parent is not None and not parent[1]:
