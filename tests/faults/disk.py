@@ -59,7 +59,9 @@ def damage(kind: str, directory: Path) -> None:
 
 
 def _flip(segment: Path) -> None:
+    """Flip one bit in each of `FLIPPED_BYTES` places, far enough apart to hit separate records."""
     data = bytearray(segment.read_bytes())
-    for position in random.sample(range(len(data)), min(FLIPPED_BYTES, len(data))):
-        data[position] ^= 1 << random.randrange(8)
+    stride = max(len(data) // FLIPPED_BYTES, 1)
+    for start in range(0, len(data) - stride + 1, stride):
+        data[start + random.randrange(stride // 2 + 1)] ^= 1 << random.randrange(8)
     segment.write_bytes(data)

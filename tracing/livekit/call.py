@@ -133,6 +133,14 @@ class Call:
         """Return the attributes that go on every span, as far as they are known."""
         return self._identity.attributes
 
+    def bare_identity(self) -> Attributes:
+        """Return the same without content, for a span that may carry none."""
+        return self._identity.bare
+
+    def certain_identity(self) -> Attributes:
+        """Return what may be said before it is known whether content is withheld."""
+        return self._identity.certain
+
     def set_identity(
         self,
         session_id: str | Callable[[Attributes], str] | None = None,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from tracing.livekit import names
 from tracing.span import Attributes, AttributeValue, Span
 
-_COPIED = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID, *names.ROOM_NAME)
+_TECHNICAL = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
+_COPIED = (*_TECHNICAL, *names.ROOM_NAME)
 
 _CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 """The spans whose participant is the caller; elsewhere it is the agent itself."""
@@ -26,6 +27,11 @@ class Identity:
         user_id: str | None = None,
     ) -> None:
         self.attributes: Attributes = {}
+        """All that is known."""
+        self.bare: Attributes = {}
+        """The same without content: no room's name, no caller, no session named for them."""
+        self.certain: Attributes = {}
+        """Of `bare`, what `attributes` says too: without a session that has two names."""
         self._known: dict[str, AttributeValue] = {}
         self._given_session_id = session_id
         self._given_user_id = user_id
@@ -61,6 +67,19 @@ class Identity:
             name = given(dict(self._known)) if callable(given) else given
             self._known[names.SESSION_ID] = name or _session_id(self._known, trace_id)
         self.attributes = dict(self._known)
+        self._rebuild_bare(trace_id)
+
+    def _rebuild_bare(self, trace_id: bytes) -> None:
+        known = {key: self._known[key] for key in _TECHNICAL if key in self._known}
+        given = self._given_session_id
+        session_id = given if isinstance(given, str) else self.bare.get(names.SESSION_ID)
+        known[names.SESSION_ID] = session_id or _session_id(known, trace_id)
+        if self._given_user_id is not None:
+            known[names.USER_ID] = self._given_user_id
+        self.bare = known
+        self.certain = {
+            key: value for key, value in known.items() if self.attributes.get(key) == value
+        }
 
 
 def _session_id(known: Attributes, trace_id: bytes) -> str:

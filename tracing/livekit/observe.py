@@ -12,7 +12,7 @@ import logging
 import re
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -22,6 +22,7 @@ from opentelemetry import trace
 from tracing.livekit import names
 from tracing.livekit.call import Call, OpenTurn, Session, Watcher
 from tracing.livekit.measured import PLACES, keep, usage_of
+from tracing.livekit.options import options_of
 from tracing.livekit.session_report import keep_report
 from tracing.livekit.turns import Turn
 from tracing.span import Attributes, AttributeValue
@@ -132,7 +133,9 @@ class _Observer:
         self._user_id = user_id
         self._budget_seconds = budget_seconds
         self._watchers = watchers
+        self._call: Call | None = None
         self._adopted: Session | None = None
+        self._seen: trace.Span | None = None
         self._attached: list[tuple[Any, str, Callable[[Any], None]]] = []
         self._words: list[str] = []
         self._user_started = 0.0
@@ -180,37 +183,42 @@ class _Observer:
             return trace.get_current_span()
         return session._session_span or trace.INVALID_SPAN
 
-    def _call(self) -> Call | None:
-        processor = _current_processor()
-        if processor is None:
-            return None
-        return processor.call(self._span().get_span_context().trace_id)
-
     def _state(self) -> Session | None:
         """Return what is known of the session; on first sight tell it who watches."""
-        call = self._call()
+        span = self._span()
+        if span is self._seen:
+            return self._adopted
+        context, processor = span.get_span_context(), _current_processor()
+        call = processor.call(context.trace_id) if processor is not None else None
         if call is None:
             return None
-        state = call.session(_id(self._span()))
+        state = call.session(_id(span))
         if state is not self._adopted:
-            self._adopted = state
-            state.watchers.extend(self._watchers)
-            if self._budget_seconds is not None:
-                state.summary.budget_seconds = self._budget_seconds
-            if self._session_id is not None or self._user_id is not None:
-                call.set_identity(self._session_id, self._user_id)
-            self._attach_adapters()
+            self._adopt(call, state)
+        self._seen = span
         return state
+
+    def _adopt(self, call: Call, state: Session) -> None:
+        self._call, self._adopted = call, state
+        state.watchers.extend(self._watchers)
+        if self._budget_seconds is not None:
+            state.summary.budget_seconds = self._budget_seconds
+        if self._session_id is not None or self._user_id is not None:
+            call.set_identity(self._session_id, self._user_id)
+        self._attach_adapters()
 
     def _turn(self) -> OpenTurn | None:
         """Return the turn whose span is current, else the latest that is open."""
-        call, state = self._call(), self._state()
-        if call is None or state is None:
+        state = self._state()
+        if state is None:
             return None
-        current = call.turn(_id(trace.get_current_span()))
-        if current is not None:
-            return current
-        return next(reversed(state.open_turns.values()), None)
+        return self._current_turn() or next(reversed(state.open_turns.values()), None)
+
+    def _current_turn(self) -> OpenTurn | None:
+        """Return the turn whose span is current."""
+        if self._state() is None or self._call is None:
+            return None
+        return self._call.turn(_id(trace.get_current_span()))
 
     def _on_agent_state(self, event: Any) -> None:
         self._state()
@@ -255,8 +263,7 @@ class _Observer:
                 turn.observed[attribute] = value
 
     def _on_user_message(self, message: Any) -> None:
-        call = self._call()
-        turn = call.turn(_id(trace.get_current_span())) if call is not None else None
+        turn = self._current_turn()
         if turn is not None:  # a pipeline's, whose text is on the turn
             turn.observed[names.TURN_KIND] = "reply"
             for field, attribute in _USER_METRICS.items():
@@ -310,8 +317,9 @@ class _Observer:
         _add(state.pending, names.TURN_ERRORS + stage)
 
     def _on_metrics(self, event: Any) -> None:
-        metrics, state = event.metrics, self._state()
+        metrics = event.metrics
         place = PLACES.get(metrics.type)
+        state = self._state() if place is not None else None
         if state is None or place is None:
             return
         if place.prefix.startswith(names.CALL):
@@ -360,7 +368,7 @@ class _Observer:
         used = [usage_of(usage) for usage in session.usage.model_usage]
         if used:
             state.summary.replace_usage(used)
-        state.observed.update(_options(session))
+        state.observed.update(options_of(session))
         state.observed.update(keep_report(self._job, session, self._span()))
 
 
@@ -369,25 +377,6 @@ _USER_METRICS = {
     "stopped_speaking_at": names.TURN_USER_STOPPED,
 }
 """Of the user's `ChatMessage.metrics`, what is on the user's spans only."""
-
-
-def _options(session: AgentSession[Any]) -> dict[str, AttributeValue]:
-    """Return the options that matter when calls are compared."""
-    found: dict[str, AttributeValue] = {}
-    handling: Mapping[str, Any] = {**session.options.turn_handling}
-    for group in ("preemptive_generation", "endpointing", "interruption"):
-        for key, value in (handling.get(group) or {}).items():
-            if isinstance(value, (bool, int, float, str)):
-                found[f"{names.CALL}options.{group}.{key}"] = value
-    for kind in ("stt", "llm", "tts", "vad"):
-        model = getattr(getattr(session, kind, None), "model", None)
-        if isinstance(model, str) and model != "unknown":
-            found[f"{names.CALL}options.{kind}_model"] = model
-    detection = session.turn_detection
-    found[names.CALL + "options.turn_detection"] = (
-        detection if isinstance(detection, str) else getattr(detection, "model", "default")
-    )
-    return found
 
 
 def _id(span: trace.Span) -> bytes:

@@ -200,16 +200,15 @@ class TracingProcessor(SpanProcessor):
     def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> Span:
         """Write a span's start record; its call hears of it first where it is new."""
         record = self._in_place(self.converter.convert(span), span)
-        attributes = record.attributes
-        # An open span is not filtered by LiveKit yet, so no content goes to disk here.
-        bare = without_content(attributes)
-        if bare is not attributes and (self._withhold or REDACTION_ENABLED in attributes):
-            record = record._replace(attributes=bare)
+        # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
+        # so no content goes to disk here, and none to the call where it is withheld now.
+        withhold = self._withhold or REDACTION_ENABLED in record.attributes
+        record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         if is_new:
             self._tell_start(call, record)
-        written = record._replace(attributes={**call.identity(), **bare}, events=())
-        written = self._redaction.apply(written)
+        bare = without_content(record.attributes)
+        written = record._replace(attributes={**call.certain_identity(), **bare}, events=())
         frame = start_frame(written)
         if record.span_id in self._open:
             self._open[record.span_id][1] = frame
@@ -222,8 +221,8 @@ class TracingProcessor(SpanProcessor):
             record = self._in_place(record, span)
         if record.name == names.JOB_ENTRYPOINT:
             record = record._replace(attributes={**record.attributes, **self._at_job_end()})
-        if self._redaction.changes_spans or REDACTION_ENABLED in record.attributes:
-            withhold = bool(record.attributes.get(REDACTION_ENABLED))
+        withhold = REDACTION_ENABLED in record.attributes
+        if self._redaction.changes_spans or withhold:
             record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         stamps = self._stamps(call, record)
@@ -231,7 +230,8 @@ class TracingProcessor(SpanProcessor):
             record = self._inputs.once(record)
         elif record.name == names.FUNCTION_TOOL:
             record = with_status(record)
-        attributes = {**call.identity(), **record.attributes, **stamps}
+        identity = call.bare_identity() if withhold or self._withhold else call.identity()
+        attributes = {**identity, **record.attributes, **stamps}
         if record.span_id in self._root_stamps:
             attributes.update(self._root_stamps.pop(record.span_id))
         self._open.pop(record.span_id, None)
@@ -263,10 +263,20 @@ class TracingProcessor(SpanProcessor):
             span = parent[0]
 
     def _new_call(self, trace_id: bytes) -> Call:
-        while len(self._calls) >= _MAX_CALLS:
-            del self._calls[next(iter(self._calls))]
+        if len(self._calls) >= _MAX_CALLS:
+            self._forget_ended_calls()
         call = self._calls[trace_id] = self._make_call()
         return call
+
+    def _forget_ended_calls(self) -> None:
+        """Make room: drop the older half of the calls, but none that has an open span."""
+        open_traces = {
+            span.context.trace_id.to_bytes(16, "big") for span, _ in list(self._open.values())
+        }
+        open_traces |= {root.trace_id for root in self._moved.values()}
+        ended = [trace_id for trace_id in self._calls if trace_id not in open_traces]
+        for trace_id in ended[: _MAX_CALLS // 2]:
+            del self._calls[trace_id]
 
     def _find_root(self, record: Span, span: ReadableSpan) -> None:
         """Note a job's root; note where another parentless span of that job belongs."""

@@ -121,6 +121,9 @@ class Redaction:
                 for event in span.events
                 if event.name not in _CONTENT_EVENTS
             ),
+            links=tuple(
+                link._replace(attributes=without_content(link.attributes)) for link in span.links
+            ),
             status_message=_WITHHELD if span.status_message else "",
         )
 
@@ -131,6 +134,9 @@ class Redaction:
                 Event(event.name, event.time_unix_nano, self._mask_values(event.attributes))
                 for event in span.events
             ),
+            links=tuple(
+                link._replace(attributes=self._mask_values(link.attributes)) for link in span.links
+            ),
             status_message=self._mask_value(span.status_message),
         )
 
@@ -140,6 +146,8 @@ class Redaction:
     def _mask_value(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._mask_text(value) if value else value
+        if isinstance(value, bytes):
+            return str(self._mask_value(value.decode("utf-8", "replace"))).encode()
         if isinstance(value, (list, tuple)):
             return [self._mask_value(item) for item in value]
         if isinstance(value, Mapping):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import weakref
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,15 @@ logger = logging.getLogger(__name__)
 _MARK = "_tracing_stop"
 
 
+class _Target:
+    """What a stopping worker drains: the latest set-up's spool, once per worker."""
+
+    def __init__(self) -> None:
+        self.directory: Path | None = None
+        self.stop_seconds = 0.0
+        self.drained: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
 def drain_when_worker_stops(directory: Path | None, stop_seconds: float) -> None:
     """Let every AgentServer of this process end with a drain of at most `stop_seconds`.
 
@@ -23,20 +34,23 @@ def drain_when_worker_stops(directory: Path | None, stop_seconds: float) -> None
     """
     from livekit.agents.worker import AgentServer
 
-    previous = AgentServer.aclose
-    if getattr(previous, _MARK, None) is not None:
-        getattr(previous, _MARK)["directory"] = directory
-        return
-    target: dict[str, Any] = {"directory": directory}
+    target = getattr(AgentServer.aclose, _MARK, None)
+    if target is None:
+        target = _Target()
+        AgentServer.aclose = _extended(AgentServer.aclose, target)  # type: ignore[method-assign]
+    target.directory, target.stop_seconds = directory, stop_seconds
 
-    @functools.wraps(previous)
-    async def aclose(self: AgentServer) -> None:
-        await previous(self)
-        if target["directory"] is not None:
-            await asyncio.to_thread(_drain, target["directory"], stop_seconds)
+
+def _extended(close: Callable[[Any], Awaitable[None]], target: _Target) -> Any:
+    @functools.wraps(close)
+    async def aclose(self: Any) -> None:
+        await close(self)
+        if target.directory is not None and self not in target.drained:
+            target.drained.add(self)
+            await asyncio.to_thread(_drain, target.directory, target.stop_seconds)
 
     setattr(aclose, _MARK, target)
-    AgentServer.aclose = aclose  # type: ignore[method-assign]
+    return aclose
 
 
 def _drain(directory: Path, stop_seconds: float) -> None:

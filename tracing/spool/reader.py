@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tracing.backends import OpenSpans
-from tracing.span import STATUS_ERROR, Span
+from tracing.span import STATUS_ERROR, Attributes, Span
 from tracing.spool.acks import DONE
 from tracing.spool.locks import is_locked
 from tracing.spool.records import CLOSED, DAMAGED, END, HEADER, START, Record, read_records
 
 _LARGEST_READ_BYTES = 80 * 2**20
+
+_SESSION_ID = "session.id"
+_IDENTITY = (_SESSION_ID, "user.id")
+_MAX_IDENTITIES = 10_000
 
 RECOVERED_REASON = "tracing.recovered.reason"
 """str: why a span was closed by the drainer and not by its process."""
@@ -37,6 +41,7 @@ class SegmentReader:
         """Damaged stretches behind what was acknowledged when reading began."""
         self._header: Mapping[str, Any] = {}
         self._open: dict[tuple[bytes, bytes], Span] = {}
+        self._identities: dict[bytes, Attributes] = {}
         self._carried_on = False
         self._last_sign_of_life = 0
         self._looked_for_damage_until = acknowledged
@@ -117,9 +122,15 @@ class SegmentReader:
             self._open[key] = span
         else:
             self._open.pop(key, None)
+            self._learn_identity(span)
         self._last_sign_of_life = max(
             self._last_sign_of_life, span.start_time_unix_nano, span.end_time_unix_nano
         )
+
+    def _learn_identity(self, span: Span) -> None:
+        known = {key: span.attributes[key] for key in _IDENTITY if key in span.attributes}
+        if known and len(self._identities) < _MAX_IDENTITIES:
+            self._identities[span.trace_id] = known
 
     def _recover(self, span: Span) -> Span:
         return span._replace(
@@ -127,11 +138,19 @@ class SegmentReader:
             status_code=STATUS_ERROR,
             status_message=RECOVERED_MESSAGE,
             attributes={
+                **self._identity_of(span),
                 **span.attributes,
                 "error.type": "process_died",
                 RECOVERED_REASON: f"process {self._header.get('pid', '?')} died with the span open",
             },
         )
+
+    def _identity_of(self, span: Span) -> Attributes:
+        """Whose call it was, as the spans that ended say; a start record does not tell."""
+        found = self._identities.get(span.trace_id)
+        if found is None and "lk.job_id" in span.attributes:
+            return {_SESSION_ID: span.attributes["lk.job_id"]}
+        return found or {}
 
 
 def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
