@@ -241,8 +241,10 @@ def test_the_doctor_finds_all_fine(directory: Path) -> None:
     result = run("doctor")
     assert (result.exit_code, result.stderr) == (0, "")
     text = " ".join(result.stdout.split())
-    assert text.startswith("ok directory: .tracing ok spool: no agent has written spans here yet "
-        "ok store: .tracing/calls.db: 3 calls in ")
+    assert text.startswith(
+        "ok directory: .tracing ok spool: no agent has written spans here yet "
+        "ok store: .tracing/calls.db: 3 calls in "
+    )
     assert ", the latest began at 2025-10-09 " in text
 
 

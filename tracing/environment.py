@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,16 +62,26 @@ class Environment:
         assert all(name in VARIABLES for name in names), names
         return next((value for name in names if (value := self._environ.get(name, "").strip())), "")
 
-    def number(self, name: str, default: float, *more: str) -> float:
-        """A positive number; anything else is a problem."""
-        text = self.text(name, *more)
+    def named(self, *names: str) -> str:
+        """Which of these variables has a value; the first of them where none has."""
+        return next((name for name in names if self.text(name)), names[0])
+
+    def number(self, name: str, default: float, *more: str, zero: bool = False) -> float:
+        """A positive number, or 0 where `zero` says so; anything else is a problem."""
+        found = self.named(name, *more)
+        return self.check_number(found, self.text(found) or default, default, zero=zero)
+
+    def check_number(
+        self, name: str, given: object, default: float, *, zero: bool = False
+    ) -> float:
+        """The number that was given under a name; anything else is a problem."""
         try:
-            value = float(text or default)
+            value = float(str(given))
         except ValueError:
             value = -1.0
-        if value > 0 or (value == 0 and name == "TRACING_STOP_SECONDS"):
+        if 0 < value < math.inf or (zero and value == 0):
             return value
-        self.problems.append(f"{name} is {text!r}: give a positive number, such as {default:g}")
+        self.problems.append(f"{name} is {given!r}: give a positive number, such as {default:g}")
         return default
 
     def flag(self, name: str, *, default: bool) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -17,8 +17,17 @@ from urllib.parse import urlsplit
 
 from opentelemetry.metrics import NoOpMeterProvider, get_meter_provider
 from opentelemetry.metrics._internal import _ProxyMeterProvider
-from opentelemetry.util.re import parse_env_headers
 
+from tracing.endpoints import (
+    both,
+    check_url,
+    file_named,
+    given_file,
+    read_headers,
+    split_url,
+    timeout_of,
+    without_password,
+)
 from tracing.environment import Environment
 
 BackendName = Literal["langfuse", "otlp", "local", "console"]
@@ -154,7 +163,7 @@ def load_settings(
         spool_bytes=int(env.number("TRACING_SPOOL_MIB", 256.0) * 2**20),
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", 7.0) * 86400,
         drainer=env.choice("TRACING_DRAINER", "process", ("process", "thread")),
-        stop_seconds=env.number("TRACING_STOP_SECONDS", 5.0),
+        stop_seconds=env.number("TRACING_STOP_SECONDS", 5.0, zero=True),
         metrics=_metrics(given, env),
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),
         proxies=urllib.request.getproxies_environment(),
@@ -170,7 +179,8 @@ def _backends(
     """The backends' names, and who chose them."""
     chosen: Sequence[str]
     if backend is not None:
-        chosen, chosen_by = [backend] if isinstance(backend, str) else list(backend), "backend="
+        is_list = isinstance(backend, Iterable) and not isinstance(backend, str)
+        chosen, chosen_by = list(backend) if is_list else [str(backend)], "backend="
     elif env.text("TRACING_BACKEND"):
         chosen, chosen_by = env.text("TRACING_BACKEND").split(","), "TRACING_BACKEND"
     elif {"public_key", "secret_key"} & given.keys():
@@ -196,13 +206,14 @@ def _langfuse(given: Mapping[str, Any], env: Environment) -> LangfuseSettings:
     public_key = given.get("public_key") or env.text("LANGFUSE_PUBLIC_KEY")
     secret_key = given.get("secret_key") or env.text("LANGFUSE_SECRET_KEY")
     base_url, source = _langfuse_url(given, env)
+    base_url, _ = without_password(base_url)
     _check_langfuse_keys(public_key, secret_key, base_url, env.problems)
-    _check_url(base_url, source, "https://cloud.langfuse.com", env.problems)
+    check_url(base_url, source, "https://cloud.langfuse.com", env.problems)
     return LangfuseSettings(
         public_key=public_key,
         secret_key=secret_key,
         base_url=base_url,
-        timeout_seconds=float(given.get("timeout") or env.number("LANGFUSE_TIMEOUT", 10.0)),
+        timeout_seconds=timeout_of(given, env, "LANGFUSE_TIMEOUT"),
         trace_name=given.get("trace_name"),
         tags=tuple(given.get("tags") or ()),
         environment=given.get("environment") or env.text("LANGFUSE_TRACING_ENVIRONMENT") or None,
@@ -259,7 +270,8 @@ def _check_langfuse_keys(public: str, secret: str, base_url: str, problems: list
     if public.startswith("sk-") and secret.startswith("pk-"):
         problems.append("LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY are swapped: exchange them")
         return
-    host = urlsplit(base_url).hostname or ""
+    parts = split_url(base_url)
+    host = (parts.hostname if parts else "") or ""
     on_cloud = host == "langfuse.com" or host.endswith(".langfuse.com")
     for name, key, prefix, other in (
         ("LANGFUSE_PUBLIC_KEY", public, "pk-lf-", "sk-"),
@@ -281,16 +293,13 @@ def _check_langfuse_keys(public: str, secret: str, base_url: str, problems: list
 
 
 def _otlp(given: Mapping[str, Any], env: Environment) -> OtlpSettings:
-    def text(name: str) -> str:
-        return env.text(f"OTEL_EXPORTER_OTLP_TRACES_{name}", f"OTEL_EXPORTER_OTLP_{name}")
-
-    compression = str(given.get("compression") or text("COMPRESSION") or "gzip").lower()
+    compression = str(given.get("compression") or env.text(*both("COMPRESSION")) or "gzip").lower()
     if compression not in ("gzip", "none"):
         env.problems.append(f"compression is {compression!r}: give 'gzip' or 'none'")
-    protocol = text("PROTOCOL") or "http/protobuf"
+    protocol = env.text(*both("PROTOCOL")) or "http/protobuf"
     if protocol != "http/protobuf":
         env.problems.append(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}: only 'http/protobuf' is spoken; "
+            f"{env.named(*both('PROTOCOL'))} is {protocol!r}: only 'http/protobuf' is spoken; "
             "unset it and give the HTTP endpoint (port 4318 on most collectors)"
         )
     url = _otlp_url(given, env, "traces")
@@ -299,15 +308,17 @@ def _otlp(given: Mapping[str, Any], env: Environment) -> OtlpSettings:
             "OTEL_EXPORTER_OTLP_ENDPOINT is not set: set it, or pass endpoint=, "
             "such as http://127.0.0.1:4318"
         )
+    url, password = without_password(url)
     return OtlpSettings(
         traces_url=url,
-        headers=_headers(given, text("HEADERS")),
+        headers={**password, **read_headers(given, env, *both("HEADERS"))},
         compression="none" if compression == "none" else "gzip",
-        timeout_seconds=float(given.get("timeout") or 0.0)
-        or env.number("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", 10.0, "OTEL_EXPORTER_OTLP_TIMEOUT"),
-        certificate=_file(given.get("certificate") or text("CERTIFICATE"), "CERTIFICATE", env),
-        client_certificate=_file(text("CLIENT_CERTIFICATE"), "CLIENT_CERTIFICATE", env),
-        client_key=_file(text("CLIENT_KEY"), "CLIENT_KEY", env),
+        timeout_seconds=timeout_of(given, env, *both("TIMEOUT")),
+        certificate=given_file(given, env)
+        if given.get("certificate")
+        else file_named("CERTIFICATE", env),
+        client_certificate=file_named("CLIENT_CERTIFICATE", env),
+        client_key=file_named("CLIENT_KEY", env),
     )
 
 
@@ -326,7 +337,7 @@ def _otlp_url(given: Mapping[str, Any], env: Environment, signal: str) -> str:
         source, url = "OTEL_EXPORTER_OTLP_ENDPOINT", f"{url.rstrip('/')}/v1/{signal}"
     else:
         return ""
-    _check_url(url, source, "http://127.0.0.1:4318", env.problems)
+    check_url(url, source, "http://127.0.0.1:4318", env.problems)
     return url
 
 
@@ -341,10 +352,11 @@ def _metrics(given: Mapping[str, Any], env: Environment) -> MetricsSettings | No
             "as http://127.0.0.1:4318/v1/metrics, or leave metrics off; Langfuse is no place for "
             "them, it answers that all is well and discards them"
         )
-    headers = env.text("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+    url, password = without_password(url)
+    variables = "OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"
     return MetricsSettings(
         url=url,
-        headers=_headers(given, headers),
+        headers={**password, **read_headers(given, env, *variables)},
         certificate=given.get("certificate"),
         interval_seconds=env.number("OTEL_METRIC_EXPORT_INTERVAL", 5000.0) / 1000,
     )
@@ -353,29 +365,6 @@ def _metrics(given: Mapping[str, Any], env: Environment) -> MetricsSettings | No
 def application_has_metrics() -> bool:
     """Whether the application has a MeterProvider, which OpenTelemetry lets nobody replace."""
     return not isinstance(get_meter_provider(), (NoOpMeterProvider, _ProxyMeterProvider))
-
-
-def _headers(given: Mapping[str, Any], text: str) -> dict[str, str]:
-    """Headers from a mapping, or from a list whose values may be URL-encoded or not."""
-    headers = given.get("headers", text)
-    if isinstance(headers, str):
-        return dict(parse_env_headers(headers, liberal=True))
-    return {str(name): str(value) for name, value in headers.items()}
-
-
-def _file(path: str, variable: str, env: Environment) -> str | None:
-    if path and not os.path.isfile(path):
-        env.problems.append(
-            f"OTEL_EXPORTER_OTLP_{variable} is {path!r}: there is no such file; give its full path"
-        )
-    return os.path.abspath(path) if path else None
-
-
-def _check_url(url: str, source: str, example: str, problems: list[str]) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = url if "@" not in url else "..." + url.rpartition("@")[2]
-        problems.append(f"{source} is {shown!r}: give a URL with its scheme, such as {example}")
 
 
 Mask = Callable[[str], str]

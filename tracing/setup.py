@@ -31,7 +31,7 @@ from tracing.livekit.session_report import SessionReports
 from tracing.livekit.worker import drain_when_worker_stops
 from tracing.settings import BackendName, ConfigError, Mask, Settings, load_settings
 from tracing.span import Attributes
-from tracing.spool.files import UnsafeDirectory, make_private_directory
+from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
 from tracing.spool.flush import flush_spool
 from tracing.spool.keeper import Keeper
 from tracing.spool.ledger import Ledger, count_losses
@@ -291,15 +291,14 @@ def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
     spool = settings.directory / "spool"
     directory = spool / fingerprint(backends)
     try:
-        if settings.directory.is_symlink():
-            raise UnsafeDirectory(f"{settings.directory} is a symbolic link")
+        check_not_foreign(settings.directory)
         if not settings.directory.exists():
             make_private_directory(settings.directory)
         for path in (spool, directory):
             make_private_directory(path)
     except UnsafeDirectory as error:
         raise ConfigError([f"TRACING_DIR: {error}; give a directory of your own"]) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError([_unwritable(settings.directory, error)]) from error
     return directory
 
@@ -311,9 +310,9 @@ def _open(writer: SegmentWriter, directory: Path) -> None:
         raise ConfigError([_unwritable(directory, error)]) from error
 
 
-def _unwritable(directory: Path, error: OSError) -> str:
+def _unwritable(directory: Path, error: Exception) -> str:
     return (
-        f"TRACING_DIR is {str(directory)!r}: {error.strerror}; "
+        f"TRACING_DIR is {str(directory)!r}: {getattr(error, 'strerror', error)}; "
         "give a directory that this user can write"
     )
 

@@ -12,6 +12,18 @@ class UnsafeDirectory(Exception):
     """A spool directory that somebody else can read, write or replace."""
 
 
+def check_not_foreign(path: Path) -> None:
+    """Raise UnsafeDirectory for a link, or for what belongs to another user than root."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise UnsafeDirectory(f"{path} is a symbolic link")
+    if os.name != "nt" and status.st_uid not in (0, os.geteuid()):
+        raise UnsafeDirectory(f"{path} belongs to user {status.st_uid}, not to {os.geteuid()}")
+
+
 def make_private_directory(path: Path) -> None:
     """Create `path` for its owner alone, or check that it is so.
 

@@ -97,6 +97,8 @@ class Keeper:
     def after_fork(self) -> None:
         """In a forked child: the thread stayed in the parent, so start one here."""
         lease.leave_to_parent()
+        if self._stopping.is_set():
+            return  # a shutdown holds for the processes that come after it
         self._begin_process()
         self.start()
 
