@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import hot_path, loop_lag, set_up, throughput, wire
+from . import account, hot_path, loop_lag, set_up, throughput, wire
 
 BENCHES = {
     "hot_path": hot_path,
+    "account": account,
     "loop_lag": loop_lag,
     "throughput": throughput,
     "wire": wire,

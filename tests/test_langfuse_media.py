@@ -235,7 +235,7 @@ async def test_job_end_waits_no_longer_than_its_bound(
     took = time.monotonic() - began
     ticking.cancel()
     assert found == {}
-    assert took < 2.0
+    assert took < 10.0  # 0.1 s, on a machine that may be busy
     assert counted[0] > 5
     assert [record.getMessage() for record in caplog.records] == [
         f"the recording {source} is not uploaded: there was no time"

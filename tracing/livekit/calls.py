@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     A span that is still open is stamped as if it ended when the trace was last heard of. What
     only events could know stays as it was recorded.
     """
-    last = _last(spans)
     by_id = {span.span_id: span for span in spans}
     call = Call(
         session_id=_text(spans, names.SESSION_ID),
@@ -43,16 +42,23 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
             begin(by_id.get(span.parent_span_id))
             call.started(span)
 
-    for moment in sorted((m for span in spans for m in _moments(span, last)), key=_order):
-        if moment.ends:
-            stamps[moment.span.span_id] = call.ended(moment.span)
+    for span, ends in moments_in_order(spans):
+        if ends:
+            stamps[span.span_id] = call.ended(span)
         else:
-            begin(moment.span)
+            begin(span)
     identity = call.identity()
     return [
         span._replace(attributes={**identity, **span.attributes, **stamps[span.span_id]})
         for span in spans
     ]
+
+
+def moments_in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, bool]]:
+    """Each span as it starts and, marked True, as it ends, in the order of time."""
+    last = _last(spans)
+    for moment in sorted((m for span in spans for m in _moments(span, last)), key=_order):
+        yield moment.span, moment.ends
 
 
 class _Moment(NamedTuple):
