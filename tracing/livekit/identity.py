@@ -13,6 +13,9 @@ _COPIED = (*_TECHNICAL, *names.ROOM_NAME)
 _CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 """The spans whose participant is the caller; elsewhere it is the agent itself."""
 
+_TELLING = _CALLER_SPANS | {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.ROOM_CONNECT}
+"""The spans that say which call it is, or who calls."""
+
 
 class Identity:
     """What is known so far of a call's identity, as attributes that are rebuilt on change only.
@@ -52,6 +55,8 @@ class Identity:
     def learn(self, span: Span) -> None:
         """Read what a span that started or ended says of the call."""
         attributes, known = span.attributes, self._known
+        if span.name not in _TELLING and names.SESSION_ID in known:
+            return
         found = {
             key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
         }

@@ -18,7 +18,7 @@ from tracing.spool.http import Unavailable
 from tracing.spool.ledger import Ledger
 from tracing.spool.quarantine import quarantine
 from tracing.spool.reader import SegmentReader
-from tracing.spool.segments import segment_paths
+from tracing.spool.segments import segment_paths, size_of
 from tracing.spool.send import OtlpHttpSender
 from tracing.spool.status import BackendStatus, post_notice
 
@@ -83,8 +83,11 @@ class Delivery(threading.Thread):
 
     @property
     def is_idle(self) -> bool:
-        """Whether every segment is delivered as far as it is written."""
-        return self.status.pending_bytes == 0 and self.status.state == "delivering"
+        """Whether every segment is delivered as far as it is written by now."""
+        if self.status.state != "delivering":
+            return False
+        offsets = ((path, self._acks.offset(path.name)) for path in segment_paths(self._directory))
+        return all(offset == DONE or offset >= size_of(path) for path, offset in offsets)
 
     def _step(self) -> None:
         self._follow_directory()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tracing.spool.acks import acknowledged_offset
-from tracing.spool.segments import segment_paths
+from tracing.spool.segments import segment_paths, size_of
 from tracing.spool.status import read_backends
 
 _POLL_SECONDS = 0.02
@@ -25,7 +25,7 @@ def flush_spool(directory: Path, timeout_seconds: float, *, patient: bool = Fals
     answer, unless `patient`.
     """
     deadline = time.monotonic() + timeout_seconds
-    wanted = {path.name: _size(path) for path in segment_paths(directory)}
+    wanted = {path.name: size_of(path) for path in segment_paths(directory)}
     _hurry(directory)
     while True:
         left = [name for name, size in wanted.items() if not _is_delivered(directory, name, size)]
@@ -40,7 +40,7 @@ def flush_spool(directory: Path, timeout_seconds: float, *, patient: bool = Fals
 def waiting_bytes(directory: Path) -> int:
     """How much is on disk that some backend has not taken."""
     return sum(
-        max(_size(path) - acknowledged_offset(directory, path.name), 0)
+        max(size_of(path) - acknowledged_offset(directory, path.name), 0)
         for path in segment_paths(directory)
     )
 
@@ -66,10 +66,3 @@ def _hurry(directory: Path) -> None:
         path = directory / HURRY_NAME
         path.touch(mode=0o600)
         os.utime(path)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

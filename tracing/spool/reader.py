@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tracing.span import STATUS_ERROR, Attributes, Span
 from tracing.spool.acks import DONE
 from tracing.spool.locks import is_locked
 from tracing.spool.records import CLOSED, DAMAGED, END, HEADER, START, Record, read_records
+from tracing.spool.segments import size_of
 
 _LARGEST_READ_BYTES = 80 * 2**20
 
@@ -51,7 +51,7 @@ class SegmentReader:
 
     def unread_bytes(self) -> int:
         """How many bytes lie behind the position; a torn tail among them."""
-        return max(_size(self.path) - self.position, 0)
+        return max(size_of(self.path) - self.position, 0)
 
     def is_being_written(self) -> bool:
         """Whether a living process may still append."""
@@ -166,10 +166,3 @@ def _read_at(path: Path, offset: int, length: int) -> bytes:
             return file.read(length)
     except FileNotFoundError:
         return b""
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

@@ -55,7 +55,7 @@ def evict_oldest(directory: Path, limit_bytes: int, ledger: Ledger) -> None:
 
     A segment that a process is writing is never deleted.
     """
-    sizes = {path: _size(path) for path in segment_paths(directory)}
+    sizes = {path: size_of(path) for path in segment_paths(directory)}
     excess = sum(sizes.values()) - limit_bytes
     for path, size in sizes.items():
         if excess <= 0:
@@ -71,7 +71,8 @@ def evict_oldest(directory: Path, limit_bytes: int, ledger: Ledger) -> None:
         ledger.count(losses.SPOOL_FULL, spans, detail=f"full at {limit_bytes / 2**20:.0f} MiB")
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """A file's bytes; 0 for one that is not there."""
     try:
         return path.stat().st_size
     except OSError:
