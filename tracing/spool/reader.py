@@ -109,7 +109,7 @@ class SegmentReader:
         kind, span = record.kind, record.span
         if kind == DAMAGED:
             if self.position + record.start_offset >= self._looked_for_damage_until:
-                self.damaged += 1
+                self.damaged += record.values.get("records", 1)
                 self._looked_for_damage_until = self.position + record.end_offset
             return
         if span is None:

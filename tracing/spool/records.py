@@ -89,13 +89,18 @@ def read_records(
         payload, offset = found
         record = _decode(payload, offset, resource)
         if record.start_offset > good_until:
-            yield Record(DAMAGED, None, {}, good_until, record.start_offset)
+            yield _damaged(data, good_until, record.start_offset)
         good_until = offset
         if record.kind == HEADER:
             resource = record.values.get("resource", {})
         yield record
     if is_whole and _holds_whole_frame(data, good_until):
-        yield Record(DAMAGED, None, {}, good_until, len(data))
+        yield _damaged(data, good_until, len(data))
+
+
+def _damaged(data: bytes, start: int, end: int) -> Record:
+    """A stretch without a good record; its marks tell how many there were, one at least."""
+    return Record(DAMAGED, None, {"records": max(data.count(_MARK, start, end), 1)}, start, end)
 
 
 def count_ended(path: Path, offset: int = 0) -> int:
