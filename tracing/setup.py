@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import logging
 import multiprocessing.util
 import os
@@ -24,7 +25,12 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.backends import Backend, backends_of, fingerprint
 from tracing.livekit.call import Call
-from tracing.livekit.jobs import current_job_id, job_outcome, join_running_job
+from tracing.livekit.jobs import (
+    current_job_id,
+    job_attributes,
+    job_outcome,
+    join_running_job,
+)
 from tracing.livekit.processor import TracingProcessor
 from tracing.livekit.redaction import Redaction
 from tracing.livekit.session_report import SessionReports
@@ -223,7 +229,12 @@ def _build(
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
     # First of all, so that LiveKit's filter is on the provider before our processor is.
-    set_tracer_provider(provider, allow_pii=None if settings.capture_content else False)
+    # Before 1.8 it knows no allow_pii; our own redaction withholds content everywhere.
+    can_withhold = "allow_pii" in inspect.signature(set_tracer_provider).parameters
+    if can_withhold and not settings.capture_content:
+        set_tracer_provider(provider, allow_pii=False)
+    else:
+        set_tracer_provider(provider)
     metrics = _start_metrics(settings, directory, provider)
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
     withhold = _withholds_content(provider) or not settings.capture_content
@@ -240,6 +251,7 @@ def _build(
         ),
         withhold=withhold,
         current_job=current_job_id,
+        job_attributes=job_attributes,
         at_job_end=lambda: job_outcome(withhold=withhold),
         input_deltas=settings.input_delta,
     )
@@ -279,7 +291,7 @@ def _build(
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
     keeper.start()
-    _at_exit(keeper)
+    _at_exit(processor, keeper)
     drain_when_worker_stops(tracing.directory, settings.stop_seconds)
     names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
     logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
@@ -362,14 +374,16 @@ def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) ->
     os.register_at_fork(after_in_child=begin_process)
 
 
-def _at_exit(keeper: Keeper) -> None:
+def _at_exit(processor: TracingProcessor, keeper: Keeper) -> None:
     """Tidy up at an orderly end; a multiprocessing child runs no atexit, but its finalizers."""
-    weak_keeper = weakref.ref(keeper)
+    weak_processor, weak_keeper = weakref.ref(processor), weakref.ref(keeper)
 
     def tidy_up() -> None:
-        kept = weak_keeper()
-        if kept is not None:
-            kept.tidy_up()
+        live_processor, live_keeper = weak_processor(), weak_keeper()
+        if live_processor is not None:
+            live_processor.end_substitutes()
+        if live_keeper is not None:
+            live_keeper.tidy_up()
 
     atexit.register(tidy_up)
     multiprocessing.util.Finalize(None, tidy_up, exitpriority=0)

@@ -30,6 +30,22 @@ def current_job_id() -> str | None:
     return context.job.id if context is not None else None
 
 
+def job_attributes() -> Attributes:
+    """What LiveKit stamps on a job's root span, of the job that is current here."""
+    context = get_job_context(required=False)
+    return _attributes_of(context) if context is not None else {}
+
+
+def _attributes_of(context: JobContext) -> Attributes:
+    job = context.job
+    return {
+        names.JOB_ID: job.id,
+        names.AGENT_NAME: job.agent_name,
+        names.ROOM_NAME[0]: job.room.name,
+        names.ROOM_SID: job.room.sid,
+    }
+
+
 def job_outcome(*, withhold: bool) -> Attributes:
     """What the current job's tagger says of the call; asked for when its root span ends."""
     context = get_job_context(required=False)
@@ -64,13 +80,7 @@ def join_running_job(provider: trace.TracerProvider, processor: TracingProcessor
             "setup_tracer was called inside a job, whose root span had begun before: the trace "
             "begins here. Call it where the agent's module is imported, or in the setup_fnc."
         )
-    job = context.job
-    known = {
-        names.JOB_ID: job.id,
-        names.AGENT_NAME: job.agent_name,
-        names.ROOM_NAME[0]: job.room.name,
-        names.ROOM_SID: job.room.sid,
-    }
+    job, known = context.job, dict(_attributes_of(context))
     root = provider.get_tracer(LIVEKIT_SCOPE).start_span(names.JOB_ENTRYPOINT, attributes=known)
     processor.end_with_job(job.id, root)
     otel_context.attach(trace.set_span_in_context(root))

@@ -64,6 +64,7 @@ class TracingProcessor(SpanProcessor):
         make_call: Callable[[], Call] = Call,
         withhold: bool = False,
         current_job: Callable[[], str | None] = lambda: None,
+        job_attributes: Callable[[], Attributes] = dict,
         at_job_end: Callable[[], Attributes] = dict,
         input_deltas: bool = False,
     ) -> None:
@@ -76,6 +77,7 @@ class TracingProcessor(SpanProcessor):
         self._make_call = make_call
         self._withhold = withhold or not redaction.capture_content
         self._current_job = current_job
+        self._job_attributes = job_attributes
         self._at_job_end = at_job_end
         self._input_deltas = input_deltas
         self._said_at = float("-inf")
@@ -170,6 +172,12 @@ class TracingProcessor(SpanProcessor):
         self._roots[job_id] = self.converter.convert(root)
         self._substitutes[self._roots[job_id].trace_id] = root
 
+    def end_substitutes(self) -> None:
+        """At the process's end: end the roots whose jobs did not say that they ended."""
+        for root in list(self._substitutes.values()):
+            root.end()
+        self._substitutes.clear()
+
     def _start(self, span: SdkSpan) -> None:
         context, parent = span.context, span.parent
         record = Span(
@@ -200,6 +208,9 @@ class TracingProcessor(SpanProcessor):
     def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> Span:
         """Write a span's start record; its call hears of it first where it is new."""
         record = self._in_place(self.converter.convert(span), span)
+        if record.name == names.JOB_ENTRYPOINT and names.JOB_ID not in record.attributes:
+            # Before 1.8 LiveKit stamps the job only after the span has started.
+            record = record._replace(attributes={**self._job_attributes(), **record.attributes})
         # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
         # so no content goes to disk here, and none to the call where it is withheld now.
         withhold = self._withhold or REDACTION_ENABLED in record.attributes
