@@ -228,42 +228,32 @@ def _build(
     directory = _make_spool(settings, backends)
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
-    # First of all, so that LiveKit's filter is on the provider before our processor is.
-    # Before 1.8 it knows no allow_pii; our own redaction withholds content everywhere.
-    can_withhold = "allow_pii" in inspect.signature(set_tracer_provider).parameters
-    if can_withhold and not settings.capture_content:
-        set_tracer_provider(provider, allow_pii=False)
-    else:
-        set_tracer_provider(provider)
+    _install(provider, settings)
+    withhold = _withholds_content(provider) or not settings.capture_content
     metrics = _start_metrics(settings, directory, provider)
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
-    withhold = _withholds_content(provider) or not settings.capture_content
+
+    def make_call() -> Call:
+        return Call(
+            session_id=session_id,
+            user_id=user_id,
+            watchers=[metrics] if metrics else [],
+            attributes_of=processor.open_attributes,
+            rebuild_inputs="langfuse" in settings.backends and not settings.input_delta,
+        )
+
     processor = TracingProcessor(
         redaction,
         ledger,
         resource=provider.resource,
-        make_call=lambda: Call(
-            attributes_of=processor.open_attributes,
-            rebuild_inputs="langfuse" in settings.backends and not settings.input_delta,
-            session_id=session_id,
-            user_id=user_id,
-            watchers=[metrics] if metrics else [],
-        ),
+        make_call=make_call,
         withhold=withhold,
         current_job=current_job_id,
         job_attributes=job_attributes,
         at_job_end=lambda: job_outcome(withhold=withhold),
         input_deltas=settings.input_delta,
     )
-    writer = SegmentWriter(
-        directory,
-        resource=processor.converter.resource,
-        ledger=ledger,
-        open_frames=processor.open_frames,
-        spool_bytes=settings.spool_bytes,
-    )
-    _open(writer, directory)
-    ledger.reserve()
+    writer = _open_writer(settings, directory, processor, ledger)
     keeper = Keeper(
         directory,
         backends,
@@ -273,6 +263,7 @@ def _build(
         spool_bytes=settings.spool_bytes,
         max_age_seconds=settings.max_age_seconds,
     )
+    has_store = "local" in settings.backends
     tracing = Tracing(
         provider,
         directory=directory,
@@ -281,7 +272,7 @@ def _build(
         keeper=keeper,
         metrics=metrics,
         reports=SessionReports(settings.directory, redaction, withhold=withhold)
-        if "local" in settings.backends
+        if has_store
         else None,
         recordings=settings.directory if settings.langfuse.recording and not withhold else None,
     )
@@ -292,10 +283,39 @@ def _build(
     _follow_forks(ledger, processor, writer, keeper)
     keeper.start()
     _at_exit(processor, keeper)
-    drain_when_worker_stops(tracing.directory, settings.stop_seconds)
+    drain_when_worker_stops(directory, settings.stop_seconds)
     names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
     logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
     return tracing
+
+
+def _install(provider: TracerProvider, settings: Settings) -> None:
+    """Give LiveKit the provider; first of all, so that its filter comes before our processor."""
+    # Before 1.8 it knows no allow_pii; our own redaction withholds content everywhere.
+    can_withhold = "allow_pii" in inspect.signature(set_tracer_provider).parameters
+    if can_withhold and not settings.capture_content:
+        set_tracer_provider(provider, allow_pii=False)
+    else:
+        set_tracer_provider(provider)
+
+
+def _open_writer(
+    settings: Settings, directory: Path, processor: TracingProcessor, ledger: Ledger
+) -> SegmentWriter:
+    """This process's segment, open, and room for the file that says what was lost."""
+    writer = SegmentWriter(
+        directory,
+        resource=processor.converter.resource,
+        ledger=ledger,
+        open_frames=processor.open_frames,
+        spool_bytes=settings.spool_bytes,
+    )
+    try:
+        writer.open()
+    except OSError as error:
+        raise ConfigError([_unwritable(directory, error)]) from error
+    ledger.reserve()
+    return writer
 
 
 def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
@@ -313,13 +333,6 @@ def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
     except (OSError, ValueError) as error:
         raise ConfigError([_unwritable(settings.directory, error)]) from error
     return directory
-
-
-def _open(writer: SegmentWriter, directory: Path) -> None:
-    try:
-        writer.open()
-    except OSError as error:
-        raise ConfigError([_unwritable(directory, error)]) from error
 
 
 def _unwritable(directory: Path, error: Exception) -> str:
