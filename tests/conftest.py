@@ -9,8 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fakes import RecordingServer
 
 _FOREIGN = ("TRACING_", "LANGFUSE_", "OTEL_", "LIVEKIT_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -86,3 +90,18 @@ def _restore_livekit() -> None:
     trace._TRACER_PROVIDER = None
     trace._TRACER_PROVIDER_SET_ONCE = Once()
     traces.tracer.set_provider(trace._PROXY_TRACER_PROVIDER)
+
+
+@pytest.fixture
+def in_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drain in a thread, which starts faster than a process."""
+    monkeypatch.setenv("TRACING_DRAINER", "thread")
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    """A backend that works."""
+    from tests.fakes import RecordingServer
+
+    with RecordingServer() as server:
+        yield server

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import os
-import signal
-import stat
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +18,11 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
-from tests.fakes import (
-    ROOT,
-    RecordingServer,
-    Reply,
-    run_python,
-    running_python,
-    until,
-)
+from tests.fakes import RecordingServer, Reply, call, until
 from tracing import ConfigError, Tracing, setup_tracer
 from tracing.livekit.processor import TracingProcessor
 from tracing.setup import current
-from tracing.span import STATUS_ERROR, Span
 from tracing.spool.lease import holder
-from tracing.spool.segments import segment_paths
 from tracing.spool.status import read_status
 
 SECRET = "the secret text"
@@ -45,30 +30,9 @@ PUBLIC_KEY, SECRET_KEY = "pk-lf-1234", "sk-lf-5678-very-secret"
 LANGFUSE: dict[str, Any] = {"public_key": PUBLIC_KEY, "secret_key": SECRET_KEY, "scores": False}
 
 
-@pytest.fixture
-def in_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drain in a thread, which starts faster."""
-    monkeypatch.setenv("TRACING_DRAINER", "thread")
-
-
-@pytest.fixture
-def server() -> Iterator[RecordingServer]:
-    """A backend that works."""
-    with RecordingServer() as server:
-        yield server
-
-
 def otlp_to(server: RecordingServer, **options: Any) -> Tracing:
     """Set up for the server as a collector."""
     return setup_tracer("otlp", endpoint=server.url, **options)
-
-
-def call(spans: int = 3, **attributes: Any) -> None:
-    """A call through LiveKit's own tracer."""
-    with livekit_tracer.start_as_current_span("job_entrypoint", attributes=attributes):
-        for number in range(spans):
-            with livekit_tracer.start_as_current_span(f"step {number}"):
-                pass
 
 
 def processors(provider: Any) -> list[Any]:
@@ -80,11 +44,6 @@ def processors(provider: Any) -> list[Any]:
 def our_threads() -> list[str]:
     """The names of our threads."""
     return [t.name for t in threading.enumerate() if t.name.startswith("tracing-")]
-
-
-def last_versions(server: RecordingServer) -> dict[str, Span]:
-    """What a backend shows that replaces a span by its later version."""
-    return {span.name: span for span in server.accepted}
 
 
 # The whole way.
@@ -364,19 +323,6 @@ def test_choice_is_logged_once_and_without_secrets(
     assert "5678" not in caplog.text
 
 
-def test_password_in_an_endpoint_is_neither_logged_nor_on_disk(
-    in_thread: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Some people write http://user:password@host."""
-    with caplog.at_level(logging.DEBUG):
-        handle = setup_tracer("otlp", endpoint=f"http://user:{SECRET_KEY}@127.0.0.1:1")
-        call()
-        assert handle.directory is not None
-        until(lambda: read_status(handle.directory or tmp_path))
-    assert "5678" not in caplog.text
-    assert b"5678" not in everything_under(tmp_path)
-
-
 # Wrong settings.
 
 
@@ -415,170 +361,6 @@ def test_no_setting_whatever_stops_an_agent_that_must_run(odd: dict[str, Any]) -
     backend = odd.pop("backend", "langfuse")
     handle = setup_tracer(backend, **{**LANGFUSE, **odd}, strict=False)
     assert handle.enabled is False
-
-
-# The directory.
-
-
-def everything_under(directory: Path) -> bytes:
-    """Every byte of every file, and every name."""
-    files = [path for path in directory.rglob("*") if path.is_file()]
-    return b"".join(str(path).encode() + path.read_bytes() for path in files)
-
-
-def test_directories_and_files_are_private(server: RecordingServer, tmp_path: Path) -> None:
-    """0700 and 0600, whatever the umask; the store, the log and the status among them."""
-    old = os.umask(0)
-    try:
-        handle = setup_tracer(["otlp", "local"], endpoint=server.url)
-        call()
-        assert handle.flush(20)
-        until(lambda: read_status(handle.directory or tmp_path))
-        paths = [*(tmp_path / ".tracing").rglob("*")]
-    finally:
-        os.umask(old)
-    assert {path.name for path in paths} >= {"calls.db", "status.json", "drainer.log", "acks"}
-    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / ".tracing", *paths]}
-    wrong = [p for p, mode in modes.items() if mode != (0o700 if p.is_dir() else 0o600)]
-    assert wrong == []
-
-
-def test_symbolic_link_as_directory_is_refused(tmp_path: Path) -> None:
-    """Somebody else may have put it there."""
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError) as caught:
-        setup_tracer("local", directory=tmp_path / "link")
-    assert caught.value.problems == (
-        f"TRACING_DIR: {tmp_path / 'link'} is a symbolic link; give a directory of your own",
-    )
-    assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-def test_symbolic_link_as_spool_is_refused(tmp_path: Path) -> None:
-    """Also below a directory that is one's own."""
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / ".tracing").mkdir(mode=0o700)
-    (tmp_path / ".tracing" / "spool").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError) as caught:
-        setup_tracer("local")
-    assert caught.value.problems == (
-        f"TRACING_DIR: {tmp_path / '.tracing' / 'spool'} is a symbolic link; "
-        "give a directory of your own",
-    )
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-@pytest.mark.parametrize("place", [".tracing", ".tracing/spool"])
-def test_foreign_directory_is_refused(tmp_path: Path, place: str) -> None:
-    """Its owner could read and replace what is in it."""
-    (tmp_path / ".tracing" / "spool").mkdir(parents=True, mode=0o700)
-    os.chown(tmp_path / place, 12345, 12345)
-    with pytest.raises(ConfigError) as caught:
-        setup_tracer("local")
-    assert caught.value.problems == (
-        f"TRACING_DIR: {tmp_path / place} belongs to user 12345, not to 0; "
-        "give a directory of your own",
-    )
-
-
-def test_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
-    """With its name and the system's words."""
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError) as caught:
-        setup_tracer("local", directory=tmp_path / "file")
-    assert caught.value.problems == (
-        f"TRACING_DIR is {str(tmp_path / 'file')!r}: Not a directory; "
-        "give a directory that this user can write",
-    )
-
-
-READ_ONLY = """
-import os
-from tracing import ConfigError, setup_tracer
-if os.getuid() == 0:
-    os.setuid(65534)
-try:
-    setup_tracer("local", directory="read-only")
-except ConfigError as error:
-    print(*error.problems, flush=True)
-os._exit(0)
-"""
-
-
-def test_read_only_directory_is_told(tmp_path: Path) -> None:
-    """Before the first call, not with the first lost span."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "read-only").mkdir(mode=0o500)
-    if os.geteuid() == 0:
-        os.chown(tmp_path / "read-only", 65534, 65534)
-    told = run_python(READ_ONLY, cwd=tmp_path)
-    assert told == (
-        f"TRACING_DIR is {str(tmp_path / 'read-only')!r}: Permission denied; "
-        "give a directory that this user can write\n"
-    )
-
-
-def speak() -> None:
-    """A call in which the secret is said, called, raised and spoken, and some is left open."""
-    known = {"lk.job_id": "AJ_1", "lk.pii.room_name": f"room of {SECRET}"}
-    with livekit_tracer.start_as_current_span("job_entrypoint", attributes=known):
-        identity = {"lk.pii.participant_identity": f"{SECRET} on the phone"}
-        with livekit_tracer.start_as_current_span("user_turn", attributes=identity) as turn:
-            turn.set_attribute("lk.pii.user_transcript", SECRET)
-            turn.add_event("gen_ai.user.message", {"content": SECRET})
-        with livekit_tracer.start_as_current_span("function_tool") as tool:
-            tool.set_attribute("gen_ai.tool.call.arguments", SECRET)
-            tool.record_exception(ValueError(SECRET))
-            tool.set_status(trace.StatusCode.ERROR, SECRET)
-    turn = livekit_tracer.start_span("agent_turn", attributes={"lk.pii.user_input": SECRET})
-    assert turn.is_recording()
-    handle = current()
-    assert handle is not None
-    assert handle.processor is not None
-    handle.processor.record_open_spans()
-
-
-def _broken(text: str) -> str:
-    raise RuntimeError(f"no mask for {text}")
-
-
-@pytest.mark.parametrize(
-    ("options", "environ"),
-    [
-        ({"capture_content": False}, {}),
-        ({}, {"TRACING_CAPTURE_CONTENT": "0"}),
-        ({}, {"LIVEKIT_TELEMETRY_ALLOW_PII": "0"}),
-        ({"mask": lambda text: text.replace(SECRET, "***")}, {}),
-        ({"mask": _broken}, {}),
-        ({"capture_content": False, "mask": _broken}, {}),
-    ],
-    ids=["argument", "our variable", "LiveKit's variable", "mask", "broken mask", "both"],
-)
-def test_what_must_not_leave_is_on_no_disk(
-    in_thread: None,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    options: dict[str, Any],
-    environ: dict[str, str],
-) -> None:
-    """Not in a segment, not in a start record, not in the store, the log or the loss file."""
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    handle = setup_tracer(["otlp", "local"], endpoint="http://127.0.0.1:1", **options)
-    speak()
-    assert handle.directory is not None
-    until(lambda: (tmp_path / ".tracing" / "calls.db").exists())
-    until(lambda: b"function_tool" in everything_under(tmp_path / ".tracing"))
-    assert len(segment_paths(handle.directory)) == 1
-    assert SECRET.encode() not in everything_under(tmp_path)
-
-
-def test_content_is_on_disk_when_nobody_withholds_it(in_thread: None, tmp_path: Path) -> None:
-    """The other tests would pass if nothing were ever written."""
-    setup_tracer("otlp", endpoint="http://127.0.0.1:1")
-    speak()
-    assert SECRET.encode() in everything_under(tmp_path)
 
 
 # Flushing.
@@ -646,183 +428,3 @@ def test_what_was_lost_is_on_the_handle(server: RecordingServer, in_thread: None
         "an attribute was truncated": 1,
     }
     assert repr(handle) == f"Tracing({handle.directory})"
-
-
-# Processes.
-
-SCRIPT = """
-import json, os, signal, sys, threading, time
-options = json.loads(sys.argv[1])
-from livekit.agents.telemetry import tracer
-from tracing import setup_tracer
-handle = setup_tracer(**options)
-
-def wait_for_drainer():
-    from tracing.spool.lease import holder
-    while holder(handle.directory) is None:
-        time.sleep(0.01)
-"""
-
-
-def program(code: str, **options: Any) -> tuple[str, str]:
-    """A program that has set up with these options."""
-    return SCRIPT + code, json.dumps(options)
-
-
-KILLED = """
-with tracer.start_as_current_span("job_entrypoint"):
-    with tracer.start_as_current_span("agent_session"):
-        for number in range(50):
-            with tracer.start_as_current_span(f"step {number}"):
-                pass
-        wait_for_drainer()
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_killed_process_leaves_a_whole_trace(server: RecordingServer, tmp_path: Path) -> None:
-    """Ended spans as they were, open ones as errors, one root; and the drainer leaves, too."""
-    with running_python(*program(KILLED, backend="otlp", endpoint=server.url)) as process:
-        assert process.wait(60) == -signal.SIGKILL
-        until(lambda: len(server.accepted) >= 52)
-    spans = {span.name: span for span in server.accepted}
-    assert len(server.accepted) == 52
-    root, session = spans.pop("job_entrypoint"), spans.pop("agent_session")
-    assert sorted(spans) == sorted(f"step {number}" for number in range(50))
-    assert {span.parent_span_id for span in spans.values()} == {session.span_id}
-    assert (session.parent_span_id, root.parent_span_id) == (root.span_id, b"")
-    last = max(span.end_time_unix_nano for span in spans.values())
-    for span in (root, session):
-        assert span.status_code == STATUS_ERROR
-        assert span.attributes["error.type"] == "process_died"
-        assert span.end_time_unix_nano >= last
-    [spool] = (tmp_path / ".tracing" / "spool").iterdir()
-    until(lambda: holder(spool) is None)
-    assert segment_paths(spool) == []
-
-
-LEFT = """
-for number in range(20):
-    tracer.start_span(f"step {number}").end()
-wait_for_drainer()
-os._exit(0)
-"""
-
-
-def test_process_that_leaves_without_a_word_loses_nothing(server: RecordingServer) -> None:
-    """LiveKit's job processes on Linux leave like this."""
-    with running_python(*program(LEFT, backend="otlp", endpoint=server.url)) as process:
-        assert process.wait(60) == 0
-        until(lambda: len(server.accepted) >= 20)
-    assert server.accepted_names() == sorted(f"step {number}" for number in range(20))
-
-
-FORKED = """
-tracer.start_span("before").end()
-child = os.fork()
-tracer.start_span("child" if child == 0 else "parent").end()
-if child == 0:
-    print(json.dumps(sorted(thread.name for thread in threading.enumerate())), flush=True)
-    os._exit(0)
-os.waitpid(child, 0)
-os._exit(0)
-"""
-
-
-def test_forked_child_records_on_its_own(server: RecordingServer) -> None:
-    """Both deliver, each span once, and the child has its own thread."""
-    code, options = program(FORKED, backend="otlp", endpoint=server.url)
-    told = run_python(code, options)
-    assert json.loads(told) == ["MainThread", "tracing-keeper"]
-    until(lambda: len(server.accepted) >= 3)
-    assert server.accepted_names() == ["before", "child", "parent"]
-
-
-SHUT_DOWN = """
-handle.shutdown()
-child = os.fork()
-if child == 0:
-    time.sleep(0.3)
-    print(json.dumps(sorted(thread.name for thread in threading.enumerate())), flush=True)
-    os._exit(0)
-os.waitpid(child, 0)
-"""
-
-
-def test_forked_child_of_a_pipeline_that_was_shut_down_has_none(server: RecordingServer) -> None:
-    """A shutdown holds for the processes that come after it."""
-    code, options = program(SHUT_DOWN, backend="otlp", endpoint=server.url)
-    assert json.loads(run_python(code, options)) == ["MainThread"]
-
-
-WRONG_KEY = """
-tracer.start_span("with the wrong key").end()
-path = handle.directory / "status.json"
-while '"paused"' not in (path.read_text() if path.exists() else ""):
-    time.sleep(0.02)
-"""
-RIGHT_KEY = """
-tracer.start_span("with the right key").end()
-deadline = time.monotonic() + 30
-while not handle.flush(5) and time.monotonic() < deadline:
-    time.sleep(0.1)
-"""
-
-
-@pytest.mark.parametrize(
-    ("wrong_public", "wrong_secret"),
-    [(PUBLIC_KEY, "sk-lf-wrong"), ("pk-lf-wrong", "sk-lf-wrong")],
-    ids=["same public key", "other public key"],
-)
-def test_spans_that_a_wrong_key_kept_back_leave_with_the_right_one(
-    server: RecordingServer, wrong_public: str, wrong_secret: str
-) -> None:
-    """The agent is restarted with the right key: nothing was lost."""
-    pair = base64.b64encode(f"{PUBLIC_KEY}:{SECRET_KEY}".encode()).decode()
-    server.authorization = f"Basic {pair}"
-    options = {"backend": "langfuse", "base_url": server.url, "scores": False}
-    wrong = program(WRONG_KEY, public_key=wrong_public, secret_key=wrong_secret, **options)
-    right = program(RIGHT_KEY, public_key=PUBLIC_KEY, secret_key=SECRET_KEY, **options)
-    run_python(*wrong)
-    assert server.accepted == []
-    run_python(*right)
-    until(lambda: {"with the wrong key", "with the right key"} <= last_versions(server).keys())
-
-
-def test_wrong_key_is_said_in_the_agents_log(server: RecordingServer) -> None:
-    """URL, the server's words and the mend, once, and no key."""
-    server.authorization = "Basic right"
-    code = "import logging; logging.basicConfig()\n" + SCRIPT + WRONG_KEY + "time.sleep(2.5)"
-    options = {"base_url": server.url, **LANGFUSE}
-    result = subprocess.run(
-        [sys.executable, "-c", code, json.dumps({"backend": "langfuse", **options})],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    url = f"{server.url}/api/public/otel/v1/traces"
-    said = [line for line in result.stderr.splitlines() if "401" in line]
-    assert said == [
-        f"WARNING:tracing.spool.keeper:POST {url} answered 401: wrong key. No span is lost: they "
-        "wait on disk. Mend: check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that "
-        "LANGFUSE_BASE_URL is the region or server that issued them."
-    ]
-    assert "5678" not in result.stderr
-
-
-def test_record_of_a_former_process_leaves_with_the_next(
-    server: RecordingServer, tmp_path: Path
-) -> None:
-    """A backend that was down for the whole life of the process: restart with it up."""
-    server.reply = Reply(503)
-    run_python(*program("tracer.start_span('first').end()", backend="otlp", endpoint=server.url))
-    [spool] = (tmp_path / ".tracing" / "spool").iterdir()
-    pid, _ = until(lambda: holder(spool)) or (0, "")
-    os.kill(pid, signal.SIGKILL)
-    server.reply = Reply()
-    handle = otlp_to(server)
-    tracer = handle.provider.get_tracer("livekit-agents")
-    tracer.start_span("second").end()
-    assert handle.flush(30)
-    assert server.accepted_names() == ["first", "second"]

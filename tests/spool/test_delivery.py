@@ -30,6 +30,7 @@ from tracing.local.store import Store
 from tracing.otlp_json import read_spans
 from tracing.span import STATUS_ERROR, Event, Span
 from tracing.spool import delivery as module
+from tracing.spool import quarantine
 from tracing.spool.acks import DONE, Acks
 from tracing.spool.delivery import Delivery
 from tracing.spool.ledger import Ledger
@@ -365,6 +366,26 @@ def test_rejected_span_is_kept_with_the_servers_words(spool: Path) -> None:
         "otlp",
         "400: bad name",
     )
+
+
+def test_rejected_spans_are_kept_within_bounds(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that rejects for ever does not fill the disk; each span is counted all the same."""
+    monkeypatch.setattr(quarantine, "_MAX_FILE_BYTES", 1500)
+    ledger = Ledger(spool)
+    write_segment(spool, *spans_of(20))
+    with RecordingServer() as server:
+        server.reply = lambda spans: Reply(400, b"no") if any(map(_is_even, spans)) else OK
+        with delivering(spool, server, ledger) as delivery:
+            until(lambda: delivery.done)
+        assert len(server.accepted) == 10
+    assert 0 < len(list(read_spans(spool / "quarantine-otlp.jsonl"))) < 10
+    assert dict(ledger.counts) == {"the backend rejected the span": 10}
+
+
+def _is_even(span: Span) -> bool:
+    return span.span_id[-1] % 2 == 0
 
 
 def test_cut_attribute_is_counted_with_its_span(spool: Path) -> None:

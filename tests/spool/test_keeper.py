@@ -33,7 +33,7 @@ from tracing.spool.keeper import LOG_NAME, Keeper, open_log
 from tracing.spool.lease import holder
 from tracing.spool.ledger import Ledger
 from tracing.spool.segments import SegmentWriter, segment_paths
-from tracing.spool.status import post_notice
+from tracing.spool.status import post_notice, read_backends
 
 MakeKeeper = Callable[..., Keeper]
 
@@ -220,7 +220,7 @@ def test_agent_that_drains_in_a_thread_is_never_killed(
             assert agent.stdin is not None
             assert agent.stdout.readline() == "an agent with calls\n"
             until(lambda: drainer_pid(spool) == agent.pid)
-            until(lambda: '"paused"' in (spool / "status.json").read_text())
+            until(lambda: [b["state"] for b in read_backends(spool)] == ["paused"])
             keeper = make_keeper(
                 otlp_backend(server.url, headers={"Authorization": "Basic right"}), start=False
             )

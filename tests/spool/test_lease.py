@@ -100,3 +100,31 @@ def test_process_does_not_end_itself(tmp_path: Path) -> None:
     with lease:
         end_holder(tmp_path, within_seconds=5)
         assert holder(tmp_path) == (os.getpid(), "abc")
+
+
+ASK = """
+import sys, time
+from pathlib import Path
+from tracing.spool.lease import holder
+
+print("asking", flush=True)
+while True:
+    holder(Path(sys.argv[1]))
+    time.sleep(0.0001)
+"""
+
+
+def test_lease_can_be_had_while_others_ask_who_has_it(tmp_path: Path) -> None:
+    """A keeper that looks for the drainer does not keep the next one from beginning."""
+    (tmp_path / "drainer.lock").touch()
+    with running_python(ASK, tmp_path) as asking:
+        assert asking.stdout is not None
+        asking.stdout.readline()
+        refused = 0
+        for _ in range(2000):
+            lease = Lease.take(tmp_path, "abc")
+            refused += lease is None
+            if lease is not None:
+                with lease:
+                    pass
+        assert refused == 0

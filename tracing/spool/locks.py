@@ -39,6 +39,17 @@ else:
         return True
 
 
+def is_free(fd: int) -> bool:
+    """Whether nobody holds the file's lock; those who ask at the same time do not count."""
+    if sys.platform == "win32":  # pragma: no cover - not tried on Windows
+        return try_lock(fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def is_locked(path: str | os.PathLike[str]) -> bool:
     """Whether a living process holds the file's lock; False for a file that is not there."""
     try:
@@ -46,6 +57,6 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not try_lock(fd)
+        return not is_free(fd)
     finally:
         os.close(fd)
