@@ -22,7 +22,7 @@ AGENT_STATE = "lk.agent.state"
 _FRAME_SAMPLES = int(FRAME_SECONDS * SAMPLE_RATE)
 _MICROPHONE_MILLIS = 100
 _LOUD = 500
-"""Root mean square of samples that are speech; a silent agent's are below 10."""
+"""Root mean square of samples that are speech."""
 
 
 class Caller:
