@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -198,10 +199,10 @@ def test_one_process_observes_the_spool(tmp_path: Path) -> None:
         provider = MeterProvider([reader], shutdown_on_exit=False)
         gauges.append(SpoolGauges(provider.get_meter("test")))
         gauges[-1].spool = tmp_path
-    spool = tmp_path.name
+    labels = {"host.name": socket.gethostname(), "spool": tmp_path.name}
     expected = [
-        ("tracing.spool.waiting", {"spool": spool}, 100),
-        ("tracing.spool.losses", {"spool": spool, "reason": SPOOL_FULL}, 3),
+        ("tracing.spool.waiting", labels, 100),
+        ("tracing.spool.losses", {**labels, "reason": SPOOL_FULL}, 3),
     ]
     first, second = readers
     assert [(n, labels, point.value) for n, labels, point in collected(first)] == expected
@@ -237,7 +238,7 @@ def test_a_job_exports_during_the_call_and_at_its_end(tmp_path: Path) -> None:
     assert server.total("gen_ai.execute_tool.duration") == 1
     assert {point.bounds for point in server.points if point.unit == "s"} == {SECONDS}
     labels = {label for point in server.points for label in point.labels}
-    assert labels <= LABELS | {"turn.kind", "part", "stage", "spool", "reason"}
+    assert labels <= LABELS | {"turn.kind", "part", "stage", "host.name", "spool", "reason"}
     (trace,) = {t for point in server.points for t in point.exemplar_traces}
     assert len(trace) == 32
     assert [point.exemplar_labels for point in server.points if point.exemplar_labels] == []

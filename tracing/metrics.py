@@ -88,10 +88,14 @@ def _exporter(settings: MetricsSettings) -> OTLPMetricExporter:
 
 
 class SpoolGauges:
-    """How full the spool is and what was lost, by one process for all that write to it."""
+    """How full the spool is and what was lost, by one process for all that write to it.
+
+    `host.name` is a label, because a backend may know an instance by its process alone.
+    """
 
     def __init__(self, meter: Meter) -> None:
         self.spool: Path | None = None
+        self._host = socket.gethostname()
         self._lock_fd: int | None = None
         self._losses: dict[str, int] = {}
         self._losses_state: object = None
@@ -115,7 +119,7 @@ class SpoolGauges:
 
     def _observe_waiting(self, options: CallbackOptions) -> Iterable[Observation]:
         if self.spool is not None and self._is_mine(self.spool):
-            yield Observation(waiting_bytes(self.spool), {"spool": self.spool.name})
+            yield Observation(waiting_bytes(self.spool), self._labels(self.spool))
 
     def _observe_losses(self, options: CallbackOptions) -> Iterable[Observation]:
         if self.spool is None or not self._is_mine(self.spool):
@@ -128,7 +132,10 @@ class SpoolGauges:
         if state != self._losses_state:
             self._losses, self._losses_state = count_losses(self.spool), state
         for reason, number in self._losses.items():
-            yield Observation(number, {"spool": self.spool.name, "reason": reason})
+            yield Observation(number, {**self._labels(self.spool), "reason": reason})
+
+    def _labels(self, spool: Path) -> dict[str, str]:
+        return {"host.name": self._host, "spool": spool.name}
 
     def _is_mine(self, spool: Path) -> bool:
         """Whether this is the process that observes the spool; the first one stays it."""

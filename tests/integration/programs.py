@@ -6,6 +6,7 @@ with the reason where it cannot be had. Go checks every module against its check
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -25,6 +26,8 @@ _JAEGER_MODULE = "github.com/jaegertracing/jaeger@v1.76.0"
 """The last release whose tag is a module version; of the same commit as v2.13.0."""
 
 _MANIFEST = Path(__file__).with_name("otelcol-builder.yaml")
+_COMPONENTS = hashlib.sha256(_MANIFEST.read_bytes()).hexdigest()[:8]
+"""Another set of components is another program."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,10 @@ PROGRAMS = {
     program.name: program
     for program in (
         Program(
-            "otelcol", COLLECTOR_VERSION, _build_collector, names=("otelcol", "otelcol-contrib")
+            "otelcol",
+            f"{COLLECTOR_VERSION}-{_COMPONENTS}",
+            _build_collector,
+            names=("otelcol", "otelcol-contrib"),
         ),
         Program(
             "livekit-server",
