@@ -14,8 +14,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tracing.livekit import names
 
-Value = bool | int | float | str
-
 FAILED, CLOSED_BY_ERROR, BARGED_IN, SLOW, PLAIN = (
     "failed",
     "closed-by-error",
@@ -55,9 +53,14 @@ class MadeCall:
     """The spans that each turn ends; the last are those of the call's end, its root the last."""
 
     @property
-    def span_ids(self) -> frozenset[bytes]:
+    def spans(self) -> list[Span]:
         """All of them."""
-        return frozenset(span.span_id for turn in self.turns for span in turn)
+        return [span for turn in self.turns for span in turn]
+
+    @property
+    def span_ids(self) -> set[bytes]:
+        """Theirs."""
+        return {span.span_id for span in self.spans}
 
 
 def make_calls(count: int, seed: int = 7) -> list[MadeCall]:
@@ -74,7 +77,9 @@ def in_rounds(calls: Sequence[MadeCall], rounds: int, seed: int = 7) -> Iterator
     for number, call in enumerate(calls):
         first = chance.randrange(rounds * 2 // 3)
         pause = rounds // 3 / len(call.turns)
-        ends += [(first + round(turn * pause), number, spans) for turn, spans in enumerate(call.turns)]
+        ends += [
+            (first + round(turn * pause), number, spans) for turn, spans in enumerate(call.turns)
+        ]
     ends.sort(key=lambda end: end[0])
     for _, in_round in groupby(ends, key=lambda end: end[0]):
         yield [span for _, _, spans in in_round for span in spans]
@@ -93,16 +98,18 @@ def as_request(spans: Iterable[Span]) -> bytes:
 
 def _make_call(kind: str, chance: random.Random) -> MadeCall:
     trace_id = chance.randbytes(16)
-    session_id = f"room/{trace_id.hex()[:8]}"
-    ids = {name: chance.randbytes(8) for name, _ in _END}
-    telling = chance.randrange(count := chance.randint(2, 4))
+    once = {name: chance.randbytes(8) for name, _ in _END}
     turns = []
-    for number in range(count):
-        own = {**ids, **{name: chance.randbytes(8) for name, _ in _TURN}}
-        turns.append([_span(trace_id, own, *place, session_id) for place in _TURN])
-    turns.append([_span(trace_id, ids, *place, session_id) for place in _END])
-    _tell(kind, {span.name: span for span in turns[telling]}, {span.name: span for span in turns[-1]})
-    return MadeCall(trace_id, kind, tuple(map(tuple, turns)))
+    for _ in range(chance.randint(2, 4)):
+        ids = {**once, **{name: chance.randbytes(8) for name, _ in _TURN}}
+        turns.append(tuple(_span(trace_id, ids, *place) for place in _TURN))
+    end = tuple(_span(trace_id, once, *place) for place in _END)
+    _tell(kind, _by_name(chance.choice(turns)), _by_name(end))
+    return MadeCall(trace_id, kind, (*turns, end))
+
+
+def _by_name(spans: Iterable[Span]) -> dict[str, Span]:
+    return {span.name: span for span in spans}
 
 
 def _tell(kind: str, turn: Mapping[str, Span], end: Mapping[str, Span]) -> None:
@@ -115,7 +122,7 @@ def _tell(kind: str, turn: Mapping[str, Span], end: Mapping[str, Span]) -> None:
     turn[names.AGENT_TURN].attributes.extend(_attributes(said))
 
 
-def _span(trace_id: bytes, ids: Mapping[str, bytes], name: str, parent: str, session_id: str) -> Span:
+def _span(trace_id: bytes, ids: Mapping[str, bytes], name: str, parent: str) -> Span:
     now = time.time_ns()
     return Span(
         trace_id=trace_id,
@@ -124,17 +131,13 @@ def _span(trace_id: bytes, ids: Mapping[str, bytes], name: str, parent: str, ses
         name=name,
         start_time_unix_nano=now,
         end_time_unix_nano=now + 500_000_000,
-        attributes=_attributes({names.SESSION_ID: session_id}),
+        attributes=_attributes({names.SESSION_ID: f"room/{trace_id.hex()[:8]}"}),
     )
 
 
-def _attributes(values: Mapping[str, Value]) -> list[KeyValue]:
+def _attributes(values: Mapping[str, bool | str]) -> list[KeyValue]:
     return [KeyValue(key=key, value=_any_value(value)) for key, value in values.items()]
 
 
-def _any_value(value: Value) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    return AnyValue(double_value=value) if isinstance(value, float) else AnyValue(string_value=value)
+def _any_value(value: bool | str) -> AnyValue:
+    return AnyValue(bool_value=value) if isinstance(value, bool) else AnyValue(string_value=value)
