@@ -328,7 +328,7 @@ def write_segment(directory: Path, *spans: Span, number: int = 1, tail: bytes = 
     resource = {"service.name": "test"}
     frames = [header_frame({"pid": 41, "host": "here", "resource": resource})]
     for span in spans:
-        ended = end_frame(span, span.attributes, resource=span.resource)
+        ended = end_frame(span, span.attributes)
         frames.append(start_frame(span) if span.is_open else ended)
     path = directory / f"1700000000000.41-abcdef.{number:06d}.seg"
     path.write_bytes(b"".join(frames) + tail)
@@ -347,7 +347,7 @@ def open_segment(directory: Path, ledger: Ledger | None = None) -> SegmentWriter
 def append(writer: SegmentWriter, *spans: Span) -> None:
     """Write spans that ended."""
     for span in spans:
-        writer.append(end_frame(span, span.attributes, resource=span.resource))
+        writer.append(end_frame(span, span.attributes))
 
 
 DRAIN = "from tracing.spool.drainer import main; main()"

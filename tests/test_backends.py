@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tracing.backends import BUILDERS, Backend, digest, dump, fingerprint, load
+from tracing.backends import BUILDERS, Backend, backends_of, digest, dump, fingerprint, load
 from tracing.settings import BACKEND_NAMES, load_settings
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1234", "LANGFUSE_SECRET_KEY": "sk-lf-5678"}
@@ -71,6 +71,19 @@ def test_otlp_gets_its_settings_as_they_are(tmp_path: Path) -> None:
         mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) and "
         "OTEL_EXPORTER_OTLP_HEADERS",
     )
+
+
+def test_otlp_speaks_langfuse_to_a_collector_that_forwards_there() -> None:
+    """The dialect and its options, and nothing else: neither scores nor calls in progress."""
+    said = {"trace_name": "a call", "tags": ["a"], "version": "7"}
+    environ = {**KEYS, "LANGFUSE_RELEASE": "1.2"}
+    plain = backend("otlp", ENDPOINT)
+    direct = backend("langfuse", environ, **said)
+    settings = load_settings("otlp", environ={**environ, **ENDPOINT}, dialect="langfuse", **said)
+    assert backends_of(settings) == [
+        dataclasses.replace(plain, dialect=direct.dialect, dialect_options=direct.dialect_options)
+    ]
+    assert fingerprint(backends_of(settings)) == fingerprint([plain])
 
 
 def test_local_store_is_beside_the_spool(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_waiting_spans_without_a_drainer_are_to_mend(tmp_path: Path, spool: Path
     writer = SegmentWriter(spool, resource={}, ledger=Ledger(spool))
     writer.open()
     span = make_span(1)
-    writer.append(end_frame(span, span.attributes, resource={}))
+    writer.append(end_frame(span, span.attributes))
     write_status(spool, [BackendStatus("otlp", "http://x", "paused", detail="answered 401: no")])
     found = checks(tmp_path)
     assert found == [

@@ -227,6 +227,32 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         otlp(compression="none", timeout_seconds=2.0),
     ),
     (
+        "Langfuse's dialect, for a collector that forwards to it",
+        {
+            **ENDPOINT,
+            "TRACING_OTLP_DIALECT": "Langfuse",
+            "LANGFUSE_TRACING_ENVIRONMENT": "staging",
+            "LANGFUSE_RELEASE": "1.2",
+        },
+        {"backend": "otlp", "tags": ["a"], "version": "7", "cost": {"m": {"seconds": 1}}},
+        dataclasses.replace(
+            otlp("backend=", dialect="langfuse"),
+            langfuse=LangfuseSettings(
+                tags=("a",),
+                environment="staging",
+                release="1.2",
+                version="7",
+                cost={"m": {"seconds": 1.0}},
+            ),
+        ),
+    ),
+    (
+        "the dialect as argument",
+        {**ENDPOINT, "TRACING_OTLP_DIALECT": "langfuse"},
+        {"dialect": "plain", "tags": ["not for a plain one"]},
+        otlp(),
+    ),
+    (
         "the protocol that is spoken",
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
         {},
@@ -280,6 +306,23 @@ def test_settings(environ: dict[str, str], arguments: dict[str, Any], expected: 
     backend = arguments.pop("backend", None)
     settings = load_settings(backend, environ=environ, **arguments)
     assert settings == dataclasses.replace(expected, directory=expected.directory.absolute())
+
+
+@pytest.mark.parametrize(
+    ("backends", "dialect", "expected"),
+    [
+        (["langfuse"], "plain", True),
+        (["otlp", "local"], "langfuse", True),
+        (["otlp", "local"], "plain", False),
+        (["local"], "langfuse", False),
+    ],
+)
+def test_langfuse_is_spoken_to_it_and_to_a_collector_that_forwards(
+    backends: list[str], dialect: str, expected: bool
+) -> None:
+    """Then each LLM call's input is recorded whole; a dialect without an endpoint is nothing."""
+    environ = {**KEYS, **ENDPOINT, "TRACING_OTLP_DIALECT": dialect}
+    assert load_settings(backends, environ=environ).speaks_langfuse == expected
 
 
 CA = "OTEL_EXPORTER_OTLP_CERTIFICATE"
@@ -492,6 +535,12 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         ENDPOINT,
         {"compression": "zstd"},
         ["compression is 'zstd': give 'gzip' or 'none'"],
+    ),
+    (
+        "another dialect",
+        {**ENDPOINT, "TRACING_OTLP_DIALECT": "jaeger"},
+        {},
+        ["dialect is 'jaeger': give 'plain' or 'langfuse'"],
     ),
     (
         "a file that is not there",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from tracing.settings import Settings
+    from tracing.settings import LangfuseSettings, Settings
 
 Transport = Literal["otlp_http", "sqlite", "console", "langfuse_scores", "langfuse_media"]
 
@@ -98,17 +98,22 @@ def _langfuse(settings: Settings) -> Backend:
         proxy=settings.proxy_for(langfuse.traces_url),
         open_spans="roots",  # a call in progress is found and named; no usage is sent twice
         dialect="langfuse",
-        dialect_options={
-            "trace_name": langfuse.trace_name,
-            "tags": list(langfuse.tags),
-            "environment": langfuse.environment,
-            "release": langfuse.release,
-            "version": langfuse.version,
-            "cost": langfuse.cost,
-        },
+        dialect_options=_langfuse_options(langfuse),
         mend="check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that LANGFUSE_BASE_URL is "
         "the region or server that issued them",
     )
+
+
+def _langfuse_options(langfuse: LangfuseSettings) -> Mapping[str, Any]:
+    """What its dialect says of every trace."""
+    return {
+        "trace_name": langfuse.trace_name,
+        "tags": list(langfuse.tags),
+        "environment": langfuse.environment,
+        "release": langfuse.release,
+        "version": langfuse.version,
+        "cost": langfuse.cost,
+    }
 
 
 def _beside_langfuse(settings: Settings, spans: Backend) -> list[Backend]:
@@ -150,6 +155,7 @@ def _beside_langfuse(settings: Settings, spans: Backend) -> list[Backend]:
 
 def _otlp(settings: Settings) -> Backend:
     otlp = settings.otlp
+    for_langfuse = otlp.dialect == "langfuse"
     return Backend(
         name="otlp",
         transport="otlp_http",
@@ -161,6 +167,8 @@ def _otlp(settings: Settings) -> Backend:
         client_certificate=otlp.client_certificate,
         client_key=otlp.client_key,
         proxy=settings.proxy_for(otlp.traces_url),
+        dialect="langfuse" if for_langfuse else "",
+        dialect_options=_langfuse_options(settings.langfuse) if for_langfuse else {},
         mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) and "
         "OTEL_EXPORTER_OTLP_HEADERS",
     )

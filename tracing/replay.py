@@ -52,8 +52,8 @@ def replay(
     writer.open()
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=None)
     for spans in calls:
-        for span in _as_live(spans, redaction, rebuild_inputs="langfuse" in settings.backends):
-            writer.append(end_frame(span, span.attributes, resource={}))
+        for span in _as_live(spans, redaction, rebuild_inputs=settings.speaks_langfuse):
+            writer.append(end_frame(span, span.attributes))
     writer.close()
     ledger.settle()
     drainer = Drainer(

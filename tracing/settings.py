@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,6 +33,7 @@ from tracing.environment import Environment
 BackendName = Literal["langfuse", "otlp", "local", "console"]
 BACKEND_NAMES: tuple[str, ...] = get_args(BackendName)
 Scores = Literal["none", "default", "all"]
+OtlpDialect = Literal["plain", "langfuse"]
 
 _LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 _LANGFUSE_OTLP_PATH = "/api/public/otel"
@@ -50,7 +51,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class LangfuseSettings:
-    """Where Langfuse is, and what is said of every trace."""
+    """Where Langfuse is, and what is said of every trace in its dialect."""
 
     public_key: str = ""
     secret_key: str = field(default="", repr=False)
@@ -94,6 +95,8 @@ class OtlpSettings:
     certificate: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
+    dialect: OtlpDialect = "plain"
+    """langfuse: for a collector that forwards the spans to Langfuse."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,11 @@ class Settings:
     disabled: bool = False
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def speaks_langfuse(self) -> bool:
+        """Whether some backend gets its spans in Langfuse's dialect."""
+        return "langfuse" in self.backends or self.otlp.dialect == "langfuse"
+
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL, by the usual HTTPS_PROXY and NO_PROXY rules."""
         parts = urlsplit(url)
@@ -150,12 +158,13 @@ def load_settings(
     env = Environment(os.environ if environ is None else environ)
     given = {name: value for name, value in arguments.items() if value is not None}
     names, chosen_by = _backends(backend, given, env)
+    dialect: OtlpDialect = _dialect(given, env) if "otlp" in names else "plain"
     settings = Settings(
         backends=names,
         chosen_by=chosen_by,
         directory=Path(given.get("directory") or env.text("TRACING_DIR") or ".tracing").absolute(),
-        langfuse=_langfuse(given, env) if "langfuse" in names else LangfuseSettings(),
-        otlp=_otlp(given, env) if "otlp" in names else OtlpSettings(),
+        langfuse=_langfuse(given, env, names, dialect),
+        otlp=_otlp(given, env, dialect) if "otlp" in names else OtlpSettings(),
         capture_content=bool(
             given.get("capture_content", env.flag("TRACING_CAPTURE_CONTENT", default=True))
         ),
@@ -202,7 +211,25 @@ def _backends(
     return tuple(name for name in names if name not in unknown), chosen_by  # type: ignore[misc]
 
 
-def _langfuse(given: Mapping[str, Any], env: Environment) -> LangfuseSettings:
+def _langfuse(
+    given: Mapping[str, Any], env: Environment, backends: Sequence[str], dialect: OtlpDialect
+) -> LangfuseSettings:
+    """What is said of every trace in its dialect, and where it is if it is a backend."""
+    is_backend = "langfuse" in backends
+    if not is_backend and dialect == "plain":
+        return LangfuseSettings()
+    return replace(
+        _langfuse_server(given, env) if is_backend else LangfuseSettings(),
+        trace_name=given.get("trace_name"),
+        tags=tuple(given.get("tags") or ()),
+        environment=given.get("environment") or env.text("LANGFUSE_TRACING_ENVIRONMENT") or None,
+        release=given.get("release") or env.text("LANGFUSE_RELEASE") or None,
+        version=given.get("version"),
+        cost=_cost(given.get("cost") or {}, env.problems),
+    )
+
+
+def _langfuse_server(given: Mapping[str, Any], env: Environment) -> LangfuseSettings:
     public_key = given.get("public_key") or env.text("LANGFUSE_PUBLIC_KEY")
     secret_key = given.get("secret_key") or env.text("LANGFUSE_SECRET_KEY")
     base_url, source = _langfuse_url(given, env)
@@ -214,12 +241,6 @@ def _langfuse(given: Mapping[str, Any], env: Environment) -> LangfuseSettings:
         secret_key=secret_key,
         base_url=base_url,
         timeout_seconds=timeout_of(given, env, "LANGFUSE_TIMEOUT"),
-        trace_name=given.get("trace_name"),
-        tags=tuple(given.get("tags") or ()),
-        environment=given.get("environment") or env.text("LANGFUSE_TRACING_ENVIRONMENT") or None,
-        release=given.get("release") or env.text("LANGFUSE_RELEASE") or None,
-        version=given.get("version"),
-        cost=_cost(given.get("cost") or {}, env.problems),
         scores=_scores(given, env),
         recording=bool(given.get("recording", env.flag("TRACING_RECORDING", default=False))),
     )
@@ -292,7 +313,14 @@ def _check_langfuse_keys(public: str, secret: str, base_url: str, problems: list
             problems.append(f"{name} holds spaces or other foreign characters: copy it again")
 
 
-def _otlp(given: Mapping[str, Any], env: Environment) -> OtlpSettings:
+def _dialect(given: Mapping[str, Any], env: Environment) -> OtlpDialect:
+    dialect = str(given.get("dialect") or env.text("TRACING_OTLP_DIALECT") or "plain").lower()
+    if dialect not in get_args(OtlpDialect):
+        env.problems.append(f"dialect is {dialect!r}: give 'plain' or 'langfuse'")
+    return "langfuse" if dialect == "langfuse" else "plain"
+
+
+def _otlp(given: Mapping[str, Any], env: Environment, dialect: OtlpDialect) -> OtlpSettings:
     compression = str(given.get("compression") or env.text(*both("COMPRESSION")) or "gzip").lower()
     if compression not in ("gzip", "none"):
         env.problems.append(f"compression is {compression!r}: give 'gzip' or 'none'")
@@ -319,6 +347,7 @@ def _otlp(given: Mapping[str, Any], env: Environment) -> OtlpSettings:
         else file_named("CERTIFICATE", env),
         client_certificate=file_named("CLIENT_CERTIFICATE", env),
         client_key=file_named("CLIENT_KEY", env),
+        dialect=dialect,
     )
 
 

@@ -35,7 +35,7 @@ from tracing.livekit.processor import TracingProcessor
 from tracing.livekit.redaction import Redaction
 from tracing.livekit.session_report import SessionReports
 from tracing.livekit.worker import drain_when_worker_stops
-from tracing.settings import BackendName, ConfigError, Mask, Settings, load_settings
+from tracing.settings import BackendName, ConfigError, Mask, OtlpDialect, Settings, load_settings
 from tracing.span import Attributes
 from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
 from tracing.spool.flush import flush_spool
@@ -136,6 +136,7 @@ def setup_tracer(
     endpoint: str | None = None,
     headers: Mapping[str, str] | str | None = None,
     compression: str | None = None,
+    dialect: OtlpDialect | None = None,
     certificate: str | None = None,
     timeout: float | None = None,
     directory: str | os.PathLike[str] | None = None,
@@ -159,8 +160,9 @@ def setup_tracer(
     Call it where the agent's module is imported, or in the server's `setup_fnc`; calling it
     again returns the same handle. `backend` is one name, a list of them (each gets every
     span), or None to choose from the environment: Langfuse keys, else an OTLP endpoint, else
-    the local store. `timeout` is seconds for one request. `session_id` is a string, or is
-    called with the call's identity attributes and returns one. `mask` takes each text
+    the local store. `timeout` is seconds for one request. `dialect="langfuse"` is for an OTLP
+    collector that forwards to Langfuse. `session_id` is a string, or is called with the call's
+    identity attributes and returns one. `mask` takes each text
     attribute's value and returns what may leave the process. `cost` are prices of your own, in
     US dollars per unit by model and bucket, such as `{"nova-3": {"seconds": 0.00007}}`. `scores`
     are the numbers of turns and calls that Langfuse charts: True for the few that
@@ -179,6 +181,7 @@ def setup_tracer(
         "endpoint": endpoint,
         "headers": headers,
         "compression": compression,
+        "dialect": dialect,
         "certificate": certificate,
         "timeout": timeout,
         "directory": directory,
@@ -239,7 +242,7 @@ def _build(
             user_id=user_id,
             watchers=[metrics] if metrics else [],
             attributes_of=processor.open_attributes,
-            rebuild_inputs="langfuse" in settings.backends and not settings.input_delta,
+            rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,
         )
 
     processor = TracingProcessor(

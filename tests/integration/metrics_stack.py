@@ -9,40 +9,22 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, NamedTuple
 
 from tests.fakes import ROOT
 from tests.integration import processes
+from tests.integration.collector import Collector
 from tests.integration.processes import free_port, get_json, wait_for
 from tests.integration.programs import require
 
-COLLECTOR = ROOT / "otel-collector-config.yaml"
 PROMETHEUS = ROOT / "deploy" / "prometheus" / "prometheus.yaml"
 GRAFANA = ROOT / "deploy" / "grafana"
 DASHBOARD = GRAFANA / "dashboards" / "calls.json"
 
 _START_SECONDS = 30.0
-_LOOPBACK = """\
-extensions:
-  health_check: {{endpoint: 127.0.0.1:{health}}}
-  file_storage/queue: {{directory: {queue}}}
-receivers:
-  otlp:
-    protocols:
-      http: {{endpoint: 127.0.0.1:{http}}}
-      grpc: {{endpoint: 127.0.0.1:{grpc}}}
-exporters:
-  prometheus/counts: {{endpoint: 127.0.0.1:{counts}}}
-  prometheus/gauges: {{endpoint: 127.0.0.1:{gauges}}}
-service:
-  telemetry:
-    metrics:
-      readers: [pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: {own}}}}}}}]
-"""
-"""Put over the shipped file, because several run on one machine here."""
 
 
 class Sample(NamedTuple):
@@ -86,56 +68,38 @@ class MetricsStack:
     """A collector, which can be started again, and a Prometheus that scrapes it every second."""
 
     def __init__(self, directory: Path, backend: str) -> None:
-        names = ("health", "http", "grpc", "counts", "gauges", "own", "prometheus")
-        self._ports = {name: free_port() for name in names}
-        self._directory, self._backend = directory, backend
-        self._collector = ExitStack()
+        self._directory = directory
+        self._collector = Collector(directory, JAEGER_OTLP_ENDPOINT=backend)
+        self._port = free_port()
 
     @property
     def collector(self) -> str:
         """The collector's base URL for OTLP over HTTP."""
-        return f"http://127.0.0.1:{self._ports['http']}"
+        return self._collector.url
 
     def ask(self, query: str) -> list[Sample]:
         """What Prometheus answers now; fails where that is an error or a warning."""
         arguments = urllib.parse.urlencode({"query": query})
-        port = self._ports["prometheus"]
-        answer = get_json(f"http://127.0.0.1:{port}/api/v1/query?{arguments}")
+        answer = get_json(f"http://127.0.0.1:{self._port}/api/v1/query?{arguments}")
         assert answer is not None, f"Prometheus refuses {query}"
         assert answer["status"] == "success", answer
         assert not answer.get("warnings"), answer
         return [Sample(r["metric"], float(r["value"][1])) for r in answer["data"]["result"]]
 
     def start_collector(self) -> None:
-        """Start the collector, or start it again."""
-        self._collector.close()
-        self._collector.enter_context(self._run_collector())
-        url = f"http://127.0.0.1:{self._ports['health']}/"
-        wait_for(lambda: processes.answers(url), _START_SECONDS, f"the collector; see {self._log}")
-
-    @property
-    def _log(self) -> Path:
-        return self._directory / "otelcol.log"
-
-    def _run_collector(self) -> AbstractContextManager[Popen[bytes]]:
-        loopback = self._directory / "loopback.yaml"
-        loopback.write_text(_LOOPBACK.format(queue=self._directory / "queue", **self._ports))
-        return processes.running(
-            [require("otelcol"), "--config", COLLECTOR, "--config", loopback],
-            log=self._log,
-            environ={"JAEGER_OTLP_ENDPOINT": self._backend},
-        )
+        """Start the collector again."""
+        self._collector.stop()
+        self._collector.start()
 
     @contextmanager
     def running(self) -> Iterator[MetricsStack]:
         """Both run."""
         with self._collector, self._run_prometheus():
-            self.start_collector()
             wait_for(lambda: self._targets_up() == 3, _START_SECONDS, "three targets up")
             yield self
 
     def _targets_up(self) -> float:
-        ready = f"http://127.0.0.1:{self._ports['prometheus']}/-/ready"
+        ready = f"http://127.0.0.1:{self._port}/-/ready"
         return sum(s.value for s in self.ask("up")) if processes.answers(ready) else 0.0
 
     def _run_prometheus(self) -> AbstractContextManager[Popen[bytes]]:
@@ -146,7 +110,7 @@ class MetricsStack:
                 require("prometheus"),
                 f"--config.file={config}",
                 f"--storage.tsdb.path={self._directory / 'prometheus'}",
-                f"--web.listen-address=127.0.0.1:{self._ports['prometheus']}",
+                f"--web.listen-address=127.0.0.1:{self._port}",
             ],
             log=self._directory / "prometheus.log",
         )
@@ -157,5 +121,5 @@ class MetricsStack:
         for shipped, name in ((8889, "counts"), (8890, "gauges"), (8888, "own")):
             target = f"otel-collector:{shipped}"
             assert text.count(target) == 1
-            text = text.replace(target, f"127.0.0.1:{self._ports[name]}")
+            text = text.replace(target, f"127.0.0.1:{self._collector.port[name]}")
         return re.sub(r"(scrape_(interval|timeout)): \S+", r"\1: 1s", text)

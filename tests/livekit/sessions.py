@@ -64,7 +64,7 @@ class Recorder(SpanProcessor):
         call = self.calls[ended.trace_id]
         stamps = call.ended(ended)
         self.bare.append(ended)
-        attributes = {**call.identity(), **ended.attributes, **stamps}
+        attributes = {**call.identity.attributes, **ended.attributes, **stamps}
         self.stamped.append(ended._replace(attributes=attributes))
 
     def named(self, name: str) -> list[Span]:

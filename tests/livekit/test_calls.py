@@ -197,7 +197,7 @@ def test_what_a_call_remembers_is_bounded() -> None:
     call.started(session)
     for index in range(10_000):
         call.started(span("user_speaking", index, None, parent=session))
-    assert len(call._scopes) <= 4_096
+    assert len(call._story.open) <= 4_096
     turn = span("agent_turn", 0, None, parent=session)
     call.started(turn)
     for index in range(1_000):

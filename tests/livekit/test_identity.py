@@ -16,7 +16,7 @@ def identity_after(call: Call, *spans: Span) -> dict[str, Any]:
     for one in spans:
         call.started(one)
         call.ended(one)
-    return dict(call.identity())
+    return dict(call.identity.attributes)
 
 
 JOB = {"lk.job_id": "AJ_1", "lk.agent_name": "clerk", "lk.room_sid": "RM_1"}
@@ -65,4 +65,5 @@ def test_the_application_names_the_call_and_the_user() -> None:
     call = Call()
     identity_after(call, job)
     call.set_identity("later", "somebody")
-    assert (call.identity()["session.id"], call.identity()["user.id"]) == ("later", "somebody")
+    known = call.identity.attributes
+    assert (known["session.id"], known["user.id"]) == ("later", "somebody")

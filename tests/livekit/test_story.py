@@ -34,7 +34,10 @@ def story(*spans: Span) -> dict[str, dict[str, object]]:
     teller = Story(attributes_of=lambda span_id: {})
     for span in spans:
         teller.started(span)
-    return {span.name: dict(teller.ended(span, {})) for span in reversed(spans)}
+    return {
+        span.name: dict(teller.ended(span, teller.open.pop(span.span_id), {}))
+        for span in reversed(spans)
+    }
 
 
 def test_error_is_told_to_the_failed_spans_above_it() -> None:

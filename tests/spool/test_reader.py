@@ -25,7 +25,7 @@ HEADER = header_frame({"pid": 41, "resource": RESOURCE})
 
 def end_of(span: Span) -> bytes:
     """The frame of a span that ended, whose resource the header has."""
-    return end_frame(span, span.attributes, resource=span.resource)
+    return end_frame(span, span.attributes)
 
 
 def start_of(number: int, name: str = "") -> bytes:

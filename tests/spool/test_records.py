@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 import struct
-import zlib
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from tests.fakes import make_span
 from tracing.span import Event, Link, Span
 from tracing.spool.records import (
     CLOSED,
+    DAMAGED,
     END,
     HEADER,
     NOT_OPEN,
@@ -29,6 +30,7 @@ from tracing.spool.records import (
     end_frame,
     header_frame,
     not_open_frame,
+    packed,
     read_records,
     start_frame,
 )
@@ -38,7 +40,7 @@ RESOURCE = {"service.name": "test"}
 
 def end_of(span: Span) -> bytes:
     """The frame of a span's end in a segment whose header has another resource."""
-    return end_frame(span, span.attributes, resource={})
+    return end_frame(span, span.attributes)
 
 
 def read_spans(data: bytes) -> list[Span | None]:
@@ -48,7 +50,7 @@ def read_spans(data: bytes) -> list[Span | None]:
 
 def framed(payload: bytes) -> bytes:
     """A frame with a right checksum around any payload, as somebody hostile could write it."""
-    return struct.pack("<4sII", b"\xf4SPN", len(payload), zlib.crc32(payload)) + payload
+    return struct.pack("<4sIQ", b"\xf4SPN", len(payload), xxh3_64_intdigest(payload)) + payload
 
 
 FULL = Span(
@@ -140,13 +142,26 @@ def test_start_record_has_what_opened_and_no_end() -> None:
     )
 
 
-def test_end_record_leaves_the_segments_own_resource_out() -> None:
+def test_span_without_a_resource_has_the_segments_own() -> None:
     """The resource that the header has is not repeated with each span; another one is."""
-    own = dict(RESOURCE)
-    shared = make_span(1, resource=own)
-    other = make_span(2, resource={"service.name": "other"})
-    frames = [end_frame(span, span.attributes, resource=own) for span in (shared, other)]
-    assert read_spans(b"".join(frames)) == [shared._replace(resource={}), other]
+    spans = [make_span(1, resource={}), make_span(2, resource={"service.name": "other"})]
+    frames = [end_frame(span, span.attributes) for span in spans]
+    data = header_frame({"resource": dict(RESOURCE)}) + b"".join(frames)
+    assert read_spans(data)[1:] == [spans[0]._replace(resource=RESOURCE), spans[1]]
+
+
+def test_shared_attributes_lie_below_the_spans_own() -> None:
+    """Packed once for many spans, and merged when they are read."""
+    shared = packed({"session.id": "room/job", "number": 0, "half": "\ud800"})
+    [span] = read_spans(end_frame(make_span(1), {"number": 1}, shared))
+    assert span.attributes == {"session.id": "room/job", "number": 1, "half": "?"}
+
+
+@pytest.mark.parametrize("shared", [b"", b"\xc1", b"\x93", b"\x92\x01\x02", "no bytes", {"a": 1}])
+def test_hostile_shared_attributes_only_damage_their_record(shared: Any) -> None:
+    """What is no packed map cannot be merged into anything."""
+    [record] = read_records(end_frame(make_span(1), {"number": 1}, shared))
+    assert record.kind == DAMAGED
 
 
 def test_header_closed_and_taken_back_records() -> None:
@@ -155,7 +170,7 @@ def test_header_closed_and_taken_back_records() -> None:
     data += not_open_frame(b"t" * 16, b"s" * 8)
     records = list(read_records(data))
     assert [(record.kind, dict(record.values)) for record in records] == [
-        (HEADER, {"version": 1, "pid": 5, "resource": RESOURCE}),
+        (HEADER, {"version": 2, "pid": 5, "resource": RESOURCE}),
         (CLOSED, {}),
         (NOT_OPEN, {}),
     ]

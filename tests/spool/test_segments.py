@@ -42,7 +42,7 @@ def make_writer(directory: Path, ledger: Ledger, **options: object) -> SegmentWr
 def end_of(number: int, text: str = "") -> bytes:
     """The frame of one ended span."""
     span = make_span(number, attributes={"text": text})
-    return end_frame(span, span.attributes, resource=RESOURCE)
+    return end_frame(span, span.attributes)
 
 
 def kinds_and_names(path: Path) -> list[tuple[int, str]]:
@@ -309,7 +309,7 @@ writer = SegmentWriter(spool, resource={}, ledger=ledger)
 def append(numbers):
     for number in numbers:
         span = make_span(number, attributes={"text": "x" * 100})
-        writer.append(end_frame(span, span.attributes, resource={}))
+        writer.append(end_frame(span, span.attributes))
 
 try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -360,7 +360,7 @@ writer.open()
 spool.chmod(0o500)
 for number in range(20):
     span = make_span(number, attributes={"text": "x" * 100})
-    writer.append(end_frame(span, span.attributes, resource={}))
+    writer.append(end_frame(span, span.attributes))
 print(json.dumps([len(list(spool.iterdir())), dict(ledger.counts)]), flush=True)
 os._exit(0)
 """
@@ -387,7 +387,7 @@ from tracing.spool.segments import SegmentWriter
 
 def append(number):
     span = make_span(number)
-    writer.append(end_frame(span, span.attributes, resource={}))
+    writer.append(end_frame(span, span.attributes))
 
 spool = Path(sys.argv[1])
 writer = SegmentWriter(spool, resource={}, ledger=Ledger(spool))

@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tracing.livekit import names
-from tracing.livekit.identity import Identity
+from tracing.livekit.identity import TELLING, Identity
 from tracing.livekit.latency import account
-from tracing.livekit.story import Story
+from tracing.livekit.story import BEGINNINGS, TOLD, Story
 from tracing.livekit.summary import Summary, as_attributes
 from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind, parsed, user_turn
 from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
-_MAX_SPANS = 4096
 _MAX_STEPS = 64
 _MAX_TURNS = 64
 _BACK_DATED_NANOS = 5_000_000
@@ -38,19 +37,26 @@ _KEPT: dict[str, tuple[str, ...]] = {
 }
 """The spans inside a turn that tell of it, and the few attributes that are read again."""
 
-_KEPT_USER: dict[str, tuple[str, ...]] = {
-    names.USER_TURN: (
-        names.TRANSCRIPTION_DELAY,
-        names.END_OF_TURN_DELAY,
-        names.TRANSCRIPT_CONFIDENCE,
-        names.EOU_RESUME_COUNT,
-    ),
-    names.USER_SPEAKING: (names.DETECTION_DELAY,),
-    names.EOU_WAIT: (names.EOU_OUTCOME,),
-    names.ON_USER_TURN_COMPLETED: (),
-    names.UPDATE_AGENT: (),
-}
+_WITH_USAGE = frozenset(
+    name
+    for name, keys in _KEPT.items()
+    if {names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON}.intersection(keys)
+)
+"""Of these, the ones that say what a model used."""
+
+_KEPT_USER = frozenset(
+    {
+        names.USER_TURN,
+        names.USER_SPEAKING,
+        names.EOU_WAIT,
+        names.ON_USER_TURN_COMPLETED,
+        names.UPDATE_AGENT,
+    }
+)
 """The same for the user's side and for handoffs, which are no part of an agent's turn."""
+
+TELLS_AT_START = BEGINNINGS | {names.AGENT_SESSION, names.AGENT_TURN}
+"""The spans that a call wants to see when they start; of others only their place."""
 
 
 class Session:
@@ -122,24 +128,14 @@ class Call:
     ) -> None:
         self._watchers = watchers
         self._story = Story(attributes_of=attributes_of, rebuild_inputs=rebuild_inputs)
-        self._identity = Identity(session_id, user_id)
+        self.opened = self._story.opened
+        """Takes note of a span that starts and is none of `TELLS_AT_START`: only of its place."""
+        self.identity = Identity(session_id, user_id)
+        """The attributes that go on every span, as far as they are known."""
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._turns = 0
-        self._scopes: dict[bytes, Session | OpenTurn] = {}
         self._session = Session(budget_seconds, watchers)
-
-    def identity(self) -> Attributes:
-        """Return the attributes that go on every span, as far as they are known."""
-        return self._identity.attributes
-
-    def bare_identity(self) -> Attributes:
-        """Return the same without content, for a span that may carry none."""
-        return self._identity.bare
-
-    def certain_identity(self) -> Attributes:
-        """Return what may be said before it is known whether content is withheld."""
-        return self._identity.certain
 
     def set_identity(
         self,
@@ -147,74 +143,94 @@ class Call:
         user_id: str | None = None,
     ) -> None:
         """Take the application's own identity of the call, before LiveKit's."""
-        self._identity.give(session_id, user_id)
+        self.identity.give(session_id, user_id)
 
     def session(self, span_id: bytes) -> Session:
         """Return the session that an open span is in, else the latest one."""
-        scope = self._scopes.get(span_id)
+        scope = self._scope(span_id)
         return scope.session if scope is not None else self._session
 
     def turn(self, span_id: bytes) -> OpenTurn | None:
         """Return the turn that an open span is in."""
-        scope = self._scopes.get(span_id)
+        scope = self._scope(span_id)
         return scope if isinstance(scope, OpenTurn) else None
+
+    def _scope(self, span_id: bytes) -> Session | OpenTurn | None:
+        opened = self._story.open.get(span_id)
+        return opened.scope if opened is not None else None
 
     def started(self, span: Span) -> None:
         """Take note of a span that starts."""
-        self._identity.learn(span)
-        self._story.started(span)
-        scope = self._scopes.get(span.parent_span_id)
+        self.identity.learn(span)
+        opened = self._story.started(span)
         if span.name == names.AGENT_SESSION:
-            scope = self._session = Session(self._budget_seconds, self._watchers)
+            opened.scope = self._session = Session(self._budget_seconds, self._watchers)
         elif span.name == names.AGENT_TURN:
             self._turns += 1
             session = self.session(span.parent_span_id)
-            scope = session.open_turns[span.span_id] = OpenTurn(session, self._turns, span)
+            opened.scope = session.open_turns[span.span_id] = OpenTurn(session, self._turns, span)
             _bound(session.open_turns, _MAX_TURNS)
-        if scope is not None:
-            self._scopes[span.span_id] = scope
-            _bound(self._scopes, _MAX_SPANS)
 
     def ended(self, span: Span) -> Mapping[str, AttributeValue]:
         """Take note of a span that ends; return the attributes to stamp on it."""
-        self._identity.learn(span)
-        stamps = self._known(span)
-        told = self._story.ended(span, stamps)
+        name, stamps = span.name, _NOTHING
+        if name in TELLING or not self.identity.attributes:
+            self.identity.learn(span)
+        opened = self._story.open.pop(span.span_id, None)
+        know = _KNOWN_BY.get(name)
+        if know is not None:
+            scope = opened.scope if opened is not None else None
+            stamps = know(self, scope or self._session, span)
+        if opened is None or not (name in TOLD or span.status_code or not span.parent_span_id):
+            return stamps  # as for most
+        told = self._story.ended(span, opened, stamps)
         return {**told, **stamps} if told else stamps
 
-    def _known(self, span: Span) -> Mapping[str, AttributeValue]:
-        scope = self._scopes.pop(span.span_id, None) or self._session
-        name = span.name
-        if name in _KEPT:
-            if isinstance(scope, OpenTurn):
-                kept = scope.steps.setdefault(name, [])
-                if len(kept) < _MAX_STEPS:
-                    kept.append(_slim(span, _KEPT[name]))
+    def _step_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+        if isinstance(scope, OpenTurn):
+            kept = scope.steps.setdefault(span.name, [])
+            if len(kept) < _MAX_STEPS:
+                kept.append(_slim(span, _KEPT[span.name]))
+        if span.name in _WITH_USAGE:
             add_usage(scope.session.summary, span)
-        elif name in _KEPT_USER:
-            return self._user_ended(scope.session, span)
-        elif name == names.AGENT_TURN and isinstance(scope, OpenTurn):
-            return _turn_ended(scope, span)
-        elif name == names.SESSION_CLOSE:
-            scope.session.close_reason = span.attributes.get(names.CLOSE_REASON)
-        elif name == names.AGENT_SESSION:
-            return _session_ended(scope.session, span)
         return _NOTHING
 
-    def _user_ended(self, session: Session, span: Span) -> Mapping[str, AttributeValue]:
-        stamped = _NOTHING
-        if span.name == names.USER_SPEAKING and self._clock is not None:
+    def _turn_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+        return _turn_ended(scope, span) if isinstance(scope, OpenTurn) else _NOTHING
+
+    def _close_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+        scope.session.close_reason = span.attributes.get(names.CLOSE_REASON)
+        return _NOTHING
+
+    def _session_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+        return _session_ended(scope.session, span)
+
+    def _user_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+        session, stamped, name = scope.session, _NOTHING, span.name
+        if name == names.USER_SPEAKING and self._clock is not None:
             # The end of speech is back-dated, by a VAD of our own: now is when it became known.
             delay = self._clock() - span.end_time_unix_nano
             if delay > _BACK_DATED_NANOS:
                 stamped = {names.DETECTION_DELAY: delay / 1e9}
                 span = span._replace(attributes={**span.attributes, **stamped})
-        elif span.name == names.USER_TURN and session.pending:
+        elif name == names.USER_TURN and session.pending:
             stamped, session.pending = session.pending, {}
             session.told[span.span_id] = stamped
             _bound(session.told, _MAX_TURNS)
-        session.user.append(_slim(span, _KEPT_USER[span.name]))
+        session.user.append(span)
         return stamped
+
+
+_KNOWN_BY: Mapping[
+    str, Callable[[Call, Session | OpenTurn, Span], Mapping[str, AttributeValue]]
+] = {
+    **dict.fromkeys(_KEPT, Call._step_ended),
+    **dict.fromkeys(_KEPT_USER, Call._user_ended),
+    names.AGENT_TURN: Call._turn_ended,
+    names.SESSION_CLOSE: Call._close_ended,
+    names.AGENT_SESSION: Call._session_ended,
+}
+"""The spans that a call learns from when they end; for all others it has nothing to do."""
 
 
 def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
@@ -311,9 +327,16 @@ def _bound(kept: dict[Any, Any], size: int) -> None:
 
 def _slim(span: Span, keys: tuple[str, ...]) -> Span:
     """Return a span with only the attributes that are read again."""
-    attributes = span.attributes
-    return span._replace(
-        attributes={key: attributes[key] for key in keys if key in attributes},
-        events=(),
-        resource={},
+    found = span.attributes
+    # Not by `_replace`, which takes three times as long.
+    return Span(
+        span.trace_id,
+        span.span_id,
+        span.parent_span_id,
+        span.name,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        {key: found[key] for key in keys if key in found},
+        status_code=span.status_code,
+        status_message=span.status_message,
     )

@@ -47,7 +47,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
             stamps[span.span_id] = call.ended(span)
         else:
             begin(span)
-    identity = call.identity()
+    identity = call.identity.attributes
     return [
         span._replace(attributes={**identity, **span.attributes, **stamps[span.span_id]})
         for span in spans

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tracing.livekit import names
 from tracing.span import Attributes, AttributeValue, Span
+from tracing.spool.records import NO_ATTRIBUTES, packed
 
 _TECHNICAL = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
 _COPIED = (*_TECHNICAL, *names.ROOM_NAME)
@@ -13,7 +14,7 @@ _COPIED = (*_TECHNICAL, *names.ROOM_NAME)
 _CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 """The spans whose participant is the caller; elsewhere it is the agent itself."""
 
-_TELLING = _CALLER_SPANS | {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.ROOM_CONNECT}
+TELLING = _CALLER_SPANS | {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.ROOM_CONNECT}
 """The spans that say which call it is, or who calls."""
 
 
@@ -33,6 +34,8 @@ class Identity:
         """All that is known."""
         self.bare: Attributes = {}
         """The same without content: no room's name, no caller, no session named for them."""
+        self.packed = self.bare_packed = NO_ATTRIBUTES
+        """Both as records carry them: packed once, not with every span."""
         self.certain: Attributes = {}
         """Of `bare`, what `attributes` says too: without a session that has two names."""
         self._known: dict[str, AttributeValue] = {}
@@ -55,7 +58,7 @@ class Identity:
     def learn(self, span: Span) -> None:
         """Read what a span that started or ended says of the call."""
         attributes, known = span.attributes, self._known
-        if span.name not in _TELLING and names.SESSION_ID in known:
+        if span.name not in TELLING and names.SESSION_ID in known:
             return
         found = {
             key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
@@ -85,6 +88,7 @@ class Identity:
         self.certain = {
             key: value for key, value in known.items() if self.attributes.get(key) == value
         }
+        self.packed, self.bare_packed = packed(self.attributes), packed(self.bare)
 
 
 def _session_id(known: Attributes, trace_id: bytes) -> str:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
 
 from tracing.livekit import names
-from tracing.livekit.call import Call
+from tracing.livekit.call import TELLS_AT_START, Call
 from tracing.livekit.failures import with_status
 from tracing.livekit.inputs import INPUT_SPANS, RecordedInputs
 from tracing.livekit.readable import SpanConverter
@@ -40,8 +40,12 @@ _LIVES_LONG = frozenset(
 )
 """These get a start record at once; others when a child of theirs ends, or after a while."""
 
-_TELLS_AT_START = frozenset({names.LLM_REQUEST, names.TTS_REQUEST})
-"""Of these the call reads what they start with, which is no content."""
+_TELL_AT_START = _LIVES_LONG | TELLS_AT_START
+
+_CARRY_NO_CONTENT = frozenset({names.LLM_REQUEST, names.TTS_REQUEST})
+"""When they start; so the call may read what they start with."""
+
+_REWRITTEN = INPUT_SPANS | {names.FUNCTION_TOOL}
 
 _LIVES_LONG_NANOS = 200_000_000
 
@@ -87,24 +91,36 @@ class TracingProcessor(SpanProcessor):
         """Forget the spans of the process that this one was forked from: they end there."""
         self._calls: dict[bytes, Call] = {}
         self._inputs = RecordedInputs(deltas=self._input_deltas)
-        self._open: dict[bytes, list[Any]] = {}
+        self._open: dict[bytes, SdkSpan] = {}
+        self._start_frames: dict[bytes, bytes] = {}
+        """The start records of those open spans that have one."""
         self._roots: dict[str, Span] = {}
         self._moved: dict[bytes, Span] = {}
         self._substitutes: dict[bytes, SdkSpan] = {}
         self._root_stamps: dict[bytes, Attributes] = {}
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Write the span's start record."""
+        """Note that the span is open; write its start record where it lives long."""
         try:
-            if span.context.trace_flags & 1:  # sampled
+            trace_id, number, _, flags, _, _ = span._context  # type: ignore[misc]
+            if not flags & 1:  # not sampled
+                return
+            span_id, parent = number.to_bytes(8, "big"), span._parent
+            if len(self._open) < _MAX_OPEN_SPANS:
+                self._open[span_id] = span
+            call = self._calls.get(trace_id.to_bytes(16, "big"))
+            if call is None or parent is None or self._moved or span._name in _TELL_AT_START:
                 self._start(span)
+            else:
+                call.opened(span_id, parent[1].to_bytes(8, "big"))
         except Exception as error:
             self._internal_error(error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span, with what its call knows stamped on it."""
         try:
-            if span.context is not None and span.context.trace_flags & 1:
+            context = span._context
+            if context is not None and context[3] & 1:  # sampled
                 self._end(span)
         except Exception as error:
             self._internal_error(error)
@@ -129,30 +145,27 @@ class TracingProcessor(SpanProcessor):
 
     def open_span(self, span_id: int) -> SdkSpan | None:
         """The open span with this id, so that events can write onto it."""
-        found = self._open.get(span_id.to_bytes(8, "big"))
-        return found[0] if found else None
+        return self._open.get(span_id.to_bytes(8, "big"))
 
     def open_attributes(self, span_id: bytes) -> Attributes:
         """What an open span carries by now, redacted as it will be on disk."""
         found = self._open.get(span_id)
         if found is None:
             return {}
-        span = self.converter.convert(found[0])
+        span = self.converter.convert(found)
         withhold = self._withhold or bool(span.attributes.get(REDACTION_ENABLED))
         return self._redaction.apply(span, withhold=withhold).attributes
 
     def open_frames(self) -> Iterable[bytes]:
         """The start records of the spans that are open now."""
-        return [frame for _, frame in list(self._open.values()) if frame]
+        return list(self._start_frames.values())
 
     def record_open_spans(self) -> None:
         """Write the start records of the spans that turn out to live long; not on the loop."""
         began_before = time.time_ns() - _LIVES_LONG_NANOS
-        for span, frame in list(self._open.values()):
-            if not frame and (span.start_time or 0) < began_before:
-                record = self._write_start(span)
-                if record.span_id not in self._open:  # it ended meanwhile
-                    self.append(not_open_frame(record.trace_id, record.span_id))
+        for span_id, span in list(self._open.items()):
+            if span_id not in self._start_frames and (span.start_time or 0) < began_before:
+                self._write_start(span)
 
     def has_root(self, job_id: str) -> bool:
         """Whether this job's root span is known here."""
@@ -179,21 +192,21 @@ class TracingProcessor(SpanProcessor):
         self._substitutes.clear()
 
     def _start(self, span: SdkSpan) -> None:
-        context, parent = span.context, span.parent
-        record = Span(
-            context.trace_id.to_bytes(16, "big"),
-            context.span_id.to_bytes(8, "big"),
-            parent.span_id.to_bytes(8, "big") if parent is not None else b"",
-            span.name,
-            span.start_time or 0,
-            0,
-            span.attributes.copy() if span.name in _TELLS_AT_START else {},  # type: ignore[union-attr]
-        )
-        if len(self._open) < _MAX_OPEN_SPANS:
-            self._open[record.span_id] = [span, b""]
-        if record.name in _LIVES_LONG:
+        """Tell the call of a span that it wants to see; write a start record where it has one."""
+        name, parent = span.name, span.parent
+        if name in _LIVES_LONG:
             self._write_start(span, is_new=True)
             return
+        trace_id, span_id, *_ = span.context
+        record = Span(
+            trace_id.to_bytes(16, "big"),
+            span_id.to_bytes(8, "big"),
+            parent.span_id.to_bytes(8, "big") if parent is not None else b"",
+            name,
+            span.start_time or 0,
+            0,
+            span.attributes.copy() if name in _CARRY_NO_CONTENT else {},  # type: ignore[union-attr]
+        )
         if self._moved or parent is None:
             record = self._in_place(record, span)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
@@ -205,7 +218,7 @@ class TracingProcessor(SpanProcessor):
         except Exception as error:
             self._internal_error(error, losses.UNSTAMPED)
 
-    def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> Span:
+    def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> None:
         """Write a span's start record; its call hears of it first where it is new."""
         record = self._in_place(self.converter.convert(span), span)
         if record.name == names.JOB_ENTRYPOINT and names.JOB_ID not in record.attributes:
@@ -219,59 +232,58 @@ class TracingProcessor(SpanProcessor):
         if is_new:
             self._tell_start(call, record)
         bare = without_content(record.attributes)
-        written = record._replace(attributes={**call.certain_identity(), **bare}, events=())
+        written = record._replace(attributes={**call.identity.certain, **bare}, events=())
         frame = start_frame(written)
         if record.span_id in self._open:
-            self._open[record.span_id][1] = frame
+            self._start_frames[record.span_id] = frame
         self.append(frame)
-        return written
+        if not is_new and record.span_id not in self._open:  # it ended in another thread
+            self._start_frames.pop(record.span_id, None)
+            self.append(not_open_frame(record.trace_id, record.span_id))
 
     def _end(self, span: ReadableSpan) -> None:
         record = self.converter.convert(span)
         if self._moved:
             record = self._in_place(record, span)
-        if record.name == names.JOB_ENTRYPOINT:
+        name = record.name
+        if name == names.JOB_ENTRYPOINT:
             record = record._replace(attributes={**record.attributes, **self._at_job_end()})
         withhold = REDACTION_ENABLED in record.attributes
-        if self._redaction.changes_spans or withhold:
+        if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
-        call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
-        stamps = self._stamps(call, record)
-        if record.name in INPUT_SPANS:
-            record = self._inputs.once(record)
-        elif record.name == names.FUNCTION_TOOL:
-            record = with_status(record)
-        identity = call.bare_identity() if withhold or self._withhold else call.identity()
-        attributes = {**identity, **record.attributes, **stamps}
-        if record.span_id in self._root_stamps:
-            attributes.update(self._root_stamps.pop(record.span_id))
-        self._open.pop(record.span_id, None)
-        parent = self._open.get(record.parent_span_id)
-        if parent is not None and not parent[1]:
-            self._write_start_of_parents(parent[0])
-        frame = end_frame(record, attributes, resource=self.converter.resource)
-        if len(frame) > _MAX_RECORD_BYTES:
-            frame = self._shortened(record._replace(attributes=attributes))
-        self.append(frame)
-        if record.name == names.JOB_SHUTDOWN and record.trace_id in self._substitutes:
-            self._substitutes.pop(record.trace_id).end()
-
-    def _stamps(self, call: Call, record: Span) -> Attributes:
-        """What the call knows of the span; an error there costs the stamps, not the span."""
+        trace_id, span_id, parent_id = record[:3]
+        call = self._calls.get(trace_id) or self._new_call(trace_id)
+        stamps: Attributes = {}
         try:
-            return call.ended(record)
-        except Exception as error:
+            stamps = call.ended(record)
+        except Exception as error:  # costs the stamps, not the span
             self._internal_error(error, losses.UNSTAMPED)
-            return {}
+        if name in _REWRITTEN:
+            record = with_status(self._inputs.once(record))
+        if span_id in self._root_stamps:
+            stamps = {**stamps, **self._root_stamps.pop(span_id)}
+        attributes = {**record.attributes, **stamps} if stamps else record.attributes
+        self._open.pop(span_id, None)
+        self._start_frames.pop(span_id, None)
+        if parent_id in self._open and parent_id not in self._start_frames:
+            self._write_start_of_parents(self._open[parent_id])
+        identity, bare = call.identity, withhold or self._withhold
+        frame = end_frame(record, attributes, identity.bare_packed if bare else identity.packed)
+        if len(frame) > _MAX_RECORD_BYTES:
+            known = identity.bare if bare else identity.attributes
+            frame = self._shortened(record._replace(attributes={**known, **attributes}))
+        self.append(frame)
+        if name == names.JOB_SHUTDOWN and trace_id in self._substitutes:
+            self._substitutes.pop(trace_id).end()
 
     def _write_start_of_parents(self, span: SdkSpan) -> None:
         """What ends is on disk, so its open parents have to be: no span without its parent."""
-        while span.context.span_id.to_bytes(8, "big") in self._open:
+        while True:
             self._write_start(span)
-            parent = span.parent and self._open.get(span.parent.span_id.to_bytes(8, "big"))
-            if not parent or parent[1]:
+            parent_id = span.parent.span_id.to_bytes(8, "big") if span.parent else b""
+            if parent_id not in self._open or parent_id in self._start_frames:
                 return
-            span = parent[0]
+            span = self._open[parent_id]
 
     def _new_call(self, trace_id: bytes) -> Call:
         if len(self._calls) >= _MAX_CALLS:
@@ -282,7 +294,7 @@ class TracingProcessor(SpanProcessor):
     def _forget_ended_calls(self) -> None:
         """Make room: drop the older half of the calls, but none that has an open span."""
         open_traces = {
-            span.context.trace_id.to_bytes(16, "big") for span, _ in list(self._open.values())
+            span.context.trace_id.to_bytes(16, "big") for span in list(self._open.values())
         }
         open_traces |= {root.trace_id for root in self._moved.values()}
         ended = [trace_id for trace_id in self._calls if trace_id not in open_traces]
@@ -324,7 +336,7 @@ class TracingProcessor(SpanProcessor):
         self._ledger.count(
             losses.TRUNCATED, len(attributes), detail=f"{', '.join(attributes)} of {record.name}"
         )
-        return end_frame(record, record.attributes, resource=self.converter.resource)
+        return end_frame(record, record.attributes)
 
     def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
         """An error of ours costs a span at the most, never the call."""

@@ -7,7 +7,7 @@ bounded, and a microsecond for an ordinary span.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tracing.dialects import stamps as told
@@ -23,24 +23,19 @@ _NOTHING: Attributes = {}
 _TYPED = "typed"
 """The role, until the end, of a question that an `agent_turn` alone knows of."""
 
-_ADAPTERS = frozenset({names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER})
-_RUNS = frozenset({names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN})
 
+class OpenSpan:
+    """A span that has not ended, as far as those below it ask; most are asked for nothing."""
 
-class _Open:
-    """A span that has not ended, as far as those below it ask."""
-
-    __slots__ = ("failed_below", "is_preemptive", "is_probe", "name", "number", "parent", "said")
-
-    def __init__(self, span: Span, parent: _Open | None) -> None:
-        self.name = span.name
-        self.parent = parent
-        self.number = 0
-        self.failed_below = False
-        self.is_preemptive = False
-        self.is_probe = bool(span.attributes.get(names.FALLBACK_RECOVERY))
-        self.said: list[tuple[int, str]] = []
-        """Of an `agent_turn`: the text of each generation, by its start."""
+    number = 0
+    failed_below = False
+    is_preemptive = False
+    is_probe = False
+    scope: Any = None
+    """The session or turn that it is in, which `Call` knows; that of its parent at first."""
+    parent: OpenSpan | None = None
+    said: Sequence[tuple[int, str]] = ()
+    """Of an `agent_turn`: the text of each generation, by its start."""
 
 
 class Story:
@@ -55,7 +50,8 @@ class Story:
     ) -> None:
         self._attributes_of = attributes_of
         self._inputs = Inputs() if rebuild_inputs else None
-        self._open: dict[bytes, _Open] = {}
+        self.open: dict[bytes, OpenSpan] = {}
+        """The call's open spans by id; bounded."""
         self._user_turns = 0
         self._open_user_turns = 0
         self._messages: list[tuple[int, str, str]] = []
@@ -63,28 +59,30 @@ class Story:
         """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
 
-    def started(self, span: Span) -> None:
+    def started(self, span: Span) -> OpenSpan:
         """Take note of a span that starts."""
-        opened = _Open(span, self._open.get(span.parent_span_id))
-        if span.name == names.USER_TURN:
-            self._user_turns += 1
-            self._open_user_turns += 1
-            opened.number = self._user_turns
-        elif span.name in _ADAPTERS or (
-            span.name in _RUNS and span.parent_span_id in self._fallbacks
-        ):
-            self._fallbacks[span.span_id] = None
-            _bound(self._fallbacks, _MAX_FALLBACKS)
-        elif span.name == names.LLM_REQUEST:
-            opened.is_preemptive = self._open_user_turns > 0
-        self._open[span.span_id] = opened
-        _bound(self._open, _MAX_OPEN)
+        opened = self.opened(span.span_id, span.parent_span_id)
+        begin = _BEGINNERS.get(span.name)
+        if begin is not None:
+            begin(self, span, opened)
+        return opened
 
-    def ended(self, span: Span, stamps: Attributes) -> Attributes:
-        """Return what others tell of a span that ends; `stamps` is what its call knows."""
-        opened = self._open.pop(span.span_id, None)
-        if opened is None:
-            return _NOTHING
+    def opened(self, span_id: bytes, parent_span_id: bytes) -> OpenSpan:
+        """Take note of a span of which nothing but its place is told."""
+        opened = self.open[span_id] = OpenSpan()
+        parent = self.open.get(parent_span_id)
+        if parent is not None:
+            opened.parent, opened.scope = parent, parent.scope
+        if len(self.open) > _MAX_OPEN:
+            del self.open[next(iter(self.open))]
+        return opened
+
+    def ended(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+        """Return what others tell of a span that ends, which is no longer among the open ones.
+
+        That is nothing but for `TOLD`, a root, or a span that failed. `stamps` is what its call
+        knows.
+        """
         found: dict[str, AttributeValue] = {}
         if span.status_code == STATUS_ERROR:
             _fail_above(opened)
@@ -97,14 +95,31 @@ class Story:
             found[told.CONVERSATION] = self._conversation()
         return found
 
-    def _user_turn(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _begin_user_turn(self, span: Span, opened: OpenSpan) -> None:
+        self._user_turns += 1
+        self._open_user_turns += 1
+        opened.number = self._user_turns
+
+    def _begin_adapter(self, span: Span, opened: OpenSpan) -> None:
+        self._fallbacks[span.span_id] = None
+        _bound(self._fallbacks, _MAX_FALLBACKS)
+
+    def _begin_run(self, span: Span, opened: OpenSpan) -> None:
+        if span.parent_span_id in self._fallbacks:
+            self._begin_adapter(span, opened)
+
+    def _begin_request(self, span: Span, opened: OpenSpan) -> None:
+        opened.is_probe = bool(span.attributes.get(names.FALLBACK_RECOVERY))
+        opened.is_preemptive = span.name == names.LLM_REQUEST and self._open_user_turns > 0
+
+    def _user_turn(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         self._open_user_turns -= 1
         text = _user_text(span.attributes, stamps)
         if text:
             self._say(span.start_time_unix_nano, "user", text)
         return {names.TURN_NUMBER: opened.number}
 
-    def _agent_turn(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _agent_turn(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         asked = _user_text(span.attributes, stamps)
         if asked:
             self._say(span.start_time_unix_nano, _TYPED, asked)
@@ -114,13 +129,13 @@ class Story:
         self._say(span.start_time_unix_nano, "assistant", said)
         return {told.AGENT_TEXT: said}
 
-    def _llm_node(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _llm_node(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         if opened.parent is not None and len(opened.parent.said) < _MAX_MESSAGES:
             text = str(names.first(span.attributes, names.RESPONSE_TEXT) or "")
-            opened.parent.said.append((span.start_time_unix_nano, text))
+            opened.parent.said = (*opened.parent.said, (span.start_time_unix_nano, text))
         return _NOTHING
 
-    def _request(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _request(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         found: dict[str, AttributeValue] = {}
         if span.parent_span_id in self._fallbacks:
             found[told.IS_FALLBACK] = True
@@ -130,13 +145,13 @@ class Story:
             found.update(self._inputs.ended(span))
         return found
 
-    def _run(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _run(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         is_probe = opened.parent is not None and opened.parent.is_probe
         return {told.IS_PROBE: True} if is_probe else _NOTHING
 
-    def _inference(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _inference(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         turn = self._attributes_of(span.parent_span_id)
-        said = opened.parent.said if opened.parent is not None else []
+        said = opened.parent.said if opened.parent is not None else ()
         texts = {
             told.USER_TEXT: _user_text(turn, _NOTHING),
             told.AGENT_TEXT: _agent_text(turn, said, ()),
@@ -151,7 +166,7 @@ class Story:
         _bound(self._inferences, _MAX_INFERENCES)
         return found
 
-    def _late_metrics(self, span: Span, opened: _Open, stamps: Attributes) -> Attributes:
+    def _late_metrics(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         return self._inferences.get(span.parent_span_id, _NOTHING)
 
     def _say(self, time_unix_nano: int, role: str, text: str) -> None:
@@ -169,7 +184,20 @@ class Story:
         return json.dumps(messages, ensure_ascii=False)
 
 
-_Teller = Callable[[Story, Span, _Open, Attributes], Mapping[str, AttributeValue]]
+_BEGINNERS: dict[str, Callable[[Story, Span, OpenSpan], None]] = {
+    names.USER_TURN: Story._begin_user_turn,
+    names.LLM_FALLBACK_ADAPTER: Story._begin_adapter,
+    names.TTS_FALLBACK_ADAPTER: Story._begin_adapter,
+    names.LLM_REQUEST_RUN: Story._begin_run,
+    names.TTS_REQUEST_RUN: Story._begin_run,
+    names.LLM_REQUEST: Story._begin_request,
+    names.TTS_REQUEST: Story._begin_request,
+}
+
+BEGINNINGS = frozenset(_BEGINNERS)
+"""The spans of which more is told at their start than their place."""
+
+_Teller = Callable[[Story, Span, OpenSpan, Attributes], Mapping[str, AttributeValue]]
 
 _TELLERS: dict[str, _Teller] = {
     names.USER_TURN: Story._user_turn,
@@ -182,8 +210,11 @@ _TELLERS: dict[str, _Teller] = {
     names.REALTIME_METRICS: Story._late_metrics,
 }
 
+TOLD = frozenset(_TELLERS)
+"""The spans of which others tell something however they end."""
 
-def _fail_above(failed: _Open) -> None:
+
+def _fail_above(failed: OpenSpan) -> None:
     above = failed.parent
     while above is not None and not above.failed_below:
         above.failed_below = True
@@ -203,7 +234,7 @@ def _user_text(attributes: Attributes, stamps: Attributes) -> str:
 
 
 def _agent_text(
-    attributes: Attributes, said: list[tuple[int, str]], events: tuple[Event, ...]
+    attributes: Attributes, said: Sequence[tuple[int, str]], events: tuple[Event, ...]
 ) -> str:
     """What was said in all steps: the discarded ones said nothing, the last one is the turn's."""
     kept = sorted(said)

@@ -1,25 +1,25 @@
 """Span -> bytes -> span: framed, checksummed, versioned records that are safe to read.
 
-A segment is a sequence of frames. A frame is a 4-byte mark, the payload's length and CRC-32
-(little endian, 32 bits each) and the payload, a msgpack array whose first element is its kind.
-The mark lets a reader find the next good frame behind a damaged one; msgpack can fail on
-hostile bytes but never executes anything.
+A segment is a sequence of frames. A frame is a 4-byte mark, the payload's length (32 bits) and
+XXH3 (64 bits), both little endian, and the payload: a msgpack array, its kind first. The mark
+lets a reader find the next good frame behind a damaged one; msgpack can fail on hostile bytes
+but never executes anything.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
+from xxhash import xxh3_64_intdigest
 
 from tracing.span import Attributes, Event, Link, Span
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 HEADER, START, END, CLOSED, NOT_OPEN, DAMAGED = 0, 1, 2, 3, 4, -1
 """Record kinds: what a segment begins with, a span that opened, a span that ended, the mark of
@@ -27,9 +27,11 @@ a segment whose open spans live on in the next one, a start record that came too
 when read, bytes that are no record."""
 
 _MARK = b"\xf4SPN"
-_FRAME = struct.Struct("<4sII")
+_FRAME = struct.Struct("<4sIQ")
 _END_BYTE = bytes((END,))
 _MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+
+NO_ATTRIBUTES = b"\x80"
 
 # A Packer owns a buffer, so each thread has its own; creating one per span costs an mmap.
 _local = threading.local()
@@ -47,31 +49,36 @@ class Record(NamedTuple):
 
 def start_frame(span: Span) -> bytes:
     """The frame of a span that opened."""
-    return _frame(_pack((START, *span[:7], span.kind, span.scope_name)))
+    return _frame((START, *span[:7], span.kind, span.scope_name))
 
 
-def end_frame(span: Span, attributes: Attributes, *, resource: Attributes) -> bytes:
+def end_frame(span: Span, attributes: Attributes, shared: bytes = NO_ATTRIBUTES) -> bytes:
     """The frame of a span that ended, with `attributes` in place of its own.
 
-    Its resource is left out where it is `resource`, which the segment's header has.
+    `shared` are packed attributes below them, which many spans have in common. Without a
+    resource the span has that of the segment's header.
     """
-    own = {} if span.resource is resource else span.resource
-    return _frame(_pack((END, *span[:6], attributes, *span[7:18], own)))
+    return _frame((END, *span[:6], shared, attributes, *span[7:]))
+
+
+def packed(attributes: Attributes) -> bytes:
+    """Attributes as `end_frame` takes them where many spans share them."""
+    return _pack(attributes)
 
 
 def header_frame(values: Mapping[str, Any]) -> bytes:
     """The frame a segment begins with: format version, process, resource attributes."""
-    return _frame(_pack((HEADER, {"version": FORMAT_VERSION, **values})))
+    return _frame((HEADER, {"version": FORMAT_VERSION, **values}))
 
 
 def closed_frame() -> bytes:
     """The frame that says: the spans still open here are carried on elsewhere."""
-    return _frame(_pack((CLOSED,)))
+    return _frame((CLOSED,))
 
 
 def not_open_frame(trace_id: bytes, span_id: bytes) -> bytes:
     """The frame that takes back a start record, which another thread wrote behind the end."""
-    return _frame(_pack((NOT_OPEN, trace_id, span_id)))
+    return _frame((NOT_OPEN, trace_id, span_id))
 
 
 def read_records(
@@ -118,16 +125,22 @@ def count_ended(path: Path, offset: int = 0) -> int:
     return count
 
 
+def _frame(values: tuple[object, ...]) -> bytes:
+    payload = _pack(values)
+    return b"".join((_FRAME.pack(_MARK, len(payload), xxh3_64_intdigest(payload)), payload))
+
+
 def _pack(values: object) -> bytes:
     try:
-        packer = _local.packer
+        return _local.packer.pack(values)  # type: ignore[no-any-return]
     except AttributeError:
-        packer = _local.packer = msgpack.Packer(unicode_errors="replace", default=str)
-    try:
-        return packer.pack(values)  # type: ignore[no-any-return]
-    except (OverflowError, ValueError):
-        _local.packer = msgpack.Packer(unicode_errors="replace", default=str)
-        return _local.packer.pack(_portable(values))  # type: ignore[no-any-return]
+        # Strict about text, because leniency takes every string through a codec: twice the time.
+        _local.packer = msgpack.Packer(default=str)
+        return _pack(values)
+    except (OverflowError, ValueError):  # UnicodeEncodeError is one
+        del _local.packer  # half a record may be left in it
+        lenient = msgpack.Packer(unicode_errors="replace", default=str)
+        return lenient.pack(_portable(values))  # type: ignore[no-any-return]
 
 
 def _portable(value: Any) -> Any:
@@ -141,10 +154,6 @@ def _portable(value: Any) -> Any:
     return value
 
 
-def _frame(payload: bytes) -> bytes:
-    return _FRAME.pack(_MARK, len(payload), zlib.crc32(payload)) + payload
-
-
 def _next_payload(data: bytes, offset: int, is_whole: bool) -> tuple[bytes, int] | None:
     """The first whole, undamaged payload at or behind `offset`, and where it ends."""
     while len(data) - offset >= _FRAME.size:
@@ -154,7 +163,7 @@ def _next_payload(data: bytes, offset: int, is_whole: bool) -> tuple[bytes, int]
             if end > len(data) and not is_whole:
                 return None  # the rest of this frame is still to be read, or to be written
             payload = data[offset + _FRAME.size : end]
-            if len(payload) == length and zlib.crc32(payload) == checksum:
+            if len(payload) == length and xxh3_64_intdigest(payload) == checksum:
                 return payload, end
         offset = data.find(_MARK, offset + 1)
         if offset == -1:
@@ -192,6 +201,10 @@ def _decode(payload: bytes, end: int, resource: Attributes) -> Record:
 
 
 def _ended_span(fields: list[Any], resource: Attributes) -> Span:
+    shared = fields.pop(6)
+    if shared != NO_ATTRIBUTES:
+        common = msgpack.unpackb(shared, strict_map_key=False, unicode_errors="replace")
+        fields[6] = {**common, **fields[6]}
     fields[7] = tuple([Event(*event) for event in fields[7]])
     fields[8] = tuple([Link(*link) for link in fields[8]])
     fields[18] = fields[18] or resource
