@@ -60,14 +60,15 @@ def test_identity_is_on_every_span() -> None:
     ("attributes", "name"),
     [
         ({"lk.agent_name": "front-desk"}, "front-desk"),
-        ({"lk.agent_name": "", "lk.agent_label": "agents.FrontDesk"}, "FrontDesk"),
-        ({"lk.agent_label": "restaurant"}, "restaurant"),
+        ({"lk.agent_name": "", "agent.label": "agents.FrontDesk"}, "FrontDesk"),
+        ({"agent.label": "restaurant"}, "restaurant"),
+        ({"lk.agent_label": "agents.Second"}, None),
         ({}, None),
     ],
 )
 def test_trace_is_named_for_the_agent(attributes: dict[str, Any], name: str | None) -> None:
-    """By the name it was dispatched under, else by its first agent's label."""
-    span = translate(livekit_span("agent_session", attributes))
+    """By the name it was dispatched under, else by its first agent's label, on every span."""
+    span = translate(livekit_span("agent_turn", attributes))
     assert span.attributes.get("langfuse.trace.name") == name
 
 

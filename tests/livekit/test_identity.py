@@ -52,6 +52,16 @@ def test_the_user_is_the_caller_and_never_the_agent() -> None:
     assert identity_after(call, span("user_turn", 0, 9, {who: "other"}))["user.id"] == "caller"
 
 
+def test_the_agent_that_took_the_call_is_known_while_it_runs() -> None:
+    """By its first activity, not when the session is over; whoever takes over changes nothing."""
+    label, call = "lk.agent_label", Call()
+    first = span("start_agent_activity", 1, 2, {label: "agents.Host"})
+    assert identity_after(call, first)["agent.label"] == "agents.Host"
+    assert call.identity.bare["agent.label"] == "agents.Host"
+    second = span("start_agent_activity", 3, 4, {label: "agents.Chef"})
+    assert identity_after(call, second)["agent.label"] == "agents.Host"
+
+
 def test_the_application_names_the_call_and_the_user() -> None:
     """By argument, by function, and later; its names go before LiveKit's."""
     job = span("job_entrypoint", 0, 9, JOB)

@@ -137,12 +137,9 @@ def environment_of(span: Span) -> str:
 
 
 def _agent(span: Span) -> AttributeValue | None:
-    """The name that the trace gets: the agent's, where the span says it."""
+    """The name that the trace gets: the agent's, else the class of the one that took the call."""
     named = span.attributes.get(names.AGENT_NAME)
-    if not named and span.name == names.AGENT_SESSION:
-        label = str(span.attributes.get(names.AGENT_LABEL, ""))
-        return label.rpartition(".")[2]
-    return named
+    return named or str(span.attributes.get(names.FIRST_AGENT, "")).rpartition(".")[2]
 
 
 def _root(span: Span) -> dict[str, AttributeValue]:

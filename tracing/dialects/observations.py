@@ -365,7 +365,7 @@ _AGENT_TURN_NUMBERS = {
 _PLUMBING = (
     *("room_connect", "wait_for_participant", "wait_for_audio_track", "publish_audio_output"),
     *("session_start", "setup_toolsets", "on_enter", "on_exit", "drain_agent_activity"),
-    *("start_agent_activity", "resume_agent_activity", "pause_agent_activity"),
+    *(names.START_AGENT_ACTIVITY, "resume_agent_activity", "pause_agent_activity"),
     *("user_speaking", "eou_wait", "eou_detection", "on_user_turn_completed"),
     *("tts_node", "tts_stream_adapter", "agent_speaking", "keyterm_detection"),
     *("job_shutdown", "on_session_end", "session_end_upload", "room_disconnect"),

@@ -8,13 +8,19 @@ from tracing.livekit import names
 from tracing.span import Attributes, AttributeValue, Span
 from tracing.spool.records import NO_ATTRIBUTES, packed
 
-_TECHNICAL = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
-_COPIED = (*_TECHNICAL, *names.ROOM_NAME)
+_COPIED_BARE = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
+_COPIED = (*_COPIED_BARE, *names.ROOM_NAME)
+_TECHNICAL = (*_COPIED_BARE, names.FIRST_AGENT)
 
 _CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 """The spans whose participant is the caller; elsewhere it is the agent itself."""
 
-TELLING = _CALLER_SPANS | {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.ROOM_CONNECT}
+TELLING = _CALLER_SPANS | {
+    names.JOB_ENTRYPOINT,
+    names.AGENT_SESSION,
+    names.ROOM_CONNECT,
+    names.START_AGENT_ACTIVITY,
+}
 """The spans that say which call it is, or who calls."""
 
 
@@ -63,6 +69,8 @@ class Identity:
         found = {
             key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
         }
+        if names.FIRST_AGENT not in known and attributes.get(names.AGENT_LABEL):
+            found[names.FIRST_AGENT] = attributes[names.AGENT_LABEL]
         if names.USER_ID not in known and (caller := self._given_user_id or _caller(span)):
             found[names.USER_ID] = caller
         if found or names.SESSION_ID not in known:

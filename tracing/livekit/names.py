@@ -18,6 +18,7 @@ JOB_SHUTDOWN = "job_shutdown"
 AGENT_SESSION = "agent_session"
 SESSION_CLOSE = "session_close"
 ROOM_CONNECT = "room_connect"
+START_AGENT_ACTIVITY = "start_agent_activity"
 WAIT_FOR_PARTICIPANT = "wait_for_participant"
 UPDATE_AGENT = "update_agent"
 USER_TURN = "user_turn"
@@ -56,6 +57,9 @@ AGENT_LABEL = "lk.agent_label"
 PREVIOUS_AGENT_LABEL = "lk.previous_agent_label"
 """str on `update_agent`: who handed over."""
 EVENT_PARTICIPANT_LINKED = "participant_linked"
+
+FIRST_AGENT = "agent.label"
+"""str on every span of a call: the label of the agent that took it, as soon as it is known."""
 
 # LiveKit's attributes of a turn.
 SPEECH_ID = "lk.speech_id"
