@@ -27,7 +27,9 @@ faults: $(VENV)/.dev ## every way to lose a span, against the docs' snippet and 
 bench: $(VENV)/.dev ## speed and memory, against the same two
 	$(BIN)/python -m bench
 
-integration: $(VENV)/.dev ## against real programs, where they can be had
+integration: $(VENV)/.dev ## against real programs, built once where Go is; the rest skips
+	$(BIN)/python -m tests.integration.programs
+	$(BIN)/python -m tests.integration.kafka
 	$(BIN)/python -m pytest -m integration
 
 clean:

@@ -180,7 +180,6 @@ def site(
     directory: Path,
     backend: str,
     *sizes: int,
-    agents_overlays: Sequence[Path | str] = (),
 ) -> Iterator[Site]:
     """One or two tiers with so many gateways each, behind one collector for the agents."""
     with ExitStack() as running:
@@ -198,7 +197,6 @@ def site(
             program,
             directory / "agents",
             SHIPPED / "agent-collector.yaml",
-            *agents_overlays,
             *_QUICK_RETRIES,
             *([] if len(sizes) == 2 else [_FIRST_TIER_ALONE]),
             GATEWAYS_FIRST=addresses[0],

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.fakes import ROOT, RecordingServer
 from tests.integration.gateway_tier import (
@@ -39,7 +38,7 @@ from tests.integration.made_calls import (
     in_rounds,
     make_calls,
 )
-from tests.integration.processes import free_port, wait_for
+from tests.integration.processes import wait_for
 from tests.integration.programs import require
 
 pytestmark = pytest.mark.integration
@@ -54,7 +53,6 @@ TELLING = (FAILED, CLOSED_BY_ERROR, BARGED_IN, SLOW)
 
 CONFIGURATIONS = {
     "agents": ("agent-collector.yaml",),
-    "agents for Langfuse": ("agent-collector.yaml", "agent-langfuse.yaml"),
     "agents to Kafka": ("agent-collector.yaml", "kafka-agent.yaml"),
     "gateway": ("gateway.yaml",),
     "gateway with Langfuse": ("gateway.yaml", "gateway-langfuse.yaml"),
@@ -110,21 +108,16 @@ def test_compose_file_goes_over_the_other() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("dialect", ["otlp", "langfuse"])
+@pytest.mark.parametrize("dialect", ["plain", "langfuse"])
 def test_recorded_calls_are_kept_for_what_they_tell(
     dialect: str, tmp_path: Path, backend: RecordingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of LiveKit's recorded sessions, with a share of none, those that failed or were cut in."""
     monkeypatch.setenv("SAMPLING_PERCENTAGE", "0")
-    door = f"127.0.0.1:{free_port()}"
-    overlays = (
-        SHIPPED / "agent-langfuse.yaml",
-        f"yaml:receivers::otlp/langfuse::protocols::http::endpoint: {door}",
-    )
-    with site(require("otelcol"), tmp_path, backend.url, 1, agents_overlays=overlays) as running:
+    monkeypatch.setenv("TRACING_OTLP_DIALECT", dialect)
+    with site(require("otelcol"), tmp_path, backend.url, 1) as running:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.agents.url)
-        monkeypatch.setenv("LANGFUSE_BASE_URL", f"http://{door}")
-        replay(RECORDINGS, dialect)
+        replay(RECORDINGS)
         (collector,) = running.gateways
         wait_for(lambda: count_decided(collector) == len(RECORDINGS), 30, "all are decided")
         kept = sampled([collector])
@@ -153,7 +146,7 @@ def test_call_longer_than_the_wait_is_kept_whole(
     late = over.spans[0]
     wait = "yaml:processors::tail_sampling::decision_wait: 5s"
     with gateway(require("otelcol"), tmp_path / "gateway", backend.url, wait) as collector:
-        begun = [in_progress(going_on), *going_on.spans[:-4], *over.spans[1:]]
+        begun = [*going_on.spans[:-4], *over.spans[1:]]
         collector.post(as_request(begun))
         wait_for(lambda: count_decided(collector) == 2, 20, "both are decided")
         assert sampled([collector], "unfinished") == sampled([collector]) == 1
@@ -308,22 +301,13 @@ def arrived(backend: RecordingServer) -> dict[bytes, set[bytes]]:
     return found
 
 
-def in_progress(call: MadeCall) -> Span:
-    """The root as it goes to Langfuse when the call begins."""
-    root = Span()
-    root.CopyFrom(call.spans[-1])
-    root.end_time_unix_nano = root.start_time_unix_nano
-    return root
-
-
-def replay(recordings: Iterable[Path], dialect: str) -> None:
+def replay(recordings: Iterable[Path]) -> None:
     """Stamp recorded sessions as live ones are, and deliver them through our own spool."""
-    keys = {name: value for name, value in ENVIRON.items() if name.startswith("LANGFUSE_")}
     subprocess.run(
-        [sys.executable, "-m", "tracing", "replay", *recordings, "--backend", dialect],
+        [sys.executable, "-m", "tracing", "replay", *recordings, "--backend", "otlp"],
         check=True,
         capture_output=True,
-        env={**os.environ, **keys, "TRACING_SCORES": "false", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 
