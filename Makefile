@@ -29,7 +29,6 @@ bench: $(VENV)/.dev ## speed and memory, against the same two
 
 integration: $(VENV)/.dev ## against real programs, built once where Go is; the rest skips
 	$(BIN)/python -m tests.integration.programs
-	$(BIN)/python -m tests.integration.kafka
 	$(BIN)/python -m pytest -m integration
 
 clean:

@@ -1,12 +1,9 @@
-"""A real Kafka broker on loopback: `python -m tests.integration.kafka` fetches it with Maven."""
+"""A real Kafka broker on loopback."""
 
 from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,27 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes import free_port, running, wait_for
-from tests.integration.programs import Program
+from tests.integration.programs import require
 
-_POM = """\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>tests</groupId>
-  <artifactId>kafka</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency>
-      <groupId>org.apache.kafka</groupId>
-      <artifactId>kafka_2.13</artifactId>
-      <version>{version}</version>
-    </dependency>
-  </dependencies>
-</project>
-"""
-_LAUNCHER = """\
-#!/bin/sh
-exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$(dirname "$0")/jars/*" "$@"
-"""
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -52,28 +30,12 @@ _CLUSTER_ID = "dHJhY2luZy1pbi10ZXN0cw"
 """Any 16 bytes, as URL-safe base64."""
 
 
-def _fetch(target: Path) -> None:
-    """The broker with all it needs, and a launcher beside it."""
-    with tempfile.TemporaryDirectory(prefix="kafka-") as name:
-        pom = Path(name) / "pom.xml"
-        pom.write_text(_POM.format(version=KAFKA.version))
-        jars = f"-DoutputDirectory={target.parent / 'jars'}"
-        command = ("mvn", "-q", "-B", f"--file={pom}", "dependency:copy-dependencies", jars)
-        subprocess.run(command, check=True)
-    target.write_text(_LAUNCHER)
-    target.chmod(0o755)
-
-
-KAFKA = Program("kafka", "3.9.1", _fetch)
-
-
 def require_kafka() -> Path:
-    """Its launcher; skips the test where it was not fetched."""
-    if not KAFKA.cached.is_file():
-        pytest.skip("Kafka is not fetched: python -m tests.integration.kafka, with Maven")
+    """Its launcher; skips the test with the reason where it cannot be had."""
+    launcher = require("kafka")
     if not shutil.which("java"):
         pytest.skip("Kafka needs java")
-    return KAFKA.cached
+    return launcher
 
 
 @contextmanager
@@ -98,16 +60,3 @@ def _listens(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-def main() -> int:
-    """Fetch it where it is missing."""
-    if not KAFKA.cached.is_file():
-        KAFKA.cached.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(KAFKA.cached)
-    print(KAFKA.cached)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The real programs that the integration tests run: built once from their Go modules, or on PATH.
+"""The real programs of the integration tests: built once from Go modules and jars, or on PATH.
 
 `python -m tests.integration.programs` builds what is missing; a test that needs a program skips
 with the reason where it cannot be had. Go checks every module against its checksum database.
@@ -21,9 +21,30 @@ import pytest
 
 COLLECTOR_VERSION = "0.158.0"
 LIVEKIT_SERVER_VERSION = "1.13.5"
+KAFKA_VERSION = "3.9.1"
 JAEGER_VERSION = "2.13.0"
 _JAEGER_MODULE = "github.com/jaegertracing/jaeger@v1.76.0"
 """The last release whose tag is a module version; of the same commit as v2.13.0."""
+
+_POM = """\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>tests</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId>
+      <version>{version}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+_LAUNCHER = """\
+#!/bin/sh
+exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$(dirname "$0")/jars/*" "$@"
+"""
 
 _MANIFEST = Path(__file__).with_name("otelcol-builder.yaml")
 _COMPONENTS = hashlib.sha256(_MANIFEST.read_bytes()).hexdigest()[:8]
@@ -38,6 +59,8 @@ class Program:
     version: str = ""
     build: Callable[[Path], None] | None = None
     """Puts the program at a path; None where only PATH can have it."""
+    tool: str = "go"
+    """What it is built with."""
     hint: str = ""
     """What to install where it is missing."""
     names: tuple[str, ...] = ()
@@ -95,6 +118,17 @@ def _build_jaeger(target: Path) -> None:
         _run("go", "build", "-o", str(target), "./cmd/jaeger", cwd=source)
 
 
+def _fetch_kafka(target: Path) -> None:
+    """The broker's jars with all that they need, and a launcher beside them."""
+    with tempfile.TemporaryDirectory(prefix="kafka-") as name:
+        pom = Path(name) / "pom.xml"
+        pom.write_text(_POM.format(version=KAFKA_VERSION))
+        jars = f"-DoutputDirectory={target.parent / 'jars'}"
+        _run("mvn", "-q", "-B", f"--file={pom}", "dependency:copy-dependencies", jars)
+    target.write_text(_LAUNCHER)
+    target.chmod(0o755)
+
+
 def _run(*command: str | Path, cwd: Path | None = None, **environ: str) -> str:
     """What a build step prints; what it complains of goes to the terminal."""
     environ = {**os.environ, "CGO_ENABLED": "0", **environ}
@@ -119,6 +153,7 @@ PROGRAMS = {
             _go_install(f"github.com/livekit/livekit-server/cmd/server@v{LIVEKIT_SERVER_VERSION}"),
         ),
         Program("jaeger", JAEGER_VERSION, _build_jaeger),
+        Program("kafka", KAFKA_VERSION, _fetch_kafka, tool="mvn"),
         Program("prometheus", hint="Debian's package prometheus"),
         Program("promtool", hint="Debian's package prometheus"),
         Program("docker-compose", hint="Debian's package docker-compose"),
@@ -132,7 +167,7 @@ def require(name: str) -> Path:
     program = PROGRAMS[name]
     found = program.find()
     if found is None:
-        hint = program.hint or "`make integration` builds it where Go is at hand"
+        hint = program.hint or f"`make integration` builds it where {program.tool} is at hand"
         pytest.skip(f"{name} is neither built nor on PATH: {hint}")
     return found
 
@@ -141,7 +176,7 @@ def main() -> int:
     """Build what is missing; 0 even where something cannot be had, because tests say so."""
     for program in PROGRAMS.values():
         found = program.find()
-        if found is None and program.build is not None and shutil.which("go"):
+        if found is None and program.build is not None and shutil.which(program.tool):
             print(f"building {program.name} {program.version}", file=sys.stderr, flush=True)
             program.cached.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -149,7 +184,7 @@ def main() -> int:
             except (OSError, subprocess.CalledProcessError) as error:
                 print(f"{program.name} cannot be built: {error}", file=sys.stderr)
             found = program.find()
-        print(f"{program.name}: {found or 'missing; ' + (program.hint or 'needs Go')}")
+        print(f"{program.name}: {found or 'missing; ' + (program.hint or 'needs ' + program.tool)}")
     return 0
 
 
