@@ -161,7 +161,8 @@ class Call:
 
     def started(self, span: Span) -> None:
         """Take note of a span that starts."""
-        self.identity.learn(span)
+        if span.name in TELLING or not self.identity.attributes:
+            self.identity.learn(span)
         opened = self._story.started(span)
         if span.name == names.AGENT_SESSION:
             opened.scope = self._session = Session(self._budget_seconds, self._watchers)

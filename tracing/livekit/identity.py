@@ -62,10 +62,8 @@ class Identity:
         self._rebuild(b"")
 
     def learn(self, span: Span) -> None:
-        """Read what a span that started or ended says of the call."""
+        """Read what a span says of the call: one of `TELLING`, or the first of all."""
         attributes, known = span.attributes, self._known
-        if span.name not in TELLING and names.SESSION_ID in known:
-            return
         found = {
             key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
         }

@@ -193,21 +193,12 @@ class TracingProcessor(SpanProcessor):
 
     def _start(self, span: SdkSpan) -> None:
         """Tell the call of a span that it wants to see; write a start record where it has one."""
-        name, parent = span.name, span.parent
-        if name in _LIVES_LONG:
+        if span.name in _LIVES_LONG:
             self._write_start(span, is_new=True)
             return
-        trace_id, span_id, *_ = span.context
-        record = Span(
-            trace_id.to_bytes(16, "big"),
-            span_id.to_bytes(8, "big"),
-            parent.span_id.to_bytes(8, "big") if parent is not None else b"",
-            name,
-            span.start_time or 0,
-            0,
-            span.attributes.copy() if name in _CARRY_NO_CONTENT else {},  # type: ignore[union-attr]
-        )
-        if self._moved or parent is None:
+        told = span.attributes.copy() if span.name in _CARRY_NO_CONTENT else {}  # type: ignore[union-attr]
+        record = self.converter.begun(span, told)
+        if self._moved or not record.parent_span_id:
             record = self._in_place(record, span)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         self._tell_start(call, record)
