@@ -82,7 +82,7 @@ class Jaeger:
     def spans(self, trace_id: bytes) -> list[Span]:
         """The spans of a trace by its API for programs, as OTLP; none where it is not known."""
         found = self._ask(f"/api/v3/traces/{trace_id.hex()}")
-        return list(decode(found["result"])) if found else []
+        return [_without_remarks(span) for span in decode(found["result"])] if found else []
 
     def spans_of(self, service: str) -> list[Span]:
         """The spans of all traces of a service, by the same API."""
@@ -104,3 +104,9 @@ class Jaeger:
 
     def _ask(self, path: str) -> Any:
         return get_json(f"http://127.0.0.1:{self._port['query']}{path}")
+
+
+def _without_remarks(span: Span) -> Span:
+    """The span as it came: whoever looks at half a trace leaves Jaeger's warnings on its spans."""
+    kept = {key: value for key, value in span.attributes.items() if key != "@jaeger@warnings"}
+    return span._replace(attributes=kept)
