@@ -48,11 +48,11 @@ def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
 
 def _end_pipeline() -> None:
     """Shut down, and reap the drainer's process so that it is no warning later."""
+    import tracing.handle
     import tracing.livekit.jobs
-    import tracing.setup
 
     tracing.livekit.jobs._late_was_said = False
-    handle = tracing.setup.current()
+    handle = tracing.handle.current()
     if handle is None:
         return
     handle.shutdown()

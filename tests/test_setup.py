@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from tests.fakes import RecordingServer, Reply, call, until
 from tracing import ConfigError, Tracing, setup_tracer
+from tracing.handle import current
 from tracing.livekit.processor import TracingProcessor
-from tracing.setup import current
 from tracing.spool.lease import holder
 from tracing.spool.status import read_status
 

@@ -15,7 +15,7 @@ from opentelemetry import trace
 
 from tests.fakes import RecordingServer, call, run_python, until
 from tracing import ConfigError, setup_tracer
-from tracing.setup import current
+from tracing.handle import current
 from tracing.spool.segments import segment_paths
 from tracing.spool.status import read_status
 

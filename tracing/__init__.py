@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracing.handle import Tracing
     from tracing.livekit.observe import observe
     from tracing.settings import ConfigError
-    from tracing.setup import Tracing, setup_tracer
+    from tracing.setup import setup_tracer
 
 __all__ = ["ConfigError", "Tracing", "observe", "setup_tracer"]
 
 _MODULES = {
     "ConfigError": "tracing.settings",
-    "Tracing": "tracing.setup",
+    "Tracing": "tracing.handle",
     "observe": "tracing.livekit.observe",
     "setup_tracer": "tracing.setup",
 }

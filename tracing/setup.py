@@ -5,7 +5,6 @@ Safe to repeat: in every job, from prewarm, from the entrypoint, in parents and 
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import inspect
 import logging
@@ -24,6 +23,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.backends import Backend, backends_of, fingerprint
+from tracing.handle import Tracing, current, make_current
 from tracing.livekit.call import Call
 from tracing.livekit.jobs import (
     current_job_id,
@@ -38,9 +38,8 @@ from tracing.livekit.worker import drain_when_worker_stops
 from tracing.settings import BackendName, ConfigError, Mask, OtlpDialect, Settings, load_settings
 from tracing.span import Attributes
 from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
-from tracing.spool.flush import flush_spool
 from tracing.spool.keeper import Keeper
-from tracing.spool.ledger import Ledger, count_losses
+from tracing.spool.ledger import Ledger
 from tracing.spool.segments import SegmentWriter
 
 if TYPE_CHECKING:
@@ -48,83 +47,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_ON_LOOP_SECONDS = 0.1
-
 _lock = threading.Lock()
-_current: Tracing | None = None
-
-
-class Tracing:
-    """The handle of this process's pipeline; also the no-op that a failed set-up leaves."""
-
-    def __init__(
-        self,
-        provider: trace.TracerProvider,
-        *,
-        directory: Path | None = None,
-        processor: TracingProcessor | None = None,
-        ledger: Ledger | None = None,
-        keeper: Keeper | None = None,
-        metrics: Metrics | None = None,
-        reports: SessionReports | None = None,
-        recordings: Path | None = None,
-    ) -> None:
-        self.provider = provider
-        self.directory = directory
-        """The spool of this process's backends; None for a no-op."""
-        self.processor = processor
-        self.reports = reports
-        """Where LiveKit's reports of sessions go; None without a local store."""
-        self.recordings = recordings
-        """The TRACING_DIR that sessions' audio is kept in until it is uploaded; None if not."""
-        self._ledger = ledger
-        self._keeper = keeper
-        self._metrics = metrics
-
-    @property
-    def enabled(self) -> bool:
-        """Whether spans are recorded."""
-        return self.processor is not None
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """What this spool lost, by reason: spans, and attributes that were changed."""
-        if self.directory is None or self._ledger is None:
-            return {}
-        self._ledger.settle()
-        return count_losses(self.directory)
-
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until every backend has what is on disk, at most `timeout` seconds.
-
-        Never needed for safety: what is on disk is delivered without it. False when something
-        is left, at once where a backend does not answer. On an event loop it waits a tenth of
-        a second at the most; use `await asyncio.to_thread(tracing.flush)` there.
-        """
-        if self.directory is None:
-            return True
-        if _on_event_loop():
-            timeout = min(timeout, _FLUSH_ON_LOOP_SECONDS)
-        return flush_spool(self.directory, timeout)
-
-    def shutdown(self) -> None:
-        """End the pipeline of this process; what is on disk is delivered all the same."""
-        global _current
-        with _lock:
-            if _current is self:
-                _current = None
-        if self.processor is not None:
-            self.processor.shutdown()
-        if self._metrics is not None:
-            self._metrics.stop()
-        if self._keeper is not None:
-            self._keeper.stop()
-        if self._ledger is not None:
-            self._ledger.settle(finally_=True)
-
-    def __repr__(self) -> str:
-        where = str(self.directory) if self.enabled else "disabled"
-        return f"Tracing({where})"
 
 
 def setup_tracer(
@@ -173,7 +96,6 @@ def setup_tracer(
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
     nothing is recorded.
     """
-    global _current
     arguments: dict[str, Any] = {
         "public_key": public_key,
         "secret_key": secret_key,
@@ -197,24 +119,20 @@ def setup_tracer(
         "metrics": metrics,
     }
     with _lock:
-        if _current is None:
+        tracing = current()
+        if tracing is None:
             try:
                 settings = load_settings(backend, **arguments)
-                _current = _build(settings, session_id=session_id, user_id=user_id, mask=mask)
+                tracing = _build(settings, session_id=session_id, user_id=user_id, mask=mask)
             except ConfigError as error:
                 if strict:
                     raise
                 logger.warning("%s\nNothing is recorded.", error)
-                _current = Tracing(trace.NoOpTracerProvider())
-        tracing = _current
+                tracing = Tracing(trace.NoOpTracerProvider())
+            make_current(tracing)
     if tracing.processor is not None:
         join_running_job(tracing.provider, tracing.processor)
     return tracing
-
-
-def current() -> Tracing | None:
-    """The handle of this process's pipeline; None before set-up."""
-    return _current
 
 
 def _build(
@@ -403,14 +321,6 @@ def _at_exit(processor: TracingProcessor, keeper: Keeper) -> None:
 
     atexit.register(tidy_up)
     multiprocessing.util.Finalize(None, tidy_up, exitpriority=0)
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _described(backend: Backend) -> str:

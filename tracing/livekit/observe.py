@@ -19,6 +19,7 @@ from livekit import rtc
 from livekit.agents import AgentSession, get_job_context
 from opentelemetry import trace
 
+from tracing.handle import current
 from tracing.livekit import names
 from tracing.livekit.call import Call, OpenTurn, Session, Watcher
 from tracing.livekit.measured import PLACES, keep, usage_of
@@ -85,7 +86,6 @@ def _keep_recording(session: AgentSession[Any]) -> None:
     from livekit.agents import get_job_context
 
     from tracing.livekit.jobs import keep_recording
-    from tracing.setup import current
 
     tracing, job = current(), get_job_context(required=False)
     if tracing is not None and tracing.recordings is not None and job is not None:
@@ -94,8 +94,6 @@ def _keep_recording(session: AgentSession[Any]) -> None:
 
 
 def _current_processor() -> TracingProcessor | None:
-    from tracing.setup import current
-
     tracing = current()
     return tracing.processor if tracing is not None else None
 

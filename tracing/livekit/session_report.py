@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracing.handle import current
 from tracing.livekit import names
 from tracing.livekit.redaction import REDACTION_ENABLED, Redaction
 from tracing.local.session_reports import DIRECTORY_NAME, file_name, keep
@@ -51,8 +52,6 @@ def keep_report(
 
     Returns what to stamp on the session's span, so that it leads to the report.
     """
-    from tracing.setup import current
-
     tracing, context = current(), span.get_span_context()
     if job is None or tracing is None or tracing.reports is None or not span.is_recording():
         return {}

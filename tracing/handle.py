@@ -1,0 +1,114 @@
+"""The handle of this process's pipeline: what it lost, whether all has left, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+
+from tracing.spool.flush import flush_spool
+from tracing.spool.ledger import Ledger, count_losses
+
+if TYPE_CHECKING:
+    from tracing.livekit.processor import TracingProcessor
+    from tracing.livekit.session_report import SessionReports
+    from tracing.metrics import Metrics
+    from tracing.spool.keeper import Keeper
+
+_FLUSH_ON_LOOP_SECONDS = 0.1
+
+_current: Tracing | None = None
+
+
+class Tracing:
+    """The handle of this process's pipeline; also the no-op that a failed set-up leaves."""
+
+    def __init__(
+        self,
+        provider: trace.TracerProvider,
+        *,
+        directory: Path | None = None,
+        processor: TracingProcessor | None = None,
+        ledger: Ledger | None = None,
+        keeper: Keeper | None = None,
+        metrics: Metrics | None = None,
+        reports: SessionReports | None = None,
+        recordings: Path | None = None,
+    ) -> None:
+        self.provider = provider
+        self.directory = directory
+        """The spool of this process's backends; None for a no-op."""
+        self.processor = processor
+        self.reports = reports
+        """Where LiveKit's reports of sessions go; None without a local store."""
+        self.recordings = recordings
+        """The TRACING_DIR that sessions' audio is kept in until it is uploaded; None if not."""
+        self._ledger = ledger
+        self._keeper = keeper
+        self._metrics = metrics
+
+    @property
+    def enabled(self) -> bool:
+        """Whether spans are recorded."""
+        return self.processor is not None
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """What this spool lost, by reason: spans, and attributes that were changed."""
+        if self.directory is None or self._ledger is None:
+            return {}
+        self._ledger.settle()
+        return count_losses(self.directory)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until every backend has what is on disk, at most `timeout` seconds.
+
+        Never needed for safety: what is on disk is delivered without it. False when something
+        is left, at once where a backend does not answer. On an event loop it waits a tenth of
+        a second at the most; use `await asyncio.to_thread(tracing.flush)` there.
+        """
+        if self.directory is None:
+            return True
+        if _on_event_loop():
+            timeout = min(timeout, _FLUSH_ON_LOOP_SECONDS)
+        return flush_spool(self.directory, timeout)
+
+    def shutdown(self) -> None:
+        """End the pipeline of this process; what is on disk is delivered all the same."""
+        global _current
+        if _current is self:
+            _current = None
+        if self.processor is not None:
+            self.processor.shutdown()
+        if self._metrics is not None:
+            self._metrics.stop()
+        if self._keeper is not None:
+            self._keeper.stop()
+        if self._ledger is not None:
+            self._ledger.settle(finally_=True)
+
+    def __repr__(self) -> str:
+        where = str(self.directory) if self.enabled else "disabled"
+        return f"Tracing({where})"
+
+
+def current() -> Tracing | None:
+    """The handle of this process's pipeline; None before set-up."""
+    return _current
+
+
+def make_current(tracing: Tracing) -> None:
+    """Make it this process's handle, until its shutdown."""
+    global _current
+    _current = tracing
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
