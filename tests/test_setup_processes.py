@@ -103,6 +103,7 @@ if child == 0:
     print(json.dumps(sorted(thread.name for thread in threading.enumerate())), flush=True)
     os._exit(0)
 os.waitpid(child, 0)
+wait_for_drainer()  # who leaves within milliseconds may leave nobody who delivers
 os._exit(0)
 """
 
