@@ -16,7 +16,12 @@ from tracing.span import Attributes, Event, Link, Span
 
 _DOUBLE = struct.Struct("<d")
 _FIXED64 = struct.Struct("<Q")
-_FIXED32 = struct.Struct("<I")
+_SAMPLED = b"\x85\x01" + struct.pack("<I", 1)
+"""The flags of a span."""
+
+_SHORT_TEXT = 64
+_COMES_AGAIN = frozenset({str, bool, int})
+"""The types of values that many spans have in common, where they are short."""
 
 
 class PartialSuccess(NamedTuple):
@@ -31,7 +36,7 @@ def encode_request(spans: Sequence[Span]) -> bytes:
     groups: dict[int, list[Span]] = {}
     for span in spans:
         groups.setdefault(id(span.resource), []).append(span)
-    return b"".join(_field(1, _resource_spans(group)) for group in groups.values())
+    return b"".join(part for group in groups.values() for part in _resource_spans(group))
 
 
 def decode_partial_success(body: bytes) -> PartialSuccess | None:
@@ -49,37 +54,50 @@ def decode_partial_success(body: bytes) -> PartialSuccess | None:
     return None
 
 
-def _resource_spans(spans: list[Span]) -> bytes:
+def _resource_spans(spans: list[Span]) -> list[bytes]:
+    """The parts of a `ResourceSpans`; whoever wants them whole joins them once."""
+
     def scope(span: Span) -> tuple[str, str]:
         return span.scope_name, span.scope_version
 
     parts = [_field(1, _attributes(1, spans[0].resource))]
     for (name, version), scoped in groupby(sorted(spans, key=scope), key=scope):
-        body = _field(1, _string(1, name) + _string(2, version))
-        body += b"".join(_field(2, _span(span)) for span in scoped)
-        parts.append(_field(2, body))
-    return b"".join(parts)
+        inner = [_field(1, _string(1, name) + _string(2, version))]
+        for span in scoped:
+            encoded = _span(span)
+            inner += (_head(2, len(encoded)), encoded)
+        parts += _nested(2, inner)
+    return _nested(1, parts)
+
+
+def _nested(number: int, parts: list[bytes]) -> list[bytes]:
+    return [_head(number, sum(map(len, parts))), *parts]
 
 
 def _span(span: Span) -> bytes:
-    parts = [
-        b"\x0a\x10" + span.trace_id + b"\x12\x08" + span.span_id,
-        _string(3, span.trace_state),
-        b"\x22\x08" + span.parent_span_id if span.parent_span_id else b"",
+    parts = [b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id]
+    if span.trace_state:
+        parts.append(_string(3, span.trace_state))
+    if span.parent_span_id:
+        parts += (b"\x22\x08", span.parent_span_id)
+    parts += (
         _string(5, span.name),
-        b"\x30" + _varint(span.kind),
-        b"\x39" + _FIXED64.pack(span.start_time_unix_nano),
-        b"\x41" + _FIXED64.pack(span.end_time_unix_nano),
-        _attributes(9, span.attributes),
-        _count(10, span.dropped_attributes_count),
-    ]
+        b"\x30",
+        _varint(span.kind),
+        b"\x39",
+        _FIXED64.pack(span.start_time_unix_nano),
+        b"\x41",
+        _FIXED64.pack(span.end_time_unix_nano),
+    )
+    _put_attributes(parts, 9, span.attributes)
+    parts.append(_count(10, span.dropped_attributes_count))
     parts += [_field(11, _event(event)) for event in span.events]
     parts.append(_count(12, span.dropped_events_count))
     parts += [_field(13, _link(link)) for link in span.links]
     parts.append(_count(14, span.dropped_links_count))
     if span.status_code or span.status_message:
         parts.append(_field(15, _string(2, span.status_message) + _count(3, span.status_code)))
-    parts.append(b"\x85\x01" + _FIXED32.pack(1))  # flags: sampled
+    parts.append(_SAMPLED)
     return b"".join(parts)
 
 
@@ -99,24 +117,33 @@ def _link(link: Link) -> bytes:
 
 
 def _attributes(number: int, attributes: Attributes) -> bytes:
-    """Repeated `KeyValue`s; long texts are joined once, not copied level by level."""
+    """Repeated `KeyValue`s."""
     parts: list[bytes] = []
-    tag = bytes((number << 3 | 2,))
-    for key, value in attributes.items():
-        if value is None:
-            continue
-        named = _key(key)
-        if type(value) is str:
-            text = value.encode("utf-8", "replace")
-            length = _varint(len(text))
-            size = 1 + len(length) + len(text)
-            inner = _varint(size)
-            body = len(named) + 1 + len(inner) + size
-            parts += (tag, _varint(body), named, b"\x12", inner, b"\x0a", length, text)
-        else:
-            encoded = _field(2, _value(value))
-            parts += (tag, _varint(len(named) + len(encoded)), named, encoded)
+    _put_attributes(parts, number, attributes)
     return b"".join(parts)
+
+
+def _put_attributes(parts: list[bytes], number: int, attributes: Attributes) -> None:
+    """Append repeated `KeyValue`s: texts are not copied, what is short and comes again is kept."""
+    for key, value in attributes.items():
+        kind = type(value)
+        if kind is str and len(value) > _SHORT_TEXT:  # type: ignore[arg-type]
+            text = value.encode("utf-8", "replace")  # type: ignore[union-attr]
+            inner = _head(1, len(text))
+            size = len(inner) + len(text)
+            head, named = _head(2, size), _key(key)
+            parts += (_head(number, len(named) + len(head) + size), named, head, inner, text)
+        elif kind in _COMES_AGAIN:
+            parts.append(_known_attribute(number, key, value))  # type: ignore[arg-type]
+        elif value is not None:
+            parts.append(_attribute(number, key, value))
+
+
+def _attribute(number: int, key: str, value: Any) -> bytes:
+    return _field(number, _key(key) + _field(2, _value(value)))
+
+
+_known_attribute = lru_cache(maxsize=4096, typed=True)(_attribute)
 
 
 @lru_cache(maxsize=4096)
@@ -145,10 +172,13 @@ def _value(value: Any) -> bytes:
 
 def _field(number: int, data: bytes) -> bytes:
     """A length-delimited field."""
-    length = len(data)
-    if length < 128 and number < 16:
-        return bytes((number << 3 | 2, length)) + data
-    return _varint(number << 3 | 2) + _varint(length) + data
+    return _head(number, len(data)) + data
+
+
+@lru_cache(maxsize=4096)
+def _head(number: int, length: int) -> bytes:
+    """What a length-delimited field begins with."""
+    return _varint(number << 3 | 2) + _varint(length)
 
 
 def _string(number: int, text: str) -> bytes:

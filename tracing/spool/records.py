@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -203,12 +204,20 @@ def _decode(payload: bytes, end: int, resource: Attributes) -> Record:
 def _ended_span(fields: list[Any], resource: Attributes) -> Span:
     shared = fields.pop(6)
     if shared != NO_ATTRIBUTES:
-        common = msgpack.unpackb(shared, strict_map_key=False, unicode_errors="replace")
-        fields[6] = {**common, **fields[6]}
-    fields[7] = tuple([Event(*event) for event in fields[7]])
-    fields[8] = tuple([Link(*link) for link in fields[8]])
+        fields[6] = {**_shared_attributes(shared), **fields[6]}
+    fields[7] = tuple([Event(*event) for event in fields[7]]) if fields[7] else ()
+    fields[8] = tuple([Link(*link) for link in fields[8]]) if fields[8] else ()
     fields[18] = fields[18] or resource
     return _checked(Span(*fields))
+
+
+@lru_cache(maxsize=256)
+def _shared_attributes(shared: bytes) -> Attributes:
+    """What many spans share, decoded once."""
+    found = msgpack.unpackb(shared, strict_map_key=False, unicode_errors="replace")
+    if not isinstance(found, dict):
+        raise ValueError("not attributes")
+    return found
 
 
 def _started_span(fields: list[Any], resource: Attributes) -> Span:
