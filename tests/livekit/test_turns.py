@@ -55,9 +55,10 @@ def test_kinds_of_turns(
     attributes: dict[str, Any], steps: list[Span], user: list[Span], spoken: bool, expected: str
 ) -> None:
     """A reply, a greeting, what was said or asked for, and a generation for nothing."""
-    turn = Turn(span("agent_turn", 500, 2_000, attributes), by_name(steps), by_name(user))
+    agent_turn = span("agent_turn", 500, 2_000, attributes)
     observed = {key: value for key, value in attributes.items() if key.startswith("turn.")}
-    assert kind(turn._replace(observed=observed), user_has_spoken=spoken) == expected
+    turn = Turn(agent_turn, by_name(steps), by_name(user), observed=observed)
+    assert kind(turn, user_has_spoken=spoken) == expected
 
 
 def test_facts_of_an_interrupted_reply() -> None:

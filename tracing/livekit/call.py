@@ -12,7 +12,7 @@ from tracing.livekit.identity import TELLING, Identity
 from tracing.livekit.latency import account
 from tracing.livekit.story import BEGINNINGS, TOLD, Story
 from tracing.livekit.summary import Summary, as_attributes
-from tracing.livekit.turns import ByName, Turn, by_name, facts, first_sound, kind, parsed, user_turn
+from tracing.livekit.turns import ByName, Turn, by_name, facts, in_order, kind, parsed
 from tracing.livekit.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 
@@ -244,7 +244,7 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
     speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
     if speech is not None:
         observed[names.TURN_KIND] = speech
-    turn = Turn(span, open_turn.steps, by_name(session.user), session.earlier, observed)
+    turn = Turn(span, in_order(open_turn.steps), by_name(session.user), session.earlier, observed)
     sort = kind(turn, user_has_spoken=session.user_has_spoken)
     if sort == "reply":
         observed.update(_told(session, turn))
@@ -274,7 +274,7 @@ def _inference_of(turn: Span) -> Span:
 
 def _told(session: Session, turn: Turn) -> Attributes:
     """Return what events told of the user's turn that this one answers; once."""
-    answered = user_turn(turn)
+    answered = turn.answered
     if answered is not None:
         return session.told.pop(answered.span_id, {})
     told, session.pending = session.pending, {}
@@ -286,7 +286,7 @@ def _settle(session: Session, turn: Turn, sort: str) -> None:
     if sort != "reply":
         return
     session.user_has_spoken = True
-    heard = first_sound(turn)
+    heard = turn.first_sound
     if heard is None:
         session.earlier = {} if turn.span.attributes.get(names.INTERRUPTED) else turn.steps
         return

@@ -15,14 +15,9 @@ from tracing.livekit import names
 from tracing.livekit.turns import (
     LLM_NODES,
     Turn,
-    before_sound,
-    first_sound,
     metrics,
     named,
     number,
-    spoken_step,
-    user_delay,
-    voice,
     within,
 )
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
@@ -45,7 +40,7 @@ class Stage(NamedTuple):
 
 def account(turn: Turn, kind: str, budget_seconds: float) -> dict[str, AttributeValue]:
     """Return a turn's latency, the parts that add up to it, and the overlap gained."""
-    sound = first_sound(turn)
+    sound = turn.first_sound
     if sound is None:
         return {}
     word = _last_word(turn, kind, sound)
@@ -75,13 +70,15 @@ def split(start: int, end: int, stages: Sequence[Stage]) -> dict[str, float]:
     the whole.
     """
     end = max(start, end)
-    clipped = [
-        Stage(s.name, min(max(s.start, start), end), min(max(s.end, start), end)) for s in stages
-    ]
-    cuts = sorted({start, end, *(s.start for s in clipped), *(s.end for s in clipped)})
-    nanos = {stage.name: 0 for stage in clipped}
-    for left, right in itertools.pairwise(cuts):
-        owner = next((s.name for s in clipped if s.start <= left and right <= s.end), UNACCOUNTED)
+    cuts = {start, end}
+    cuts.update([at for stage in stages for at in stage[1:] if start < at < end])
+    nanos = {stage.name: 0 for stage in stages}
+    for left, right in itertools.pairwise(sorted(cuts)):
+        owner = UNACCOUNTED
+        for name, begun, ended in stages:
+            if begun <= left and right <= ended:
+                owner = name
+                break
         nanos[owner] = nanos.get(owner, 0) + right - left
     return {name: value / 1e9 for name, value in nanos.items()}
 
@@ -128,11 +125,10 @@ class _Reply:
         self.start = start
         self.sound = sound
         self.after_speech = after_speech
-        self.spoken = spoken_step(turn)
-        self.voice = voice(turn)
+        self.spoken = turn.spoken_step
+        self.voice = turn.voice
         self.earlier = turn.earlier if after_speech else {}
-        own = before_sound(turn, *LLM_NODES)
-        self.silent = [*named(self.earlier, *LLM_NODES), *own[:-1]]
+        self.silent = [*named(self.earlier, *LLM_NODES), *turn.llm_steps[:-1]]
         """The LLM steps before the spoken one: they called tools, or were discarded."""
         hooks = self._user_spans(names.ON_USER_TURN_COMPLETED)
         self.hook = hooks[-1] if hooks else None
@@ -165,7 +161,7 @@ class _Reply:
             ("transcription_wait", names.TRANSCRIPTION_DELAY),
             ("turn_decision", names.END_OF_TURN_DELAY),
         ):
-            delay = user_delay(self.turn, key) if self.after_speech else None
+            delay = self.turn.user_delay(key) if self.after_speech else None
             if delay is not None:
                 yield self._since_start(name, delay)
         for wait in self._user_spans(names.EOU_WAIT):

@@ -165,7 +165,8 @@ class TracingProcessor(SpanProcessor):
         began_before = time.time_ns() - _LIVES_LONG_NANOS
         for span_id, span in list(self._open.items()):
             if span_id not in self._start_frames and (span.start_time or 0) < began_before:
-                self._write_start(span)
+                self.append(self._start_record(span))
+                self._take_back_if_ended(span)
 
     def has_root(self, job_id: str) -> bool:
         """Whether this job's root span is known here."""
@@ -194,7 +195,7 @@ class TracingProcessor(SpanProcessor):
     def _start(self, span: SdkSpan) -> None:
         """Tell the call of a span that it wants to see; write a start record where it has one."""
         if span.name in _LIVES_LONG:
-            self._write_start(span, is_new=True)
+            self.append(self._start_record(span, is_new=True))
             return
         told = span.attributes.copy() if span.name in _CARRY_NO_CONTENT else {}  # type: ignore[union-attr]
         record = self.converter.begun(span, told)
@@ -209,8 +210,11 @@ class TracingProcessor(SpanProcessor):
         except Exception as error:
             self._internal_error(error, losses.UNSTAMPED)
 
-    def _write_start(self, span: SdkSpan, *, is_new: bool = False) -> None:
-        """Write a span's start record; its call hears of it first where it is new."""
+    def _start_record(self, span: SdkSpan, *, is_new: bool = False) -> bytes:
+        """The frame of a span's start, from now on in every segment until the span ends.
+
+        Its call hears of it first where it is new.
+        """
         record = self._in_place(self.converter.convert(span), span)
         if record.name == names.JOB_ENTRYPOINT and names.JOB_ID not in record.attributes:
             # Before 1.8 LiveKit stamps the job only after the span has started.
@@ -218,19 +222,35 @@ class TracingProcessor(SpanProcessor):
         # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
         # so no content goes to disk here, and none to the call where it is withheld now.
         withhold = self._withhold or REDACTION_ENABLED in record.attributes
-        record = self._redaction.apply(record, withhold=withhold)
+        if withhold or self._redaction.changes_spans:
+            record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
         if is_new:
             self._tell_start(call, record)
-        bare = without_content(record.attributes)
-        written = record._replace(attributes={**call.identity.certain, **bare}, events=())
-        frame = start_frame(written)
+        certain, bare = call.identity.certain, without_content(record.attributes)
+        frame = start_frame(record, {**certain, **bare} if certain else bare)
         if record.span_id in self._open:
             self._start_frames[record.span_id] = frame
-        self.append(frame)
-        if not is_new and record.span_id not in self._open:  # it ended in another thread
-            self._start_frames.pop(record.span_id, None)
-            self.append(not_open_frame(record.trace_id, record.span_id))
+        return frame
+
+    def _start_records_above(self, span_id: bytes) -> list[tuple[SdkSpan, bytes]]:
+        """The start records that an open span and those above it have to have by now.
+
+        What ends is on disk, so its open parents have to be: no span without its parent.
+        """
+        found: list[tuple[SdkSpan, bytes]] = []
+        while span_id in self._open and span_id not in self._start_frames:
+            span = self._open[span_id]
+            found.append((span, self._start_record(span)))
+            span_id = span._parent.span_id.to_bytes(8, "big") if span._parent is not None else b""
+        return found
+
+    def _take_back_if_ended(self, span: SdkSpan) -> None:
+        """Where another thread ended a span before its start was written, say that it is over."""
+        span_id = span.context.span_id.to_bytes(8, "big")
+        if span_id not in self._open:
+            self._start_frames.pop(span_id, None)
+            self.append(not_open_frame(self.recorded_trace_id(span.context.trace_id), span_id))
 
     def _end(self, span: ReadableSpan) -> None:
         record = self.converter.convert(span)
@@ -256,25 +276,20 @@ class TracingProcessor(SpanProcessor):
         attributes = {**record.attributes, **stamps} if stamps else record.attributes
         self._open.pop(span_id, None)
         self._start_frames.pop(span_id, None)
-        if parent_id in self._open and parent_id not in self._start_frames:
-            self._write_start_of_parents(self._open[parent_id])
         identity, bare = call.identity, withhold or self._withhold
         frame = end_frame(record, attributes, identity.bare_packed if bare else identity.packed)
         if len(frame) > _MAX_RECORD_BYTES:
             known = identity.bare if bare else identity.attributes
             frame = self._shortened(record._replace(attributes={**known, **attributes}))
-        self.append(frame)
+        if parent_id in self._open and parent_id not in self._start_frames:
+            above = self._start_records_above(parent_id)
+            self.append(b"".join((*(begun for _, begun in above), frame)))
+            for parent, _ in above:
+                self._take_back_if_ended(parent)
+        else:
+            self.append(frame)
         if name == names.JOB_SHUTDOWN and trace_id in self._substitutes:
             self._substitutes.pop(trace_id).end()
-
-    def _write_start_of_parents(self, span: SdkSpan) -> None:
-        """What ends is on disk, so its open parents have to be: no span without its parent."""
-        while True:
-            self._write_start(span)
-            parent_id = span.parent.span_id.to_bytes(8, "big") if span.parent else b""
-            if parent_id not in self._open or parent_id in self._start_frames:
-                return
-            span = self._open[parent_id]
 
     def _new_call(self, trace_id: bytes) -> Call:
         if len(self._calls) >= _MAX_CALLS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from tracing.span import Attributes, Event, Span
@@ -63,10 +64,8 @@ _CONTENT_EVENTS = frozenset(
     }
 )
 
-_known_plain: set[str] = set()
-"""Names seen before that carry no content; there are a few hundred at most."""
 
-
+@lru_cache(maxsize=10_000)
 def is_content_attribute(key: str) -> bool:
     """Whether an attribute carries what somebody said, typed or is called."""
     return (
@@ -79,11 +78,7 @@ def is_content_attribute(key: str) -> bool:
 
 def without_content(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The attributes that carry no content; of an exception only that there was one."""
-    if _known_plain.issuperset(attributes):
-        return attributes
     kept = {key: value for key, value in attributes.items() if not is_content_attribute(key)}
-    if len(_known_plain) < 10_000:
-        _known_plain.update(key for key in kept if key != "exception.message")
     if "exception.message" in kept:
         kept["exception.message"] = _WITHHELD
     return kept

@@ -5,45 +5,114 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from tracing.livekit import names
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
 ByName: TypeAlias = Mapping[str, Sequence[Span]]
-"""Spans by their name."""
+"""Spans by their name, those of a name by start."""
+
+_NO_SPANS: ByName = {}
+_NOTHING: Attributes = {}
 
 LLM_NODES = (names.LLM_NODE, names.REALTIME_INFERENCE)
 BARGE_IN_SOURCES = ("audio_activity", "user_turn")
 
 
-class Turn(NamedTuple):
-    """The spans that tell of one turn of the agent; those that are over."""
+class Turn:
+    """The spans that tell of one turn of the agent, those that are over.
 
-    span: Span
-    """The `agent_turn`."""
-    steps: ByName = {}
-    """What ran inside it."""
-    user: ByName = {}
-    """The user's side since the last answer: turns, speech, hooks, and handoffs."""
-    earlier: ByName = {}
-    """The steps of turns that left the user unanswered, such as one that handed over."""
-    observed: Attributes = {}
-    """What only events know."""
+    What several readers want to know of it is found once, here: this runs on the voice loop.
+    """
+
+    def __init__(
+        self,
+        span: Span,
+        steps: ByName = _NO_SPANS,
+        user: ByName = _NO_SPANS,
+        earlier: ByName = _NO_SPANS,
+        observed: Attributes = _NOTHING,
+    ) -> None:
+        self.span = span
+        """The `agent_turn`."""
+        self.steps = steps
+        """What ran inside it."""
+        self.user = user
+        """The user's side since the last answer: turns, speech, hooks, and handoffs."""
+        self.earlier = earlier
+        """The steps of turns that left the user unanswered, such as one that handed over."""
+        self.observed = observed
+        """What only events know."""
+        self.speaking = named(steps, names.AGENT_SPEAKING)
+        """The stretches in which the agent was heard, or read where there is no audio."""
+        self.first_sound = self.speaking[0].start_time_unix_nano if self.speaking else None
+        self.llm_steps = self._before_sound(*LLM_NODES)
+        """The LLM steps that began before the first sound, if there was one."""
+        self.spoken_step = self.llm_steps[-1] if self.llm_steps else None
+        """The LLM step that the first sound is from; without one it was given to `say`."""
+        self.voice = self._voice()
+        """The TTS node whose audio was the first sound."""
+        self.answered = self._answered()
+        """The user's turn that this one answers: the last that began before it."""
+        self.llm_metrics = metrics(named(steps, names.LLM_REQUEST), names.LLM_METRICS)
+        self.tts_metrics = metrics(named(steps, names.TTS_REQUEST), names.TTS_METRICS)
+        self.realtime_metrics = metrics(
+            named(steps, names.REALTIME_INFERENCE, names.REALTIME_METRICS),
+            names.REALTIME_METRICS_JSON,
+        )
+
+    def _before_sound(self, name: str, *others: str) -> Sequence[Span]:
+        found, sound = named(self.steps, name, *others), self.first_sound
+        if sound is None:
+            return found
+        return [span for span in found if span.start_time_unix_nano < sound]
+
+    def _voice(self) -> Span | None:
+        begun = 0 if self.spoken_step is None else self.spoken_step.start_time_unix_nano
+        voices = self._before_sound(names.TTS_NODE)
+        return next((v for v in voices if v.start_time_unix_nano >= begun), None)
+
+    def _answered(self) -> Span | None:
+        start = self.span.start_time_unix_nano
+        for span in reversed(named(self.user, names.USER_TURN)):
+            if span.start_time_unix_nano <= start:
+                return span
+        return None
+
+    def user_delay(self, key: str) -> float | None:
+        """Return a delay that LiveKit copies from the user's turn to this one, at times."""
+        theirs = self.answered.attributes if self.answered is not None else _NOTHING
+        return number(self.span.attributes.get(key, theirs.get(key)))
 
 
 def by_name(spans: Iterable[Span]) -> dict[str, list[Span]]:
-    """Return spans by their name."""
+    """Return spans by their name, those of a name by start."""
     found: dict[str, list[Span]] = {}
     for span in spans:
         found.setdefault(span.name, []).append(span)
+    return in_order(found)
+
+
+def in_order(spans: dict[str, list[Span]]) -> dict[str, list[Span]]:
+    """Return the same lists, with the spans of each by start."""
+    for same in spans.values():
+        if len(same) > 1:
+            same.sort(key=_START)
+    return spans
+
+
+_START = attrgetter("start_time_unix_nano")
+
+
+def named(spans: ByName, name: str, *others: str) -> Sequence[Span]:
+    """Return spans of these names, by start."""
+    found = spans.get(name, ())
+    for other in others:
+        if other in spans:
+            found = sorted((*found, *spans[other]), key=_START)
     return found
-
-
-def named(spans: ByName, *wanted: str) -> list[Span]:
-    """Return the spans of these names, by start."""
-    found = [span for name in wanted for span in spans.get(name, ())]
-    return sorted(found, key=lambda s: s.start_time_unix_nano)
 
 
 def number(value: object) -> float | None:
@@ -73,39 +142,6 @@ def parsed(text: str) -> Mapping[str, Any]:
     return found
 
 
-def first_sound(turn: Turn) -> int | None:
-    """Return when the agent was first heard in this turn, or read where there is no audio."""
-    speaking = named(turn.steps, names.AGENT_SPEAKING)
-    return speaking[0].start_time_unix_nano if speaking else None
-
-
-def before_sound(turn: Turn, *wanted: str) -> list[Span]:
-    """Return the steps of these names that began before the agent was heard, if it was."""
-    sound = first_sound(turn)
-    found = named(turn.steps, *wanted)
-    return found if sound is None else [s for s in found if s.start_time_unix_nano < sound]
-
-
-def spoken_step(turn: Turn) -> Span | None:
-    """Return the LLM step that the first sound is from; without one it was given to `say`."""
-    return next(reversed(before_sound(turn, *LLM_NODES)), None)
-
-
-def voice(turn: Turn) -> Span | None:
-    """Return the TTS node whose audio was the first sound."""
-    spoken = spoken_step(turn)
-    begun = 0 if spoken is None else spoken.start_time_unix_nano
-    voices = before_sound(turn, names.TTS_NODE)
-    return next((v for v in voices if v.start_time_unix_nano >= begun), None)
-
-
-def user_turn(turn: Turn) -> Span | None:
-    """Return the user's turn that this one answers: the last that began before it."""
-    start = turn.span.start_time_unix_nano
-    began = [s for s in named(turn.user, names.USER_TURN) if s.start_time_unix_nano <= start]
-    return began[-1] if began else None
-
-
 def kind(turn: Turn, *, user_has_spoken: bool) -> str:
     """Say what sort of turn this is; see `names.TURN_KIND`."""
     attributes = turn.span.attributes
@@ -118,15 +154,16 @@ def kind(turn: Turn, *, user_has_spoken: bool) -> str:
         return "reply"
     if names.PARENT_GENERATION in attributes:
         return "tool_follow_up"
-    if named(turn.steps, *LLM_NODES) and _answers_speech(turn):
+    has_generated = bool(named(turn.steps, *LLM_NODES))
+    if has_generated and _answers_speech(turn):
         return "reply"
     if not user_has_spoken:
         return "greeting"
-    return "prompted" if named(turn.steps, *LLM_NODES) else "say"
+    return "prompted" if has_generated else "say"
 
 
 def _answers_speech(turn: Turn) -> bool:
-    answered = user_turn(turn)
+    answered = turn.answered
     if answered is not None and number(answered.attributes.get(names.END_OF_TURN_DELAY)):
         return True
     is_realtime = bool(named(turn.steps, names.REALTIME_INFERENCE))
@@ -140,9 +177,9 @@ def _is_discarded(turn: Turn) -> bool:
         bool(attributes.get(names.INTERRUPTED))
         and attributes.get(names.INTERRUPTION_SOURCE) not in BARGE_IN_SOURCES
         and names.QUEUE_WAIT not in attributes
-        and bool(named(turn.steps, names.LLM_NODE))
-        and first_sound(turn) is None
-        and user_turn(turn) is None
+        and names.LLM_NODE in turn.steps
+        and turn.first_sound is None
+        and turn.answered is None
     )
 
 
@@ -156,10 +193,10 @@ def facts(turn: Turn) -> dict[str, AttributeValue]:
 
 def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     attributes = turn.span.attributes
-    speaking = named(turn.steps, names.AGENT_SPEAKING)
+    speaking = turn.speaking
     interrupted = bool(attributes.get(names.INTERRUPTED, False))
     heard = number(attributes.get(names.PLAYOUT_POSITION)) if interrupted else None
-    made = sum(m["audio_duration"] for m in _tts_metrics(turn))
+    made = sum(m["audio_duration"] for m in turn.tts_metrics)
     resumed = len(speaking) - 1 if attributes.get(names.GENERATION_COUNT) == 1 else 0
     return {
         names.TURN_WAS_INTERRUPTED: interrupted,
@@ -172,15 +209,8 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     }
 
 
-def user_delay(turn: Turn, key: str) -> float | None:
-    """Return a delay that LiveKit copies from the user's turn to this one, at times."""
-    answered = user_turn(turn)
-    theirs = answered.attributes if answered is not None else {}
-    return number(turn.span.attributes.get(key, theirs.get(key)))
-
-
 def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    answered = user_turn(turn)
+    answered = turn.answered
     if answered is None:
         return {}
     hook = number(turn.span.attributes.get(names.ON_USER_TURN_COMPLETED_DELAY))
@@ -189,8 +219,8 @@ def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
         hook = hooks[-1].duration_seconds
     return {
         names.TURN_USER_STARTED: answered.start_time_unix_nano / 1e9,
-        names.TURN_TRANSCRIPTION_DELAY: user_delay(turn, names.TRANSCRIPTION_DELAY),
-        names.TURN_END_OF_TURN_DELAY: user_delay(turn, names.END_OF_TURN_DELAY),
+        names.TURN_TRANSCRIPTION_DELAY: turn.user_delay(names.TRANSCRIPTION_DELAY),
+        names.TURN_END_OF_TURN_DELAY: turn.user_delay(names.END_OF_TURN_DELAY),
         names.TURN_HOOK_DELAY: hook,
         names.TURN_CONFIDENCE: number(answered.attributes.get(names.TRANSCRIPT_CONFIDENCE)),
         names.TURN_RESUMES: answered.attributes.get(names.EOU_RESUME_COUNT),
@@ -198,9 +228,7 @@ def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 
 def _llm(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    spoken = spoken_step(turn)
-    calls = metrics(named(turn.steps, names.LLM_REQUEST), names.LLM_METRICS)
-    realtime = _realtime_metrics(turn)
+    spoken, calls, realtime = turn.spoken_step, turn.llm_metrics, turn.realtime_metrics
     sent = sum(m["prompt_tokens"] for m in calls) + sum(m["input_tokens"] for m in realtime)
     made = sum(m["completion_tokens"] for m in calls) + sum(m["output_tokens"] for m in realtime)
     cached = sum(m["prompt_cached_tokens"] for m in calls)
@@ -217,15 +245,10 @@ def _llm(turn: Turn) -> Mapping[str, AttributeValue | None]:
     }
 
 
-def _realtime_metrics(turn: Turn) -> list[Mapping[str, Any]]:
-    spans = named(turn.steps, names.REALTIME_INFERENCE, names.REALTIME_METRICS)
-    return metrics(spans, names.REALTIME_METRICS_JSON)
-
-
 def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
     """Return a realtime model's tokens by modality."""
     found: dict[str, int] = {}
-    for measured in _realtime_metrics(turn):
+    for measured in turn.realtime_metrics:
         sent = measured["input_token_details"]
         for direction, counts in (
             ("input", sent),
@@ -238,12 +261,8 @@ def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
     return {key: count or None for key, count in found.items()}
 
 
-def _tts_metrics(turn: Turn) -> list[Mapping[str, Any]]:
-    return metrics(named(turn.steps, names.TTS_REQUEST), names.TTS_METRICS)
-
-
 def _tts(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    made, speaker = _tts_metrics(turn), voice(turn)
+    made, speaker = turn.tts_metrics, turn.voice
     return {
         names.TURN_TTS_CHARACTERS: sum(m["characters_count"] for m in made) or None,
         names.TURN_TTS_AUDIO: sum(m["audio_duration"] for m in made) or None,
@@ -299,7 +318,8 @@ def failures(spans: ByName, stage: str) -> list[Span]:
         calls = named(spans, names.FUNCTION_TOOL)
         return [call for call in calls if call.attributes.get(names.TOOL_IS_ERROR)]
     whole = {"realtime": names.REALTIME_INFERENCE}.get(stage, f"{stage}_node")
-    return _failed(attempts(spans, stage)) or _failed(named(spans, whole))
+    tried = attempts(spans, stage) if _failed(named(spans, f"{stage}_request_run")) else ()
+    return _failed(tried) or _failed(named(spans, whole))
 
 
 def attempts(spans: ByName, *stages: str) -> list[Span]:

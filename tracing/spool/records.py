@@ -48,9 +48,10 @@ class Record(NamedTuple):
     end_offset: int
 
 
-def start_frame(span: Span) -> bytes:
-    """The frame of a span that opened."""
-    return _frame((START, *span[:7], span.kind, span.scope_name))
+def start_frame(span: Span, attributes: Attributes | None = None) -> bytes:
+    """The frame of a span that opened, with `attributes` in place of its own where given."""
+    known = span.attributes if attributes is None else attributes
+    return _frame((START, *span[:6], known, span.kind, span.scope_name))
 
 
 def end_frame(span: Span, attributes: Attributes, shared: bytes = NO_ATTRIBUTES) -> bytes:
