@@ -33,7 +33,7 @@ def story(*spans: Span) -> dict[str, dict[str, object]]:
     """What is told of each span, when all start first and then end in turn."""
     teller = Story(attributes_of=lambda span_id: {})
     for span in spans:
-        teller.started(span)
+        teller.opened(span.span_id, span.parent_span_id, span.name, span.attributes)
     return {
         span.name: dict(teller.ended(span, teller.open.pop(span.span_id), {}))
         for span in reversed(spans)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgpack
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from tracing.spool.records import (
     DAMAGED,
     END,
     HEADER,
+    NO_ATTRIBUTES,
     NOT_OPEN,
     START,
     Record,
@@ -237,17 +238,17 @@ _VALUES = st.recursive(
 @settings(max_examples=300, deadline=None)
 def test_hostile_record_fails_to_be_a_span(kind: int, fields: list[Any]) -> None:
     """An array of anything is no span, or one whose ids and name are of the right shape."""
-    for record in read_records(framed(msgpack.packb([kind, *fields]))):
+    for record in read_records(framed(msgspec.msgpack.encode([kind, *fields]))):
         if record.span is not None:
             assert (len(record.span.trace_id), len(record.span.span_id)) == (16, 8)
 
 
 def _hostile(**changes: Any) -> bytes:
     """A frame of a span in which some fields are of a wrong type."""
-    values = [END, *make_span(1)]
-    for name, value in changes.items():
-        values[1 + Span._fields.index(name)] = value
-    return framed(msgpack.packb(values, default=str))
+    shared = changes.pop("shared", NO_ATTRIBUTES)
+    fields = list({**make_span(1)._asdict(), **changes}.values())
+    values = [END, *fields[:6], shared, *fields[6:]]
+    return framed(msgspec.msgpack.encode(values))
 
 
 HOSTILE = {
@@ -256,14 +257,14 @@ HOSTILE = {
     "never used byte": framed(b"\xc1"),
     "pickle": framed(pickle.dumps({"do": "not"})),
     "deeply nested": framed(b"\x91" * 5000),
-    "number": framed(msgpack.packb(5)),
-    "no kind": framed(msgpack.packb([])),
-    "no header values": framed(msgpack.packb([HEADER])),
-    "header of a number": framed(msgpack.packb([HEADER, 5])),
-    "no start fields": framed(msgpack.packb([START])),
-    "kind of later": framed(msgpack.packb([99, "later"])),
-    "kind of a list": framed(msgpack.packb([[END], "list"])),
-    "taken back short ids": framed(msgpack.packb([NOT_OPEN, b"short", b"id"])),
+    "number": framed(msgspec.msgpack.encode(5)),
+    "no kind": framed(msgspec.msgpack.encode([])),
+    "no header values": framed(msgspec.msgpack.encode([HEADER])),
+    "header of a number": framed(msgspec.msgpack.encode([HEADER, 5])),
+    "no start fields": framed(msgspec.msgpack.encode([START])),
+    "kind of later": framed(msgspec.msgpack.encode([99, "later"])),
+    "kind of a list": framed(msgspec.msgpack.encode([[END], "list"])),
+    "taken back short ids": framed(msgspec.msgpack.encode([NOT_OPEN, b"short", b"id"])),
     "trace id of text": _hostile(trace_id="sixteen letters!"),
     "span id of a number": _hostile(span_id=5),
     "parent of text": _hostile(parent_span_id="8 bytes."),
@@ -282,13 +283,21 @@ HOSTILE = {
     "status of text": _hostile(status_code="bad"),
     "count of text": _hostile(dropped_events_count="many"),
     "scope of a number": _hostile(scope_name=5),
+    "shared of text": _hostile(shared="text"),
+    "shared of a number": _hostile(shared=msgspec.msgpack.encode(5)),
+    "shared named by a number": _hostile(shared=msgspec.msgpack.encode({5: "x"})),
 }
 
 
 @pytest.mark.parametrize("frame", HOSTILE.values(), ids=HOSTILE)
 def test_payload_of_the_wrong_shape_does_not_hide_the_next(frame: bytes) -> None:
     """What no writer of ours wrote can fail to be a record, but not to be read past."""
-    assert read_spans(frame + end_of(make_span(9)))[-1] == make_span(9)
+    assert read_spans(frame + end_of(make_span(9))) == [None, make_span(9)]
+
+
+def test_what_is_hostile_above_is_so_by_its_change_alone() -> None:
+    """Without a change, the same frame is a span."""
+    assert read_spans(_hostile()) == [make_span(1)]
 
 
 def test_counting_agrees_with_reading(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tracing.livekit import names
 from tracing.livekit.identity import TELLING, Identity
 from tracing.livekit.latency import account
-from tracing.livekit.story import BEGINNINGS, TOLD, Story
+from tracing.livekit.story import TOLD, Story
 from tracing.livekit.summary import Summary, as_attributes
 from tracing.livekit.turns import ByName, Turn, by_name, facts, in_order, kind, parsed
 from tracing.livekit.usage import add_usage
@@ -54,9 +54,6 @@ _KEPT_USER = frozenset(
     }
 )
 """The same for the user's side and for handoffs, which are no part of an agent's turn."""
-
-TELLS_AT_START = BEGINNINGS | {names.AGENT_SESSION, names.AGENT_TURN}
-"""The spans that a call wants to see when they start; of others only their place."""
 
 
 class Session:
@@ -129,7 +126,7 @@ class Call:
         self._watchers = watchers
         self._story = Story(attributes_of=attributes_of, rebuild_inputs=rebuild_inputs)
         self.opened = self._story.opened
-        """Takes note of a span that starts and is none of `TELLS_AT_START`: only of its place."""
+        """Takes note of a span that starts, for all that `started` does not want to see whole."""
         self.identity = Identity(session_id, user_id)
         """The attributes that go on every span, as far as they are known."""
         self._budget_seconds = budget_seconds
@@ -160,10 +157,10 @@ class Call:
         return opened.scope if opened is not None else None
 
     def started(self, span: Span) -> None:
-        """Take note of a span that starts."""
+        """Take note of the first span that starts, of a session, or of a turn."""
         if span.name in TELLING or not self.identity.attributes:
             self.identity.learn(span)
-        opened = self._story.started(span)
+        opened = self.opened(span.span_id, span.parent_span_id, span.name, span.attributes)
         if span.name == names.AGENT_SESSION:
             opened.scope = self._session = Session(self._budget_seconds, self._watchers)
         elif span.name == names.AGENT_TURN:

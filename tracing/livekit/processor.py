@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
 
 from tracing.livekit import names
-from tracing.livekit.call import TELLS_AT_START, Call
+from tracing.livekit.call import Call
 from tracing.livekit.failures import with_status
 from tracing.livekit.inputs import INPUT_SPANS, RecordedInputs
 from tracing.livekit.readable import SpanConverter
@@ -39,11 +39,6 @@ _LIVES_LONG = frozenset(
     {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.USER_TURN, names.AGENT_TURN}
 )
 """These get a start record at once; others when a child of theirs ends, or after a while."""
-
-_TELL_AT_START = _LIVES_LONG | TELLS_AT_START
-
-_CARRY_NO_CONTENT = frozenset({names.LLM_REQUEST, names.TTS_REQUEST})
-"""When they start; so the call may read what they start with."""
 
 _REWRITTEN = INPUT_SPANS | {names.FUNCTION_TOOL}
 
@@ -108,11 +103,11 @@ class TracingProcessor(SpanProcessor):
             span_id, parent = number.to_bytes(8, "big"), span._parent
             if len(self._open) < _MAX_OPEN_SPANS:
                 self._open[span_id] = span
-            call = self._calls.get(trace_id.to_bytes(16, "big"))
-            if call is None or parent is None or self._moved or span._name in _TELL_AT_START:
+            call, name = self._calls.get(trace_id.to_bytes(16, "big")), span._name
+            if call is None or parent is None or self._moved or name in _LIVES_LONG:
                 self._start(span)
             else:
-                call.opened(span_id, parent[1].to_bytes(8, "big"))
+                call.opened(span_id, parent[1].to_bytes(8, "big"), name, span._attributes)  # type: ignore[arg-type]
         except Exception as error:
             self._internal_error(error)
 
@@ -193,12 +188,12 @@ class TracingProcessor(SpanProcessor):
         self._substitutes.clear()
 
     def _start(self, span: SdkSpan) -> None:
-        """Tell the call of a span that it wants to see; write a start record where it has one."""
+        """Tell the call of a span that may be its first; write a start record where it has one."""
         if span.name in _LIVES_LONG:
             self.append(self._start_record(span, is_new=True))
             return
-        told = span.attributes.copy() if span.name in _CARRY_NO_CONTENT else {}  # type: ignore[union-attr]
-        record = self.converter.begun(span, told)
+        record = self.converter.convert(span)
+        record = record._replace(attributes=_flags(record.attributes), events=(), links=())
         if self._moved or not record.parent_span_id:
             record = self._in_place(record, span)
         call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
@@ -350,3 +345,9 @@ class TracingProcessor(SpanProcessor):
         if time.monotonic() - self._said_at > _SAY_EVERY_SECONDS:
             self._said_at = time.monotonic()
             logger.exception("a span could not be recorded as it should")
+
+
+def _flags(attributes: Attributes) -> Attributes:
+    """What a call may read of a span that no redaction has seen yet."""
+    is_probe = attributes.get(names.FALLBACK_RECOVERY)
+    return {names.FALLBACK_RECOVERY: True} if is_probe else {}

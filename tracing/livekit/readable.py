@@ -15,7 +15,6 @@ from tracing.span import Attributes, Event, Link, Span
 
 _OWN: Attributes = {}
 _new = tuple.__new__
-_REST = Span(b"", b"", b"", "", 0, 0)[7:]
 _UNSET, _INTERNAL = StatusCode.UNSET, SpanKind.INTERNAL
 
 
@@ -84,17 +83,6 @@ class SpanConverter:
             _OWN if resource is self._resource else self._resource_of(resource),
         )
         return _new(Span, fields)  # `Span(...)` counts and names its arguments first
-
-    def begun(self, span: ReadableSpan, attributes: Attributes) -> Span:
-        """The span as it starts: where it is, what it is called, and what it is said to have."""
-        context, parent = span._context, span._parent
-        assert context is not None
-        place = (
-            context[0].to_bytes(16, "big"),
-            context[1].to_bytes(8, "big"),
-            parent[1].to_bytes(8, "big") if parent is not None else b"",
-        )
-        return _new(Span, (*place, span._name, span._start_time or 0, 0, attributes, *_REST))
 
     def _see_scope(self, scope: InstrumentationScope | None) -> tuple[str, str]:
         name, version = (scope.name, scope.version or "") if scope is not None else ("", "")

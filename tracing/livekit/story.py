@@ -59,22 +59,19 @@ class Story:
         """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
 
-    def started(self, span: Span) -> OpenSpan:
-        """Take note of a span that starts."""
-        opened = self.opened(span.span_id, span.parent_span_id)
-        begin = _BEGINNERS.get(span.name)
-        if begin is not None:
-            begin(self, span, opened)
-        return opened
-
-    def opened(self, span_id: bytes, parent_span_id: bytes) -> OpenSpan:
-        """Take note of a span of which nothing but its place is told."""
+    def opened(
+        self, span_id: bytes, parent_span_id: bytes, name: str, attributes: Attributes
+    ) -> OpenSpan:
+        """Take note of a span that starts; of its attributes no content is read."""
         opened = self.open[span_id] = OpenSpan()
         parent = self.open.get(parent_span_id)
         if parent is not None:
             opened.parent, opened.scope = parent, parent.scope
         if len(self.open) > _MAX_OPEN:
             del self.open[next(iter(self.open))]
+        begin = _BEGINNERS.get(name)
+        if begin is not None:
+            begin(self, opened, name, span_id, parent_span_id, attributes)
         return opened
 
     def ended(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
@@ -95,22 +92,26 @@ class Story:
             found[told.CONVERSATION] = self._conversation()
         return found
 
-    def _begin_user_turn(self, span: Span, opened: OpenSpan) -> None:
+    def _begin_user_turn(self, opened: OpenSpan, *place: object) -> None:
         self._user_turns += 1
         self._open_user_turns += 1
         opened.number = self._user_turns
 
-    def _begin_adapter(self, span: Span, opened: OpenSpan) -> None:
-        self._fallbacks[span.span_id] = None
+    def _begin_adapter(self, opened: OpenSpan, name: str, span_id: bytes, *more: object) -> None:
+        self._fallbacks[span_id] = None
         _bound(self._fallbacks, _MAX_FALLBACKS)
 
-    def _begin_run(self, span: Span, opened: OpenSpan) -> None:
-        if span.parent_span_id in self._fallbacks:
-            self._begin_adapter(span, opened)
+    def _begin_run(
+        self, opened: OpenSpan, name: str, span_id: bytes, parent_id: bytes, *more: object
+    ) -> None:
+        if parent_id in self._fallbacks:
+            self._begin_adapter(opened, name, span_id)
 
-    def _begin_request(self, span: Span, opened: OpenSpan) -> None:
-        opened.is_probe = bool(span.attributes.get(names.FALLBACK_RECOVERY))
-        opened.is_preemptive = span.name == names.LLM_REQUEST and self._open_user_turns > 0
+    def _begin_request(
+        self, opened: OpenSpan, name: str, span_id: bytes, parent_id: bytes, attributes: Attributes
+    ) -> None:
+        opened.is_probe = bool(attributes.get(names.FALLBACK_RECOVERY))
+        opened.is_preemptive = name == names.LLM_REQUEST and self._open_user_turns > 0
 
     def _user_turn(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         self._open_user_turns -= 1
@@ -184,7 +185,7 @@ class Story:
         return json.dumps(messages, ensure_ascii=False)
 
 
-_BEGINNERS: dict[str, Callable[[Story, Span, OpenSpan], None]] = {
+_BEGINNERS: dict[str, Callable[..., None]] = {
     names.USER_TURN: Story._begin_user_turn,
     names.LLM_FALLBACK_ADAPTER: Story._begin_adapter,
     names.TTS_FALLBACK_ADAPTER: Story._begin_adapter,
@@ -193,9 +194,6 @@ _BEGINNERS: dict[str, Callable[[Story, Span, OpenSpan], None]] = {
     names.LLM_REQUEST: Story._begin_request,
     names.TTS_REQUEST: Story._begin_request,
 }
-
-BEGINNINGS = frozenset(_BEGINNERS)
-"""The spans of which more is told at their start than their place."""
 
 _Teller = Callable[[Story, Span, OpenSpan, Attributes], Mapping[str, AttributeValue]]
 

@@ -9,13 +9,12 @@ but never executes anything.
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-import msgpack
+import msgspec
 from xxhash import xxh3_64_intdigest
 
 from tracing.span import Attributes, Event, Link, Span
@@ -29,13 +28,10 @@ when read, bytes that are no record."""
 
 _MARK = b"\xf4SPN"
 _FRAME = struct.Struct("<4sIQ")
-_END_BYTE = bytes((END,))
 _MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 NO_ATTRIBUTES = b"\x80"
-
-# A Packer owns a buffer, so each thread has its own; creating one per span costs an mmap.
-_local = threading.local()
+_new = tuple.__new__
 
 
 class Record(NamedTuple):
@@ -121,36 +117,43 @@ def count_ended(path: Path, offset: int = 0) -> int:
     count = 0
     while (found := _next_payload(data, offset, True)) is not None:
         payload, offset = found
-        # An array's length takes one byte below 16 elements, else three; then the kind.
-        at = 1 if payload[:1] < b"\xa0" else 3
-        count += payload[at : at + 1] == _END_BYTE
+        count += len(payload) > 3 and _kind_of(payload) == END
     return count
 
 
 def _frame(values: tuple[object, ...]) -> bytes:
     payload = _pack(values)
-    return b"".join((_FRAME.pack(_MARK, len(payload), xxh3_64_intdigest(payload)), payload))
+    return _FRAME.pack(_MARK, len(payload), xxh3_64_intdigest(payload)) + payload
 
 
 def _pack(values: object) -> bytes:
     try:
-        return _local.packer.pack(values)  # type: ignore[no-any-return]
-    except AttributeError:
-        # Strict about text, because leniency takes every string through a codec: twice the time.
-        _local.packer = msgpack.Packer(default=str)
-        return _pack(values)
+        return _encode(values)
     except (OverflowError, ValueError):  # UnicodeEncodeError is one
-        del _local.packer  # half a record may be left in it
-        lenient = msgpack.Packer(unicode_errors="replace", default=str)
-        return lenient.pack(_portable(values))  # type: ignore[no-any-return]
+        return _encode(_portable(values))
+
+
+def _nearest(value: object) -> object:
+    """What stands for a value of a type that msgpack does not have."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    for kind in (str, int, float):  # subclasses
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_nearest).encode
 
 
 def _portable(value: Any) -> Any:
-    """A copy without the integers beyond 64 bits that neither msgpack nor OTLP can carry."""
+    """A copy without what cannot be written: integers beyond 64 bits, half characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
+        return {_portable(str(key)): _portable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_portable(item) for item in value]
     return value
@@ -181,101 +184,134 @@ def _holds_whole_frame(data: bytes, offset: int) -> bool:
     return bool(mark != _MARK or length <= len(data) - offset - _FRAME.size)
 
 
+_TraceId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+_SpanId = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
+_Nanoseconds = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Event(NamedTuple):
+    name: str
+    time_unix_nano: _Nanoseconds
+    attributes: dict[str, Any]
+
+
+class _Link(NamedTuple):
+    trace_id: _TraceId
+    span_id: _SpanId
+    attributes: dict[str, Any]
+
+
+class _Header(NamedTuple):
+    kind: int
+    values: dict[str, Any]
+
+
+class _Start(NamedTuple):
+    kind: int
+    trace_id: _TraceId
+    span_id: _SpanId
+    parent_span_id: bytes
+    name: str
+    start_time_unix_nano: _Nanoseconds
+    end_time_unix_nano: _Nanoseconds
+    attributes: dict[str, Any]
+    span_kind: int
+    scope_name: str
+
+
+class _End(NamedTuple):
+    kind: int
+    trace_id: _TraceId
+    span_id: _SpanId
+    parent_span_id: bytes
+    name: str
+    start_time_unix_nano: _Nanoseconds
+    end_time_unix_nano: _Nanoseconds
+    shared: bytes
+    attributes: dict[str, Any]
+    events: tuple[_Event, ...]
+    links: tuple[_Link, ...]
+    status_code: int
+    status_message: str
+    span_kind: int
+    trace_state: str
+    dropped_attributes_count: int
+    dropped_events_count: int
+    dropped_links_count: int
+    scope_name: str
+    scope_version: str
+    resource: dict[str, Any]
+
+
+class _NotOpen(NamedTuple):
+    kind: int
+    trace_id: _TraceId
+    span_id: _SpanId
+
+
+_decode_header = msgspec.msgpack.Decoder(_Header).decode
+_decode_start = msgspec.msgpack.Decoder(_Start).decode
+_decode_end = msgspec.msgpack.Decoder(_End).decode
+_decode_not_open = msgspec.msgpack.Decoder(_NotOpen).decode
+_decode_attributes = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+def _kind_of(payload: bytes) -> int:
+    """What a payload says that it is, without decoding it."""
+    # An array's length takes one byte below 16 elements, else three; then the kind.
+    return payload[1 if payload[0] < 0xA0 else 3]
+
+
 def _decode(payload: bytes, end: int, resource: Attributes) -> Record:
     """The record of a frame's payload; DAMAGED where it is none of this version."""
     start = end - len(payload) - _FRAME.size
     try:
-        kind, *fields = msgpack.unpackb(payload, strict_map_key=False, unicode_errors="replace")
+        kind = _kind_of(payload)
         if kind == END:
-            return Record(kind, _ended_span(fields, resource), {}, start, end)
+            return Record(kind, _ended_span(_decode_end(payload), resource), {}, start, end)
         if kind == START:
-            return Record(kind, _started_span(fields, resource), {}, start, end)
+            return Record(kind, _started_span(_decode_start(payload), resource), {}, start, end)
         if kind == HEADER:
-            return Record(kind, None, _checked_header(dict(fields[0])), start, end)
+            return Record(kind, None, _checked_header(_decode_header(payload)), start, end)
         if kind == CLOSED:
             return Record(kind, None, {}, start, end)
         if kind == NOT_OPEN:
-            trace_id, span_id = fields
-            return Record(kind, _checked(Span(trace_id, span_id, b"", "", 0, 0)), {}, start, end)
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException, RecursionError):
+            _, trace_id, span_id = _decode_not_open(payload)
+            return Record(kind, Span(trace_id, span_id, b"", "", 0, 0), {}, start, end)
+    except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         pass
     return Record(DAMAGED, None, {}, start, end)
 
 
-def _ended_span(fields: list[Any], resource: Attributes) -> Span:
-    shared = fields.pop(6)
-    if shared != NO_ATTRIBUTES:
-        fields[6] = {**_shared_attributes(shared), **fields[6]}
-    fields[7] = tuple([Event(*event) for event in fields[7]]) if fields[7] else ()
-    fields[8] = tuple([Link(*link) for link in fields[8]]) if fields[8] else ()
-    fields[18] = fields[18] or resource
-    return _checked(Span(*fields))
+def _ended_span(end: _End, resource: Attributes) -> Span:
+    attributes = end.attributes
+    if end.shared != NO_ATTRIBUTES:
+        attributes = {**_shared_attributes(end.shared), **attributes}
+    events = tuple([Event(*event) for event in end.events]) if end.events else ()
+    links = tuple([Link(*link) for link in end.links]) if end.links else ()
+    _check_parent(end.parent_span_id)
+    return _new(Span, (*end[1:7], attributes, events, links, *end[11:20], end.resource or resource))
 
 
 @lru_cache(maxsize=256)
 def _shared_attributes(shared: bytes) -> Attributes:
     """What many spans share, decoded once."""
-    found = msgpack.unpackb(shared, strict_map_key=False, unicode_errors="replace")
-    if not isinstance(found, dict):
-        raise ValueError("not attributes")
-    return found
+    return _decode_attributes(shared)
 
 
-def _started_span(fields: list[Any], resource: Attributes) -> Span:
-    *common, kind, scope_name = fields
-    return _checked(Span(*common, kind=kind, scope_name=scope_name, resource=resource))  # type: ignore[misc]
+def _started_span(start: _Start, resource: Attributes) -> Span:
+    _check_parent(start.parent_span_id)
+    more: dict[str, Any] = {"kind": start.span_kind, "scope_name": start.scope_name}
+    return Span(*start[1:8], resource=resource, **more)
 
 
-_FIELD_TYPES = (
-    *(bytes, bytes, bytes, str, int, int, dict, tuple, tuple),
-    *(int, str, int, str, int, int, int, str, str, dict),
-)
+def _check_parent(span_id: bytes) -> None:
+    if len(span_id) not in (0, 8):
+        raise ValueError("not the id of a span")
 
 
-def _checked(span: Span) -> Span:
-    """The span, if its fields are such that nothing behind this can stumble over them."""
-    if (
-        all(map(isinstance, span, _FIELD_TYPES))
-        and len(span.trace_id) == 16
-        and len(span.span_id) == 8
-        and len(span.parent_span_id) in (0, 8)
-        and 0 <= span.start_time_unix_nano < 2**64
-        and 0 <= span.end_time_unix_nano < 2**64
-        and _are_names(span.attributes)
-        and _are_names(span.resource)
-        and all(map(_is_event, span.events))
-        and all(map(_is_link, span.links))
-    ):
-        return span
-    raise ValueError("not a span")
-
-
-def _are_names(attributes: Attributes) -> bool:
-    return set(map(type, attributes)) <= {str}
-
-
-def _is_event(event: Event) -> bool:
-    return (
-        isinstance(event.name, str)
-        and isinstance(event.time_unix_nano, int)
-        and 0 <= event.time_unix_nano < 2**64
-        and isinstance(event.attributes, dict)
-        and _are_names(event.attributes)
-    )
-
-
-def _is_link(link: Link) -> bool:
-    return (
-        isinstance(link.trace_id, bytes)
-        and isinstance(link.span_id, bytes)
-        and (len(link.trace_id), len(link.span_id)) == (16, 8)
-        and isinstance(link.attributes, dict)
-        and _are_names(link.attributes)
-    )
-
-
-def _checked_header(values: dict[Any, Any]) -> dict[str, Any]:
-    resource = values.get("resource", {})
-    if not isinstance(resource, dict) or not _are_names(resource):
+def _checked_header(header: _Header) -> dict[str, Any]:
+    resource = header.values.get("resource", {})
+    if not isinstance(resource, dict) or set(map(type, resource)) - {str}:
         raise ValueError("not a header")
-    return values
+    return header.values
