@@ -10,10 +10,12 @@ from tracing.livekit.summary import Summary
 from tracing.livekit.turns import parsed
 from tracing.span import Span
 
+_METRICS = frozenset({names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON})
+
 
 def add_usage(summary: Summary, span: Span) -> None:
     """Add what a request used to a session's summary."""
-    for key in (names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON):
+    for key in _METRICS.intersection(span.attributes):
         text = names.text(span.attributes, key)
         if text:
             summary.add_usage(_usage(parsed(text)))

@@ -85,9 +85,12 @@ class _Segment:
     def __init__(self, path: Path, file: io.FileIO, size: int, room: int) -> None:
         self.path = path
         self.file = file
+        self.write = file.write
         self.size = size
         self.rotate_at = size + room
-        self.records = 0
+        self.frames = 0
+        self.frames_safe = 0
+        """Of these, the ones written while the file was known to be in its directory."""
 
 
 class SegmentWriter:
@@ -129,25 +132,19 @@ class SegmentWriter:
         self._segment: _Segment | None = None
         self._rotation = threading.Lock()
         self._next_check = 0.0
-        self._unchecked = 0
 
     def open(self) -> None:
         """Create the first segment; raises OSError, so that set-up can say why it cannot."""
         self._segment = self._create_segment(self._open_frames())
 
     def append(self, frame: bytes) -> None:
-        """Write one frame. Whatever fails is counted, and the next call tries again."""
-        if self._closed:
-            return
-        now = time.monotonic()
-        if self._pid != os.getpid():
-            self._begin_process()
-        if now >= self._next_check:
-            self._check(now)
+        """Write frames, as one. Whatever fails is counted, and the next call tries again."""
         segment = self._segment
-        if segment is None:
-            self._ledger.count(losses.WRITE_FAILED)
-            return
+        now = time.monotonic()
+        if segment is None or now >= self._next_check or self._pid != os.getpid():
+            segment = self._look(now)
+            if segment is None:
+                return
         self._write(segment, frame)
         if self._segment is not segment and self._segment is not None:
             # The segment was rotated meanwhile and may have been read to its end already:
@@ -162,7 +159,7 @@ class SegmentWriter:
         segment, self._segment = self._segment, None
         if segment is None or self._pid != os.getpid():
             return
-        if segment.records == 0 and not any(True for _ in self._open_frames()):
+        if segment.frames == 0 and not any(True for _ in self._open_frames()):
             segment.path.unlink(missing_ok=True)
 
     @property
@@ -172,13 +169,12 @@ class SegmentWriter:
 
     def _write(self, segment: _Segment, frame: bytes) -> None:
         try:
-            written = segment.file.write(frame)
+            written = segment.write(frame) or 0
         except (OSError, ValueError) as error:
             self._fail(error)
             return
-        segment.size += written or 0
-        segment.records += 1
-        self._unchecked += 1
+        segment.size += written
+        segment.frames += 1
         if written != len(frame):
             segment.rotate_at = 0  # so that what follows does not wait behind a torn frame
             self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
@@ -187,25 +183,40 @@ class SegmentWriter:
         """Count a frame that did not reach the file; the torn part is skipped by readers."""
         self._ledger.count(losses.WRITE_FAILED, detail=str(error))
 
-    def _check(self, now: float) -> None:
-        """Once a second: is the file still there, and if there is none, can one be had?"""
-        self._next_check = now + _CHECK_EVERY_SECONDS
-        segment = self._segment
-        if segment is not None:
-            try:
-                if os.fstat(segment.file.fileno()).st_nlink > 0:
-                    self._unchecked = 0
-                    return
-            except OSError:
-                pass
-            self._ledger.count(losses.SPOOL_DELETED, self._unchecked, detail="at most")
-        self._reopen()
+    def _look(self, now: float) -> _Segment | None:
+        """In a new process, once a second, or without a segment: the one to write to, if any."""
+        if self._closed:
+            return None
+        if self._pid != os.getpid():
+            self._begin_process()
+        if now >= self._next_check:
+            self._next_check = now + _CHECK_EVERY_SECONDS
+            self._check()
+        if self._segment is None:
+            self._ledger.count(losses.WRITE_FAILED)
+        return self._segment
+
+    def _check(self) -> None:
+        """See whether the file is still there; if there is none, see whether one can be had."""
+        if self._segment is None or not self._is_safe(self._segment):
+            self._reopen()
+
+    def _is_safe(self, segment: _Segment) -> bool:
+        """Whether a segment is in its directory; counts what was lost with it where it is not."""
+        try:
+            if os.fstat(segment.file.fileno()).st_nlink > 0:
+                segment.frames_safe = segment.frames
+                return True
+        except OSError:
+            pass
+        lost = segment.frames - segment.frames_safe
+        self._ledger.count(losses.SPOOL_DELETED, lost, detail="at most")
+        return False
 
     def _reopen(self) -> None:
         try:
             make_private_directory(self.directory)
             self._segment = self._create_segment(self._open_frames())
-            self._unchecked = 0
         except (OSError, UnsafeDirectory) as error:
             self._segment = None
             logger.debug("cannot open a segment: %s", error)
@@ -218,7 +229,7 @@ class SegmentWriter:
             carried = list(self._open_frames())
             self._segment = self._create_segment(carried)
             self._take_back_ended(carried)
-            if old is not None:
+            if old is not None and self._is_safe(old):
                 old.file.write(closed_frame())
             # The drainer keeps the bound; this is for when none is alive.
             evict_oldest(self.directory, self._spool_bytes * 9 // 8, self._ledger)
