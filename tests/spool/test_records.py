@@ -7,6 +7,7 @@ import pickle
 import struct
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -114,6 +115,10 @@ def test_every_field_of_a_span_survives() -> None:
         ([1, 2**70], [1, str(2**70)]),
         ({"big": {"inner": 2**70}}, {"big": {"inner": str(2**70)}}),
         (Decimal("1.5"), "1.5"),
+        (type("Text", (str,), {})("text"), "text"),
+        (type("Whole", (int,), {})(7), 7),
+        (type("Measure", (float,), {})(0.5), 0.5),
+        (MappingProxyType({"key": 1}), {"key": 1}),
     ],
     ids=repr,
 )
