@@ -288,6 +288,7 @@ HOSTILE = {
     "status of text": _hostile(status_code="bad"),
     "count of text": _hostile(dropped_events_count="many"),
     "scope of a number": _hostile(scope_name=5),
+    "one field too many": framed(msgspec.msgpack.encode([NOT_OPEN, b"t" * 16, b"s" * 8, 1])),
     "shared of text": _hostile(shared="text"),
     "shared of a number": _hostile(shared=msgspec.msgpack.encode(5)),
     "shared named by a number": _hostile(shared=msgspec.msgpack.encode({5: "x"})),

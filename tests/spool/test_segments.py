@@ -260,6 +260,37 @@ def test_deleted_directory_is_noticed_counted_and_made_again(
     writer.close()
 
 
+def test_deleted_segment_is_counted_when_its_writer_moves_on(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """A full segment is left before it is looked at again: its loss is counted all the same."""
+    spool = tmp_path / "spool"
+    writer = make_writer(spool, ledger, segment_bytes=100)
+    first = writer.segment_path
+    assert first is not None
+    first.unlink()
+    writer.append(end_of(1))
+    writer.append(end_of(2))
+    assert ended_names(spool) == ["span 2"]
+    assert dict(ledger.counts) == {"the spool directory was deleted": 1}
+    writer.close()
+
+
+def test_closed_writer_writes_no_more_even_where_another_thread_rotated(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """Its segment came back behind its end; it stays as it is."""
+    spool = tmp_path / "spool"
+    writer = make_writer(spool, ledger)
+    writer.append(end_of(1))
+    writer.close()
+    writer.open()
+    writer.append(end_of(2))
+    assert ended_names(spool) == ["span 1"]
+    assert dict(ledger.counts) == {}
+    writer.close()
+
+
 def test_directories_that_are_made_again_are_private(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,7 +126,7 @@ class Call:
         self._watchers = watchers
         self._story = Story(attributes_of=attributes_of, rebuild_inputs=rebuild_inputs)
         self.opened = self._story.opened
-        """Takes note of a span that starts, for all that `started` does not want to see whole."""
+        """Takes note of a span that starts and tells nothing of its call: no session, no turn."""
         self.identity = Identity(session_id, user_id)
         """The attributes that go on every span, as far as they are known."""
         self._budget_seconds = budget_seconds
@@ -157,7 +157,7 @@ class Call:
         return opened.scope if opened is not None else None
 
     def started(self, span: Span) -> None:
-        """Take note of the first span that starts, of a session, or of a turn."""
+        """Take note of a span that starts, and of what it tells of its call."""
         if span.name in TELLING or not self.identity.attributes:
             self.identity.learn(span)
         opened = self.opened(span.span_id, span.parent_span_id, span.name, span.attributes)

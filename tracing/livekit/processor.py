@@ -188,7 +188,7 @@ class TracingProcessor(SpanProcessor):
         self._substitutes.clear()
 
     def _start(self, span: SdkSpan) -> None:
-        """Tell the call of a span that may be its first; write a start record where it has one."""
+        """Tell the call of a span that may be its first, may be moved, or has a start record."""
         if span.name in _LIVES_LONG:
             self.append(self._start_record(span, is_new=True))
             return
@@ -234,8 +234,7 @@ class TracingProcessor(SpanProcessor):
         What ends is on disk, so its open parents have to be: no span without its parent.
         """
         found: list[tuple[SdkSpan, bytes]] = []
-        while span_id in self._open and span_id not in self._start_frames:
-            span = self._open[span_id]
+        while (span := self._open.get(span_id)) and span_id not in self._start_frames:
             found.append((span, self._start_record(span)))
             span_id = span._parent.span_id.to_bytes(8, "big") if span._parent is not None else b""
         return found

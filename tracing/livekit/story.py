@@ -185,7 +185,9 @@ class Story:
         return json.dumps(messages, ensure_ascii=False)
 
 
-_BEGINNERS: dict[str, Callable[..., None]] = {
+_Beginner = Callable[[Story, OpenSpan, str, bytes, bytes, Attributes], None]
+
+_BEGINNERS: dict[str, _Beginner] = {
     names.USER_TURN: Story._begin_user_turn,
     names.LLM_FALLBACK_ADAPTER: Story._begin_adapter,
     names.TTS_FALLBACK_ADAPTER: Story._begin_adapter,

@@ -201,32 +201,44 @@ class _Link(NamedTuple):
     attributes: dict[str, Any]
 
 
-class _Header(NamedTuple):
+class _Array(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """The payload of a record: its kind first, and no more than its fields."""
+
     kind: int
+
+
+class _Header(_Array):
     values: dict[str, Any]
 
 
-class _Start(NamedTuple):
-    kind: int
+class _NotOpen(_Array):
+    trace_id: _TraceId
+    span_id: _SpanId
+
+
+class _Begun(_Array):
+    """What the records of a span have in common."""
+
     trace_id: _TraceId
     span_id: _SpanId
     parent_span_id: bytes
     name: str
     start_time_unix_nano: _Nanoseconds
     end_time_unix_nano: _Nanoseconds
+
+    def __post_init__(self) -> None:
+        """Check what types do not tell: the id is there as a whole, or not at all."""
+        if len(self.parent_span_id) not in (0, 8):
+            raise ValueError("not the id of a span")
+
+
+class _Start(_Begun):
     attributes: dict[str, Any]
     span_kind: int
     scope_name: str
 
 
-class _End(NamedTuple):
-    kind: int
-    trace_id: _TraceId
-    span_id: _SpanId
-    parent_span_id: bytes
-    name: str
-    start_time_unix_nano: _Nanoseconds
-    end_time_unix_nano: _Nanoseconds
+class _End(_Begun):
     shared: bytes
     attributes: dict[str, Any]
     events: tuple[_Event, ...]
@@ -241,12 +253,6 @@ class _End(NamedTuple):
     scope_name: str
     scope_version: str
     resource: dict[str, Any]
-
-
-class _NotOpen(NamedTuple):
-    kind: int
-    trace_id: _TraceId
-    span_id: _SpanId
 
 
 _decode_header = msgspec.msgpack.Decoder(_Header).decode
@@ -276,8 +282,9 @@ def _decode(payload: bytes, end: int, resource: Attributes) -> Record:
         if kind == CLOSED:
             return Record(kind, None, {}, start, end)
         if kind == NOT_OPEN:
-            _, trace_id, span_id = _decode_not_open(payload)
-            return Record(kind, Span(trace_id, span_id, b"", "", 0, 0), {}, start, end)
+            taken = _decode_not_open(payload)
+            span = Span(taken.trace_id, taken.span_id, b"", "", 0, 0)
+            return Record(kind, span, {}, start, end)
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         pass
     return Record(DAMAGED, None, {}, start, end)
@@ -289,8 +296,9 @@ def _ended_span(end: _End, resource: Attributes) -> Span:
         attributes = {**_shared_attributes(end.shared), **attributes}
     events = tuple([Event(*event) for event in end.events]) if end.events else ()
     links = tuple([Link(*link) for link in end.links]) if end.links else ()
-    _check_parent(end.parent_span_id)
-    return _new(Span, (*end[1:7], attributes, events, links, *end[11:20], end.resource or resource))
+    fields = msgspec.structs.astuple(end)
+    rest = fields[11:20]
+    return _new(Span, (*fields[1:7], attributes, events, links, *rest, end.resource or resource))
 
 
 @lru_cache(maxsize=256)
@@ -300,14 +308,9 @@ def _shared_attributes(shared: bytes) -> Attributes:
 
 
 def _started_span(start: _Start, resource: Attributes) -> Span:
-    _check_parent(start.parent_span_id)
-    more: dict[str, Any] = {"kind": start.span_kind, "scope_name": start.scope_name}
-    return Span(*start[1:8], resource=resource, **more)
-
-
-def _check_parent(span_id: bytes) -> None:
-    if len(span_id) not in (0, 8):
-        raise ValueError("not the id of a span")
+    fields = msgspec.structs.astuple(start)[1:8]
+    kind, scope = start.span_kind, start.scope_name
+    return Span(*fields, kind=kind, scope_name=scope, resource=resource)  # type: ignore[misc]
 
 
 def _checked_header(header: _Header) -> dict[str, Any]:

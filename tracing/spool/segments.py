@@ -85,7 +85,6 @@ class _Segment:
     def __init__(self, path: Path, file: io.FileIO, size: int, room: int) -> None:
         self.path = path
         self.file = file
-        self.write = file.write
         self.size = size
         self.rotate_at = size + room
         self.frames = 0
@@ -138,10 +137,14 @@ class SegmentWriter:
         self._segment = self._create_segment(self._open_frames())
 
     def append(self, frame: bytes) -> None:
-        """Write frames, as one. Whatever fails is counted, and the next call tries again."""
-        segment = self._segment
-        now = time.monotonic()
-        if segment is None or now >= self._next_check or self._pid != os.getpid():
+        """Write a frame, or several as one; a failure is counted, and the next call tries again."""
+        segment, now = self._segment, time.monotonic()
+        if (
+            segment is None
+            or now >= self._next_check
+            or self._pid != os.getpid()
+            or self._closed  # while another thread rotated
+        ):
             segment = self._look(now)
             if segment is None:
                 return
@@ -169,7 +172,7 @@ class SegmentWriter:
 
     def _write(self, segment: _Segment, frame: bytes) -> None:
         try:
-            written = segment.write(frame) or 0
+            written = segment.file.write(frame) or 0
         except (OSError, ValueError) as error:
             self._fail(error)
             return
@@ -184,7 +187,7 @@ class SegmentWriter:
         self._ledger.count(losses.WRITE_FAILED, detail=str(error))
 
     def _look(self, now: float) -> _Segment | None:
-        """In a new process, once a second, or without a segment: the one to write to, if any."""
+        """The segment to write to, if any: asked in a new process, once a second, without one."""
         if self._closed:
             return None
         if self._pid != os.getpid():
