@@ -265,14 +265,15 @@ def test_deleted_segment_is_counted_when_its_writer_moves_on(
 ) -> None:
     """A full segment is left before it is looked at again: its loss is counted all the same."""
     spool = tmp_path / "spool"
-    writer = make_writer(spool, ledger, segment_bytes=100)
+    writer = make_writer(spool, ledger, segment_bytes=1_000)
+    writer.append(end_of(1))
     first = writer.segment_path
     assert first is not None
     first.unlink()
-    writer.append(end_of(1))
-    writer.append(end_of(2))
-    assert ended_names(spool) == ["span 2"]
-    assert dict(ledger.counts) == {"the spool directory was deleted": 1}
+    writer.append(end_of(2, "x" * 1_000))
+    writer.append(end_of(3))
+    assert ended_names(spool) == ["span 3"]
+    assert dict(ledger.counts) == {"the spool directory was deleted": 2}
     writer.close()
 
 
