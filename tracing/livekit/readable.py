@@ -8,13 +8,12 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import SpanKind, StatusCode, TraceState
+from opentelemetry.trace import SpanKind
 
 from tracing.span import Attributes, Event, Link, Span
 
 _OWN: Attributes = {}
 _new = tuple.__new__
-_UNSET, _INTERNAL = StatusCode.UNSET, SpanKind.INTERNAL
 _NOTHING_TO_TELL = ((), (), 0, "")
 
 
@@ -30,14 +29,14 @@ class SpanConverter:
         self._resource = resource
         self.resource: Attributes = _plain(resource.attributes) if resource is not None else {}
         # One tuple, because other threads convert spans too.
-        self._plain: tuple[object, object, object, tuple[Any, ...]] = (None, None, None, ())
+        self._plain: tuple[tuple[object, ...], tuple[Any, ...]] = ((), ())
 
     def convert(self, span: ReadableSpan) -> Span:
         """The span as it is now; `end_time_unix_nano` is 0 while it is open.
 
         Its resource is empty where it is the process's own, which every segment tells once.
         """
-        trace_id, span_id, _, _, state, _ = span._context  # type: ignore[misc]
+        context: Any = span._context
         parent, end = span._parent, span._end_time
         attributes: Any = span._attributes
         events: Any = span._events
@@ -48,36 +47,35 @@ class SpanConverter:
         if not end:
             attributes = attributes.copy()  # of a span that ended, nobody can change them
         begin = (
-            trace_id.to_bytes(16, "big"),
-            span_id.to_bytes(8, "big"),
+            context[0].to_bytes(16, "big"),
+            context[1].to_bytes(8, "big"),
             parent[1].to_bytes(8, "big") if parent is not None else b"",
             span._name,
             span._start_time or 0,
             end or 0,
             attributes or {},
         )
-        scope, resource, known_state, rest = self._plain
+        told, rest = self._plain
+        tells = (
+            span._instrumentation_scope,
+            span._resource,
+            context[4],
+            span._kind,
+            span._status._status_code,
+            dropped,
+        )
         if (
-            scope is not span._instrumentation_scope
-            or resource is not span._resource
-            or known_state is not state
-            or span._kind is not _INTERNAL
-            or span._status._status_code is not _UNSET
-            or dropped
+            told != tells
             or not (type(events) is BoundedList and not events._dq)  # type: ignore[attr-defined]
             or not (type(links) is BoundedList and not links._dq)  # type: ignore[attr-defined]
         ):
-            rest = self._rest(span, state, dropped)
+            rest = self._rest(span, tells)
         return _new(Span, begin + rest)  # `Span(...)` counts and names its arguments first
 
-    def _rest(self, span: ReadableSpan, state: TraceState, dropped: int) -> tuple[Any, ...]:
+    def _rest(self, span: ReadableSpan, tells: tuple[Any, ...]) -> tuple[Any, ...]:
         """The fields of a `Span` from its events on; kept where they may be those of others."""
-        scope, status, kind, resource = (
-            span._instrumentation_scope,
-            span._status,
-            span._kind,
-            span._resource,
-        )
+        scope, resource, state, kind, _, dropped = tells
+        status = span._status
         rest = (
             _events(span.events),
             _links(span.links),
@@ -92,8 +90,8 @@ class SpanConverter:
             (scope.version or "") if scope is not None else "",
             _OWN if resource is self._resource else self._resource_of(resource),
         )
-        if rest[:4] == _NOTHING_TO_TELL and kind is _INTERNAL and not any(rest[6:9]):
-            self._plain = scope, resource, state, rest
+        if rest[:4] == _NOTHING_TO_TELL and kind is SpanKind.INTERNAL and not any(rest[6:9]):
+            self._plain = tells, rest
         return rest
 
     def _resource_of(self, resource: Resource) -> Attributes:

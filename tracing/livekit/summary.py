@@ -46,10 +46,10 @@ class Summary:
         if isinstance(latency, float) and len(self._latencies) < _MAX_LATENCIES:
             self._latencies.append(latency)
         for key, name in _COUNTED.items():
-            _add(self._counts, name, stamped.get(key, 0))
-        for key, value in stamped.items():
-            if key.startswith(names.TURN_ERRORS):
-                _add(self._errors, key[len(names.TURN_ERRORS) :], value)
+            if key in stamped:
+                _add(self._counts, name, stamped[key])
+        for key in [key for key in stamped if key.startswith(names.TURN_ERRORS)]:
+            _add(self._errors, key[len(names.TURN_ERRORS) :], stamped[key])
 
     def add_usage(self, used: Mapping[str, Any]) -> None:
         """Add usage in the shape of LiveKit's `*ModelUsage`, under its type, provider and model."""

@@ -300,7 +300,7 @@ def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
         names.TURN_RETRIES: _above_zero(attempts(steps, "llm", "tts"), names.RETRY_COUNT),
         names.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
         names.TURN_DISCARDED: len(discarded) or None,
-        **{names.TURN_ERRORS + s: len(failures(steps, s)) or None for s in STAGES},
+        **{key: len(failures(steps, stage)) or None for stage, key in _ERROR_COUNTS.items()},
     }
 
 
@@ -308,8 +308,8 @@ def _above_zero(spans: Iterable[Span], key: str) -> int | None:
     return sum(1 for span in spans if number(span.attributes.get(key))) or None
 
 
-STAGES = ("llm", "tts", "realtime", "tool")
-"""What can fail in a turn, and shows it on its spans."""
+_ERROR_COUNTS = {stage: names.TURN_ERRORS + stage for stage in ("llm", "tts", "realtime", "tool")}
+"""What can fail in a turn and shows it on its spans, and the count of it."""
 
 
 def failures(spans: ByName, stage: str) -> list[Span]:

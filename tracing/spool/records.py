@@ -28,6 +28,7 @@ when read, bytes that are no record."""
 
 _MARK = b"\xf4SPN"
 _FRAME = struct.Struct("<4sIQ")
+_head = _FRAME.pack
 _MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 NO_ATTRIBUTES = b"\x80"
@@ -61,7 +62,7 @@ def end_frame(span: Span, attributes: Attributes, shared: bytes = NO_ATTRIBUTES)
 
 def packed(attributes: Attributes) -> bytes:
     """Attributes as `end_frame` takes them where many spans share them."""
-    return _pack(attributes)
+    return _encode(_portable(attributes))
 
 
 def header_frame(values: Mapping[str, Any]) -> bytes:
@@ -122,15 +123,11 @@ def count_ended(path: Path, offset: int = 0) -> int:
 
 
 def _frame(values: tuple[object, ...]) -> bytes:
-    payload = _pack(values)
-    return _FRAME.pack(_MARK, len(payload), xxh3_64_intdigest(payload)) + payload
-
-
-def _pack(values: object) -> bytes:
     try:
-        return _encode(values)
+        payload = _encode(values)
     except (OverflowError, ValueError):  # UnicodeEncodeError is one
-        return _encode(_portable(values))
+        payload = _encode(_portable(values))
+    return _head(_MARK, len(payload), xxh3_64_intdigest(payload)) + payload
 
 
 def _nearest(value: object) -> object:

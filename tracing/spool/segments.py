@@ -16,7 +16,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from os import getpid
 from pathlib import Path
+from time import monotonic
 
 from tracing.span import Attributes
 from tracing.spool import ledger as losses
@@ -85,6 +87,7 @@ class _Segment:
     def __init__(self, path: Path, file: io.FileIO, size: int, room: int) -> None:
         self.path = path
         self.file = file
+        self.write = file.write
         self.size = size
         self.rotate_at = size + room
         self.frames = 0
@@ -138,23 +141,32 @@ class SegmentWriter:
 
     def append(self, frame: bytes) -> None:
         """Write a frame, or several as one; a failure is counted, and the next call tries again."""
-        segment, now = self._segment, time.monotonic()
+        segment, now = self._segment, monotonic()
         if (
             segment is None
             or now >= self._next_check
-            or self._pid != os.getpid()
+            or self._pid != getpid()
             or self._closed  # while another thread rotated
         ):
             segment = self._look(now)
             if segment is None:
                 return
-        self._write(segment, frame)
-        if self._segment is not segment and self._segment is not None:
+        try:
+            written = segment.write(frame) or 0
+        except (OSError, ValueError) as error:
+            self._fail(error)
+            return
+        segment.size += written
+        segment.frames += 1
+        if written != len(frame):
+            segment.rotate_at = 0  # so that what follows does not wait behind a torn frame
+            self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        if segment.size >= segment.rotate_at and self._segment is segment:
+            self._rotate()
+        elif self._segment is not segment and self._segment is not None:
             # The segment was rotated meanwhile and may have been read to its end already:
             # a repeat is harmless, a lost span is not.
-            self._write(self._segment, frame)
-        elif segment.size >= segment.rotate_at:
-            self._rotate()
+            self.append(frame)
 
     def close(self) -> None:
         """Write no more; the spans that are open stay recorded as open."""
@@ -169,18 +181,6 @@ class SegmentWriter:
     def segment_path(self) -> Path | None:
         """The segment that is being written now."""
         return self._segment.path if self._segment else None
-
-    def _write(self, segment: _Segment, frame: bytes) -> None:
-        try:
-            written = segment.file.write(frame) or 0
-        except (OSError, ValueError) as error:
-            self._fail(error)
-            return
-        segment.size += written
-        segment.frames += 1
-        if written != len(frame):
-            segment.rotate_at = 0  # so that what follows does not wait behind a torn frame
-            self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _fail(self, error: Exception) -> None:
         """Count a frame that did not reach the file; the torn part is skipped by readers."""
