@@ -20,7 +20,8 @@ SPANS = 200
 """Few enough that most batches meet no other thread and no other process."""
 BATCHES = 40
 KINDS = ("small", "llm", "turn")
-TARGETS = {"small": 10.0, "llm": 20.0}
+TARGETS = {"small": 10 / 29.2, "llm": 20 / 30.8}
+"""Shares of the SDK's own time: 10 and 20 us on a machine where that is 29.2 and 30.8."""
 
 SMALL = {
     "lk.eou.source": "vad",
@@ -73,11 +74,13 @@ def main(repeat: int = 5) -> bool:
     """Print the table; whether ours meets its target."""
     found = rounds(CONTENDERS, lambda name: measure("hot_path", name), repeat)
     every = [numbers for rounds_of in found.values() for numbers in rounds_of]
-    lines = [Line(("sdk",), tuple(median(every, f"{kind} sdk") for kind in KINDS))]
+    sdk = {kind: median(every, f"{kind} sdk") for kind in KINDS}
+    most = {kind: share * sdk[kind] for kind, share in TARGETS.items()}
+    lines = [Line(("sdk",), tuple(sdk.values()))]
     for name in CONTENDERS:
         over = {kind: median(found[name], kind) for kind in KINDS}
-        met = all(over[kind] <= TARGETS[kind] for kind in TARGETS) if name == "ours" else None
-        target = "at most 10 / 20" if name == "ours" else ""
+        met = all(over[kind] <= most[kind] for kind in most) if name == "ours" else None
+        target = f"at most {most['small']:.1f} / {most['llm']:.1f}" if name == "ours" else ""
         lines.append(Line((f"{name}, over that",), tuple(over.values()), target, met))
     return show("Producing thread, microseconds per span", ("contender", *KINDS), lines)
 

@@ -1,4 +1,8 @@
-"""Spans per second from `start_span` to the backend, and the processor time that takes."""
+"""Spans per second from `start_span` to the backend, and the processor time that takes.
+
+`sdk` is the bare SDK behind LiveKit's own filter, which sends nothing: what one thread can make
+on this machine, and no exporter behind it can change that.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +23,13 @@ from .harness import (
     wait_until,
 )
 
-CONTENDERS = ("docs-gzip", "langfuse", "ours")
+CONTENDERS = ("sdk", "docs-gzip", "langfuse", "ours")
 CALLS = 30
 QUEUE_SPANS = 1_500
 """After so many spans today's queues are flushed, because they drop beyond 2,048."""
-SPANS_PER_SECOND, CPU_SECONDS = 10_000, 15.0
+TIMES_DOCS, SHARE_OF_DOCS = 10_000 / 2_300, 15 / 32.1
+"""The targets, 10,000 spans/s and 15 CPU s, belong to a machine where the docs' snippet has 2,300
+and 32.1: another machine is held to the ratios."""
 
 
 def measure_here(contender: str, url: str, spool: str) -> Numbers:
@@ -40,11 +46,17 @@ def measure_here(contender: str, url: str, spool: str) -> Numbers:
             for turn in turns:
                 count = record_turn(tracer, turn, session)
                 made, since_flush = made + count, since_flush + count
-                if contender != "ours" and since_flush >= QUEUE_SPANS:
+                if contender not in ("sdk", "ours") and since_flush >= QUEUE_SPANS:
                     installed.flush()
                     since_flush = 0
         made += 1
     produced_seconds = time.time() - began
+    if contender == "sdk":
+        used = cpu_seconds(spool) - cpu_before
+        return {
+            "cpu_seconds": used / made * 100_000,
+            "produced_per_second": made / produced_seconds,
+        }
     installed.flush()
     stored = _Stored(backend)
     if not wait_until(lambda: stored.spans() >= made, 120, pause_seconds=0.25):
@@ -76,13 +88,15 @@ class _Stored:
 def main(repeat: int = 3) -> bool:
     """Print the table; whether ours meets its targets."""
     found = rounds(CONTENDERS, lambda name: measure("throughput", name), repeat)
-    lines = []
+    keys = ("spans_per_second", "cpu_seconds", "produced_per_second")
+    docs, lines = found["docs-gzip"], []
+    fast_enough = TIMES_DOCS * median(docs, "spans_per_second")
+    cheap_enough = SHARE_OF_DOCS * median(docs, "cpu_seconds")
     for name in CONTENDERS:
-        keys = ("spans_per_second", "cpu_seconds", "produced_per_second")
         numbers = tuple(median(found[name], key) for key in keys)
-        met = numbers[0] >= SPANS_PER_SECOND and numbers[1] <= CPU_SECONDS
+        met = numbers[0] >= fast_enough and numbers[1] <= cheap_enough
         is_ours = name == "ours"
-        target = "at least 10,000, at most 15" if is_ours else ""
+        target = f"at least {fast_enough:,.0f}, at most {cheap_enough:.1f}" if is_ours else ""
         lines.append(Line((name,), numbers, target, met if is_ours else None))
     columns = ("contender", "spans/s end to end", "CPU s per 100k", "spans/s while producing")
     return show("Throughput, 100-turn calls with gzip", columns, lines)
