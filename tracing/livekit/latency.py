@@ -132,6 +132,7 @@ class _Reply:
         """The LLM steps before the spoken one: they called tools, or were discarded."""
         hooks = self._user_spans(names.ON_USER_TURN_COMPLETED)
         self.hook = hooks[-1] if hooks else None
+        self.token = self._first_token()
 
     def _user_spans(self, name: str) -> list[Span]:
         begun = self.start - _SAME_INSTANT_NANOS
@@ -198,7 +199,7 @@ class _Reply:
 
     def _llm_stages(self) -> Iterator[Stage]:
         """Yield the spoken step until its first token, or its first audio, failures apart."""
-        node, token = self.spoken, self._first_token()
+        node, token = self.spoken, self.token
         if node is None or token is None:
             return
         yield from self._failed_attempts("llm", node, node.start_time_unix_nano, token)
@@ -238,7 +239,7 @@ class _Reply:
         if speaker is None or ttfb is None:
             return
         began = self._synthesis_start(speaker, ttfb)
-        token = self._first_token()
+        token = self.token
         if token is not None:
             yield Stage("llm_speakable_text", token, began)
         audio = began + round(ttfb * 1e9)
@@ -255,6 +256,8 @@ class _Reply:
 
     def _failed_attempts(self, what: str, node: Span, start: int, until: int) -> Iterator[Stage]:
         """Yield the time lost before the attempt that served, where others had failed."""
+        if not self.turn.has_failures:
+            return
         runs = within(self.turn.steps, f"{what}_request_run", node)
         runs = [run for run in runs if run.start_time_unix_nano <= until]
         served = [run for run in runs if run.status_code != STATUS_ERROR]

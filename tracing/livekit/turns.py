@@ -45,6 +45,10 @@ class Turn:
         """The steps of turns that left the user unanswered, such as one that handed over."""
         self.observed = observed
         """What only events know."""
+        self.has_failures = any(
+            step.status_code == STATUS_ERROR for same in steps.values() for step in same
+        )
+        """Whether any of its steps failed; most readers of failures need not look further."""
         self.speaking = named(steps, names.AGENT_SPEAKING)
         """The stretches in which the agent was heard, or read where there is no audio."""
         self.first_sound = self.speaking[0].start_time_unix_nano if self.speaking else None
@@ -296,11 +300,16 @@ def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
     steps = turn.steps
     adapters = named(steps, names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER)
     discarded = [e for e in turn.span.events if e.name == names.EVENT_GENERATION_DISCARDED]
+    runs = named(steps, names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN)
+    retries = _above_zero(runs, names.RETRY_COUNT)
+    if retries:  # some may be a fallback adapter's probes
+        retries = _above_zero(attempts(steps, "llm", "tts"), names.RETRY_COUNT)
+    failed = _MAY_FAIL if turn.has_failures else _MAY_FAIL_UNSEEN
     return {
-        names.TURN_RETRIES: _above_zero(attempts(steps, "llm", "tts"), names.RETRY_COUNT),
+        names.TURN_RETRIES: retries,
         names.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
         names.TURN_DISCARDED: len(discarded) or None,
-        **{key: len(failures(steps, stage)) or None for stage, key in _ERROR_COUNTS.items()},
+        **{names.TURN_ERRORS + s: len(failures(steps, s)) or None for s in failed},
     }
 
 
@@ -308,8 +317,11 @@ def _above_zero(spans: Iterable[Span], key: str) -> int | None:
     return sum(1 for span in spans if number(span.attributes.get(key))) or None
 
 
-_ERROR_COUNTS = {stage: names.TURN_ERRORS + stage for stage in ("llm", "tts", "realtime", "tool")}
-"""What can fail in a turn and shows it on its spans, and the count of it."""
+_MAY_FAIL_UNSEEN = ("tool",)
+"""What fails without an error on its span: LiveKit says so in an attribute."""
+
+_MAY_FAIL = ("llm", "tts", "realtime", *_MAY_FAIL_UNSEEN)
+"""What can fail in a turn."""
 
 
 def failures(spans: ByName, stage: str) -> list[Span]:
