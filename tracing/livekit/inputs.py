@@ -57,8 +57,10 @@ class RecordedInputs:
                 _remember(self._carried, span.parent_span_id, None)
         elif name == names.LLM_NODE and span.span_id in self._carried:
             del self._carried[span.span_id]
-            kept = {key: span.attributes[key] for key in span.attributes if key not in _CHAT_CTX}
-            return span._replace(attributes={**kept, RECORDED_ON: names.LLM_REQUEST})
+            kept = {**span.attributes, RECORDED_ON: names.LLM_REQUEST}
+            for key in _CHAT_CTX:
+                kept.pop(key, None)
+            return span._replace(attributes=kept)
         return span
 
     def _delta(self, span: Span, messages: str) -> Attributes:

@@ -78,7 +78,9 @@ def is_content_attribute(key: str) -> bool:
 
 def without_content(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The attributes that carry no content; of an exception only that there was one."""
-    kept = {key: value for key, value in attributes.items() if not is_content_attribute(key)}
+    kept = dict(attributes)
+    for key in filter(is_content_attribute, attributes):
+        del kept[key]
     if "exception.message" in kept:
         kept["exception.message"] = _WITHHELD
     return kept
