@@ -134,7 +134,11 @@ async def run() -> None:
     """Start the worker, run one job, and stop."""
     method: Any = WORK.method
     server = AgentServer(
-        setup_fnc=prewarm, num_idle_processes=1, multiprocessing_context=method, port=0
+        setup_fnc=prewarm,
+        num_idle_processes=1,
+        multiprocessing_context=method,
+        initialize_process_timeout=60.0,  # six rows may be importing at once
+        port=0,
     )
     server.rtc_session(entrypoint)
     server.once("worker_started", lambda: say("ready"))
