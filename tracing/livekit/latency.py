@@ -133,6 +133,7 @@ class _Reply:
         hooks = self._user_spans(names.ON_USER_TURN_COMPLETED)
         self.hook = hooks[-1] if hooks else None
         self.token = self._first_token()
+        """When the spoken step gave its first token."""
 
     def _user_spans(self, name: str) -> list[Span]:
         begun = self.start - _SAME_INSTANT_NANOS

@@ -16,9 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from os import getpid
 from pathlib import Path
-from time import monotonic
 
 from tracing.span import Attributes
 from tracing.spool import ledger as losses
@@ -141,11 +139,11 @@ class SegmentWriter:
 
     def append(self, frame: bytes) -> None:
         """Write a frame, or several as one; a failure is counted, and the next call tries again."""
-        segment, now = self._segment, monotonic()
+        segment, now = self._segment, time.monotonic()
         if (
             segment is None
             or now >= self._next_check
-            or self._pid != getpid()
+            or self._pid != os.getpid()
             or self._closed  # while another thread rotated
         ):
             segment = self._look(now)
