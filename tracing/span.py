@@ -12,6 +12,11 @@ STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
 """OTLP status codes, the same numbers as `opentelemetry.trace.StatusCode`."""
 
 
+def as_number(an_id: bytes) -> int:
+    """An id as OpenTelemetry's API has it; 0, which is no id, for an empty one."""
+    return int.from_bytes(an_id, "big")
+
+
 class Event(NamedTuple):
     """Something that happened at one instant of a span."""
 

@@ -12,7 +12,7 @@ from tracing.dialects import stamps as told
 from tracing.livekit import names
 from tracing.livekit.calls import restamp
 from tracing.livekit.story import Story
-from tracing.span import STATUS_ERROR, Span
+from tracing.span import STATUS_ERROR, Span, as_number
 
 EVERY_RECORDING = [(version, name) for version in VERSIONS for name in scenarios(version)]
 ONLY_EVENTS_KNOW = {told.ERROR}
@@ -33,9 +33,10 @@ def story(*spans: Span) -> dict[str, dict[str, object]]:
     """What is told of each span, when all start first and then end in turn."""
     teller = Story(attributes_of=lambda span_id: {})
     for span in spans:
-        teller.opened(span.span_id, span.parent_span_id, span.name, span.attributes)
+        span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
+        teller.opened(span_id, parent_id, span.name, span.attributes)
     return {
-        span.name: dict(teller.ended(span, teller.open.pop(span.span_id), {}))
+        span.name: dict(teller.ended(span, teller.open.pop(as_number(span.span_id)), {}))
         for span in reversed(spans)
     }
 

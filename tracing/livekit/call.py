@@ -14,7 +14,7 @@ from tracing.livekit.story import TOLD, Story
 from tracing.livekit.summary import Summary, as_attributes
 from tracing.livekit.turns import ByName, Turn, by_name, facts, in_order, kind, parsed
 from tracing.livekit.usage import add_usage
-from tracing.span import Attributes, AttributeValue, Span
+from tracing.span import Attributes, AttributeValue, Span, as_number
 
 _MAX_STEPS = 64
 _MAX_TURNS = 64
@@ -153,14 +153,15 @@ class Call:
         return scope if isinstance(scope, OpenTurn) else None
 
     def _scope(self, span_id: bytes) -> Session | OpenTurn | None:
-        opened = self._story.open.get(span_id)
+        opened = self._story.open.get(as_number(span_id))
         return opened.scope if opened is not None else None
 
     def started(self, span: Span) -> None:
         """Take note of a span that starts, and of what it tells of its call."""
         if span.name in TELLING or not self.identity.attributes:
             self.identity.learn(span)
-        opened = self.opened(span.span_id, span.parent_span_id, span.name, span.attributes)
+        span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
+        opened = self.opened(span_id, parent_id, span.name, span.attributes)
         if span.name == names.AGENT_SESSION:
             opened.scope = self._session = Session(self._budget_seconds, self._watchers)
         elif span.name == names.AGENT_TURN:
@@ -169,12 +170,15 @@ class Call:
             opened.scope = session.open_turns[span.span_id] = OpenTurn(session, self._turns, span)
             _bound(session.open_turns, _MAX_TURNS)
 
-    def ended(self, span: Span) -> Mapping[str, AttributeValue]:
-        """Take note of a span that ends; return the attributes to stamp on it."""
+    def ended(self, span: Span, span_id: int | None = None) -> Mapping[str, AttributeValue]:
+        """Take note of a span that ends; return the attributes to stamp on it.
+
+        `span_id` is its id as a number, for who has it at hand.
+        """
         name, stamps = span.name, _NOTHING
         if name in TELLING or not self.identity.attributes:
             self.identity.learn(span)
-        opened = self._story.open.pop(span.span_id, None)
+        opened = self._story.open.pop(span_id or as_number(span.span_id), None)
         know = _KNOWN_BY.get(name)
         if know is not None:
             scope = opened.scope if opened is not None else None

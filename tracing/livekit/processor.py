@@ -21,7 +21,7 @@ from tracing.livekit.failures import with_status
 from tracing.livekit.inputs import INPUT_SPANS, RecordedInputs
 from tracing.livekit.readable import SpanConverter
 from tracing.livekit.redaction import REDACTION_ENABLED, Redaction, without_content
-from tracing.span import Attributes, Span
+from tracing.span import Attributes, Span, as_number
 from tracing.spool import ledger as losses
 from tracing.spool.ledger import Ledger
 from tracing.spool.records import end_frame, not_open_frame, start_frame
@@ -84,10 +84,11 @@ class TracingProcessor(SpanProcessor):
 
     def after_fork(self) -> None:
         """Forget the spans of the process that this one was forked from: they end there."""
-        self._calls: dict[bytes, Call] = {}
+        # By ids as OpenTelemetry's API has them, so that nothing is converted to look one up.
+        self._calls: dict[int, Call] = {}
         self._inputs = RecordedInputs(deltas=self._input_deltas)
-        self._open: dict[bytes, SdkSpan] = {}
-        self._start_frames: dict[bytes, bytes] = {}
+        self._open: dict[int, SdkSpan] = {}
+        self._start_frames: dict[int, bytes] = {}
         """The start records of those open spans that have one."""
         self._roots: dict[str, Span] = {}
         self._moved: dict[bytes, Span] = {}
@@ -97,17 +98,16 @@ class TracingProcessor(SpanProcessor):
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         """Note that the span is open; write its start record where it lives long."""
         try:
-            trace_id, number, _, flags, _, _ = span._context  # type: ignore[misc]
+            trace_id, span_id, _, flags, _, _ = span._context  # type: ignore[misc]
             if not flags & 1:  # not sampled
                 return
-            span_id, parent = number.to_bytes(8, "big"), span._parent
             if len(self._open) < _MAX_OPEN_SPANS:
                 self._open[span_id] = span
-            call, name = self._calls.get(trace_id.to_bytes(16, "big")), span._name
+            call, parent, name = self._calls.get(trace_id), span._parent, span._name
             if call is None or parent is None or self._moved or name in _LIVES_LONG:
                 self._start(span)
             else:
-                call.opened(span_id, parent[1].to_bytes(8, "big"), name, span._attributes)  # type: ignore[arg-type]
+                call.opened(span_id, parent[1], name, span._attributes)  # type: ignore[arg-type]
         except Exception as error:
             self._internal_error(error)
 
@@ -130,7 +130,7 @@ class TracingProcessor(SpanProcessor):
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
-        return self._calls.get(self.recorded_trace_id(trace_id))
+        return self._calls.get(as_number(self.recorded_trace_id(trace_id)))
 
     def recorded_trace_id(self, trace_id: int) -> bytes:
         """The id under which a trace is written: that of its job's root, where it was moved."""
@@ -140,11 +140,11 @@ class TracingProcessor(SpanProcessor):
 
     def open_span(self, span_id: int) -> SdkSpan | None:
         """The open span with this id, so that events can write onto it."""
-        return self._open.get(span_id.to_bytes(8, "big"))
+        return self._open.get(span_id)
 
     def open_attributes(self, span_id: bytes) -> Attributes:
         """What an open span carries by now, redacted as it will be on disk."""
-        found = self._open.get(span_id)
+        found = self._open.get(as_number(span_id))
         if found is None:
             return {}
         span = self.converter.convert(found)
@@ -196,8 +196,7 @@ class TracingProcessor(SpanProcessor):
         record = record._replace(attributes=_flags(record.attributes), events=(), links=())
         if self._moved or not record.parent_span_id:
             record = self._in_place(record, span)
-        call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
-        self._tell_start(call, record)
+        self._tell_start(self._call_of(record), record)
 
     def _tell_start(self, call: Call, record: Span) -> None:
         try:
@@ -219,16 +218,17 @@ class TracingProcessor(SpanProcessor):
         withhold = self._withhold or REDACTION_ENABLED in record.attributes
         if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
-        call = self._calls.get(record.trace_id) or self._new_call(record.trace_id)
+        call = self._call_of(record)
         if is_new:
             self._tell_start(call, record)
         certain, bare = call.identity.certain, without_content(record.attributes)
         frame = start_frame(record, {**certain, **bare} if certain else bare)
-        if record.span_id in self._open:
-            self._start_frames[record.span_id] = frame
+        span_id = span.context.span_id
+        if span_id in self._open:
+            self._start_frames[span_id] = frame
         return frame
 
-    def _start_records_above(self, span_id: bytes) -> list[tuple[SdkSpan, bytes]]:
+    def _start_records_above(self, span_id: int) -> list[tuple[SdkSpan, bytes]]:
         """The start records that an open span and those above it have to have by now.
 
         What ends is on disk, so its open parents have to be: no span without its parent.
@@ -236,37 +236,40 @@ class TracingProcessor(SpanProcessor):
         found: list[tuple[SdkSpan, bytes]] = []
         while (span := self._open.get(span_id)) and span_id not in self._start_frames:
             found.append((span, self._start_record(span)))
-            span_id = span._parent.span_id.to_bytes(8, "big") if span._parent is not None else b""
+            span_id = span._parent.span_id if span._parent is not None else 0
         return found
 
     def _take_back_if_ended(self, span: SdkSpan) -> None:
         """Where another thread ended a span before its start was written, say that it is over."""
-        span_id = span.context.span_id.to_bytes(8, "big")
-        if span_id not in self._open:
-            self._start_frames.pop(span_id, None)
-            self.append(not_open_frame(self.recorded_trace_id(span.context.trace_id), span_id))
+        context = span.context
+        if context.span_id not in self._open:
+            self._start_frames.pop(context.span_id, None)
+            trace_id, span_id = self.recorded_trace_id(context.trace_id), context.span_id
+            self.append(not_open_frame(trace_id, span_id.to_bytes(8, "big")))
 
     def _end(self, span: ReadableSpan) -> None:
-        record = self.converter.convert(span)
+        record, context, parent = self.converter.convert(span), span._context, span._parent
+        trace_id, span_id = context[0], context[1]  # type: ignore[index]
+        parent_id = parent[1] if parent is not None else 0
         if self._moved:
             record = self._in_place(record, span)
+            trace_id, parent_id = as_number(record.trace_id), as_number(record.parent_span_id)
         name = record.name
         if name == names.JOB_ENTRYPOINT:
             record = record._replace(attributes={**record.attributes, **self._at_job_end()})
         withhold = REDACTION_ENABLED in record.attributes
         if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
-        trace_id, span_id, parent_id = record[:3]
         call = self._calls.get(trace_id) or self._new_call(trace_id)
         stamps: Attributes = {}
         try:
-            stamps = call.ended(record)
+            stamps = call.ended(record, span_id)
         except Exception as error:  # costs the stamps, not the span
             self._internal_error(error, losses.UNSTAMPED)
         if name in _REWRITTEN:
             record = with_status(self._inputs.once(record))
-        if span_id in self._root_stamps:
-            stamps = {**stamps, **self._root_stamps.pop(span_id)}
+        if record.span_id in self._root_stamps:
+            stamps = {**stamps, **self._root_stamps.pop(record.span_id)}
         attributes = {**record.attributes, **stamps} if stamps else record.attributes
         self._open.pop(span_id, None)
         self._start_frames.pop(span_id, None)
@@ -278,14 +281,18 @@ class TracingProcessor(SpanProcessor):
         if parent_id in self._open and parent_id not in self._start_frames:
             above = self._start_records_above(parent_id)
             self.append(b"".join((*(begun for _, begun in above), frame)))
-            for parent, _ in above:
-                self._take_back_if_ended(parent)
+            for opened, _ in above:
+                self._take_back_if_ended(opened)
         else:
             self.append(frame)
-        if name == names.JOB_SHUTDOWN and trace_id in self._substitutes:
-            self._substitutes.pop(trace_id).end()
+        if name == names.JOB_SHUTDOWN and record.trace_id in self._substitutes:
+            self._substitutes.pop(record.trace_id).end()
 
-    def _new_call(self, trace_id: bytes) -> Call:
+    def _call_of(self, record: Span) -> Call:
+        trace_id = as_number(record.trace_id)
+        return self._calls.get(trace_id) or self._new_call(trace_id)
+
+    def _new_call(self, trace_id: int) -> Call:
         if len(self._calls) >= _MAX_CALLS:
             self._forget_ended_calls()
         call = self._calls[trace_id] = self._make_call()
@@ -293,10 +300,8 @@ class TracingProcessor(SpanProcessor):
 
     def _forget_ended_calls(self) -> None:
         """Make room: drop the older half of the calls, but none that has an open span."""
-        open_traces = {
-            span.context.trace_id.to_bytes(16, "big") for span in list(self._open.values())
-        }
-        open_traces |= {root.trace_id for root in self._moved.values()}
+        open_traces = {span.context.trace_id for span in list(self._open.values())}
+        open_traces |= {as_number(root.trace_id) for root in self._moved.values()}
         ended = [trace_id for trace_id in self._calls if trace_id not in open_traces]
         for trace_id in ended[: _MAX_CALLS // 2]:
             del self._calls[trace_id]

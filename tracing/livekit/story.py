@@ -13,7 +13,7 @@ from typing import Any
 from tracing.dialects import stamps as told
 from tracing.dialects.deltas import Inputs
 from tracing.livekit import names
-from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span
+from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span, as_number
 
 _MAX_OPEN = 4096
 _MAX_MESSAGES = 1000
@@ -50,17 +50,17 @@ class Story:
     ) -> None:
         self._attributes_of = attributes_of
         self._inputs = Inputs() if rebuild_inputs else None
-        self.open: dict[bytes, OpenSpan] = {}
-        """The call's open spans by id; bounded."""
+        self.open: dict[int, OpenSpan] = {}
+        """The call's open spans by id, as a number: nothing is converted for it; bounded."""
         self._user_turns = 0
         self._open_user_turns = 0
         self._messages: list[tuple[int, str, str]] = []
-        self._fallbacks: dict[bytes, None] = {}
+        self._fallbacks: dict[int, None] = {}
         """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
 
     def opened(
-        self, span_id: bytes, parent_span_id: bytes, name: str, attributes: Attributes
+        self, span_id: int, parent_span_id: int, name: str, attributes: Attributes
     ) -> OpenSpan:
         """Take note of a span that starts; of its attributes no content is read."""
         opened = self.open[span_id] = OpenSpan()
@@ -97,18 +97,18 @@ class Story:
         self._open_user_turns += 1
         opened.number = self._user_turns
 
-    def _begin_adapter(self, opened: OpenSpan, name: str, span_id: bytes, *more: object) -> None:
+    def _begin_adapter(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
         self._fallbacks[span_id] = None
         _bound(self._fallbacks, _MAX_FALLBACKS)
 
     def _begin_run(
-        self, opened: OpenSpan, name: str, span_id: bytes, parent_id: bytes, *more: object
+        self, opened: OpenSpan, name: str, span_id: int, parent_id: int, *more: object
     ) -> None:
         if parent_id in self._fallbacks:
             self._begin_adapter(opened, name, span_id)
 
     def _begin_request(
-        self, opened: OpenSpan, name: str, span_id: bytes, parent_id: bytes, attributes: Attributes
+        self, opened: OpenSpan, name: str, span_id: int, parent_id: int, attributes: Attributes
     ) -> None:
         opened.is_probe = bool(attributes.get(names.FALLBACK_RECOVERY))
         opened.is_preemptive = name == names.LLM_REQUEST and self._open_user_turns > 0
@@ -138,7 +138,7 @@ class Story:
 
     def _request(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
         found: dict[str, AttributeValue] = {}
-        if span.parent_span_id in self._fallbacks:
+        if self._fallbacks and as_number(span.parent_span_id) in self._fallbacks:
             found[told.IS_FALLBACK] = True
         if opened.is_preemptive:
             found[told.IS_PREEMPTIVE] = True
@@ -185,7 +185,7 @@ class Story:
         return json.dumps(messages, ensure_ascii=False)
 
 
-_Beginner = Callable[[Story, OpenSpan, str, bytes, bytes, Attributes], None]
+_Beginner = Callable[[Story, OpenSpan, str, int, int, Attributes], None]
 
 _BEGINNERS: dict[str, _Beginner] = {
     names.USER_TURN: Story._begin_user_turn,
