@@ -153,18 +153,18 @@ class SegmentWriter:
             written = segment.write(frame) or 0
         except (OSError, ValueError) as error:
             self._fail(error)
-            return
-        segment.size += written
-        segment.frames += 1
-        if written != len(frame):
-            segment.rotate_at = 0  # so that what follows does not wait behind a torn frame
-            self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        if segment.size >= segment.rotate_at and self._segment is segment:
-            self._rotate()
-        elif self._segment is not segment and self._segment is not None:
+        else:
+            segment.size += written
+            segment.frames += 1
+            if written != len(frame):
+                segment.rotate_at = 0  # so that what follows does not wait behind a torn frame
+                self._fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        if self._segment is not segment and self._segment is not None:
             # The segment was rotated meanwhile and may have been read to its end already:
             # a repeat is harmless, a lost span is not.
             self.append(frame)
+        elif segment.size >= segment.rotate_at:
+            self._rotate()
 
     def close(self) -> None:
         """Write no more; the spans that are open stay recorded as open."""
