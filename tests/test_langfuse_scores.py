@@ -15,9 +15,9 @@ from tests.dialects.spans import livekit_span
 from tests.fakes import Reply, draining, until, write_segment
 from tests.langfuse_server import SCORES as SCORES_PATH
 from tests.langfuse_server import LangfuseServer
+from tracing import stamps
 from tracing.backends import Backend, backends_of, fingerprint
 from tracing.dialects.scores import SCORES, Score, documents_of, scores_of
-from tracing.livekit import names
 from tracing.livekit.outcome import outcome_attributes
 from tracing.settings import ConfigError, load_settings
 from tracing.span import Span
@@ -227,7 +227,7 @@ def test_tagger_becomes_attributes_without_content_where_that_is_withheld() -> N
     judged = JudgmentResult(verdict="pass", reasoning="all true")
     tagger._evaluation(EvaluationResult(judgments={"accuracy": judged}))
     found = outcome_attributes(tagger, withhold=False)
-    assert {**found, names.CALL_TAGS: sorted(found[names.CALL_TAGS])} == {  # type: ignore[type-var,arg-type]
+    assert {**found, stamps.CALL_TAGS: sorted(found[stamps.CALL_TAGS])} == {  # type: ignore[type-var,arg-type]
         **TAGGED,
         "call.tags": sorted(TAGGED["call.tags"]),
     }

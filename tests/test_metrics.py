@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from tests.fakes import run_python, until
 from tests.metrics_server import MetricsServer
 from tests.workers import heard, offline_job
-from tracing.livekit import names
+from tracing import stamps
 from tracing.livekit.instruments import (
     LABELS,
     LIVEKIT_METER,
@@ -131,29 +131,29 @@ def test_every_instrument_of_livekit_has_usable_buckets_and_no_ids() -> None:
 
 
 def test_a_turn_as_histograms_and_counters() -> None:
-    """Every number of a turn's stamps, with the turn's kind and agent as labels."""
+    """Every number of a turn's stamped, with the turn's kind and agent as labels."""
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     span = Span(b"t" * 16, b"s" * 8, b"", "agent_turn", 1, 2, {"gen_ai.agent.name": "host"})
-    stamps = {
-        names.TURN_KIND: "reply",
-        names.TURN_AGENT_STARTED: 12.0,
-        names.TURN_LATENCY: 0.75,
-        names.TURN_OVER_BUDGET: False,
-        names.TURN_BARGED_IN: True,
-        names.TURN_PART + "llm_first_token": 0.5,
-        names.TURN_PART + "unaccounted": 0.25,
-        names.TURN_TOOL_CALLS: 2,
-        names.TURN_TOOL_FAILURES: 1,
-        names.TURN_RETRIES: 3,
-        names.TURN_FALLBACKS: 1,
-        names.TURN_ERRORS + "llm": 4,
-        names.TURN_LLM_INPUT: 90,
-        names.TURN_LLM_CACHED: 30,
-        names.TURN_LLM_OUTPUT: 9,
-        names.TURN_USER_STOPPED: 11.25,
+    stamped = {
+        stamps.TURN_KIND: "reply",
+        stamps.TURN_AGENT_STARTED: 12.0,
+        stamps.TURN_LATENCY: 0.75,
+        stamps.TURN_OVER_BUDGET: False,
+        stamps.TURN_BARGED_IN: True,
+        stamps.TURN_PART + "llm_first_token": 0.5,
+        stamps.TURN_PART + "unaccounted": 0.25,
+        stamps.TURN_TOOL_CALLS: 2,
+        stamps.TURN_TOOL_FAILURES: 1,
+        stamps.TURN_RETRIES: 3,
+        stamps.TURN_FALLBACKS: 1,
+        stamps.TURN_ERRORS + "llm": 4,
+        stamps.TURN_LLM_INPUT: 90,
+        stamps.TURN_LLM_CACHED: 30,
+        stamps.TURN_LLM_OUTPUT: 9,
+        stamps.TURN_USER_STOPPED: 11.25,
     }
-    TurnInstruments(provider.get_meter("test")).record(Turn(span), stamps)
+    TurnInstruments(provider.get_meter("test")).record(Turn(span), stamped)
     turn = {"turn.kind": "reply", "gen_ai.agent.name": "host"}
     shown = [
         (name, {k: v for k, v in labels.items() if k not in turn}, getattr(point, "sum", None))
@@ -165,7 +165,7 @@ def test_a_turn_as_histograms_and_counters() -> None:
         ("turn.part", {"part": "llm_first_token"}, 0.5),
         ("turn.part", {"part": "unaccounted"}, 0.25),
     ]
-    TurnInstruments(provider.get_meter("test")).record(Turn(span), stamps)
+    TurnInstruments(provider.get_meter("test")).record(Turn(span), stamped)
     counted = {
         (name, *(v for k, v in labels.items() if k not in turn)): point.value
         for name, labels, point in collected(reader)

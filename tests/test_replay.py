@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fakes import ROOT, RecordingServer, Reply, make_span
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.otlp_json import dumps, read_spans
 from tracing.replay import replay
 from tracing.settings import load_settings
@@ -26,7 +26,7 @@ def test_every_recorded_span_is_delivered_once_and_stamped(tmp_path: Path) -> No
     assert sorted(span.span_id for span in arrived) == sorted(span.span_id for span in recorded)
     assert all(span.attributes["session.id"] for span in arrived)
     turns = [span for span in arrived if span.name == names.AGENT_TURN]
-    numbers = sorted(int(str(span.attributes[names.TURN_NUMBER])) for span in turns)
+    numbers = sorted(int(str(span.attributes[stamps.TURN_NUMBER])) for span in turns)
     assert numbers == list(range(1, len(turns) + 1))
     failed = [s for s in arrived if s.attributes.get(names.TOOL_IS_ERROR)]
     assert [span.status_code for span in failed] == [STATUS_ERROR] * len(failed) != []

@@ -1,7 +1,7 @@
 """Recorded spans with everything stamped that the dialect reads, as a running call stamps it.
 
 `tracing.livekit.calls.restamp` knows most of it. What it does not stamp (yet) is added here, by
-the definitions in `tracing.dialects.stamps`, and only where it is missing.
+the definitions in `tracing.stamps`, and only where it is missing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tracing.dialects import stamps as o
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.calls import restamp
 from tracing.otlp_json import read_spans
 from tracing.span import STATUS_ERROR, AttributeValue, Span
@@ -48,7 +47,7 @@ def _heard(spans: Sequence[Span]) -> list[Span]:
     for name in (names.USER_TURN, names.AGENT_TURN):
         turns = [span for span in _by_start(spans) if span.name == name]
         for turn, text in zip(turns, REALTIME_QUESTIONS, strict=False):
-            attributes = {**turn.attributes, o.USER_TEXT: text}
+            attributes = {**turn.attributes, stamps.TURN_USER_TEXT: text}
             found[spans.index(turn)] = turn._replace(attributes=attributes)
     return found
 
@@ -74,11 +73,11 @@ class _Tree:
     def stamps(self, span: Span) -> Mapping[str, AttributeValue]:
         found: dict[str, AttributeValue] = {}
         if not span.parent_span_id and (said := self.conversation()):
-            found[o.CONVERSATION] = json.dumps(said)
+            found[stamps.CONVERSATION] = json.dumps(said)
         if span.status_code == STATUS_ERROR and any(
             child.status_code == STATUS_ERROR for child in self.below(span)
         ):
-            found[o.ERROR_IS_BELOW] = True
+            found[stamps.ERROR_IS_BELOW] = True
         return {**found, **getattr(self, f"_{span.name}", lambda _: {})(span)}
 
     def conversation(self) -> list[dict[str, str]]:
@@ -98,7 +97,7 @@ class _Tree:
         return any(s.name == names.USER_TURN and text in self.user_text(s) for s in self.spans)
 
     def user_text(self, span: Span) -> str:
-        for keys in ((o.USER_TEXT,), names.USER_TRANSCRIPT, names.USER_INPUT):
+        for keys in ((stamps.TURN_USER_TEXT,), names.USER_TRANSCRIPT, names.USER_INPUT):
             if found := names.first(span.attributes, keys):
                 return str(found)
         return ""
@@ -116,24 +115,27 @@ class _Tree:
 
     def _user_turn(self, span: Span) -> Mapping[str, AttributeValue]:
         turns = [s for s in self.spans if s.name == names.USER_TURN]
-        found: dict[str, AttributeValue] = {names.TURN_NUMBER: turns.index(span) + 1}
+        found: dict[str, AttributeValue] = {stamps.TURN_NUMBER: turns.index(span) + 1}
         closes = [s for s in self.spans if s.attributes.get(names.EXCEPTION_TYPE) == "stt_error"]
         if closes and not self.user_text(span):
-            found[o.ERROR] = "stt_error"
+            found[stamps.TURN_ERROR] = "stt_error"
         return found
 
     def _agent_turn(self, span: Span) -> Mapping[str, AttributeValue]:
         found: dict[str, AttributeValue] = {}
         if said := self.agent_text(span):
-            found[o.AGENT_TEXT] = said
+            found[stamps.TURN_AGENT_TEXT] = said
         for child in self.below(span):
             if child.name == names.TTS_NODE and child.status_code == STATUS_ERROR:
-                found[o.ERROR] = child.status_message
+                found[stamps.TURN_ERROR] = child.status_message
         return found
 
     def _realtime_inference(self, span: Span) -> Mapping[str, AttributeValue]:
         turn = self.parent(span)
-        found = {o.USER_TEXT: self.user_text(turn), o.AGENT_TEXT: self.agent_text(turn)}
+        found = {
+            stamps.TURN_USER_TEXT: self.user_text(turn),
+            stamps.TURN_AGENT_TEXT: self.agent_text(turn),
+        }
         return {key: text for key, text in found.items() if text}
 
     def _realtime_metrics(self, span: Span) -> Mapping[str, AttributeValue]:
@@ -142,9 +144,9 @@ class _Tree:
             return {}
         return {
             **self._realtime_inference(above),
-            o.INFERENCE_PARENT: above.parent_span_id.hex(),
-            o.INFERENCE_START: above.start_time_unix_nano,
-            o.INFERENCE_END: above.end_time_unix_nano,
+            stamps.INFERENCE_PARENT: above.parent_span_id.hex(),
+            stamps.INFERENCE_START: above.start_time_unix_nano,
+            stamps.INFERENCE_END: above.end_time_unix_nano,
         }
 
     def _tts_request(self, span: Span) -> Mapping[str, AttributeValue]:
@@ -152,7 +154,7 @@ class _Tree:
         if asked_by.name in (names.LLM_REQUEST_RUN, names.TTS_REQUEST_RUN):
             asked_by = self.parent(asked_by)
         adapters = (names.LLM_FALLBACK_ADAPTER, names.TTS_FALLBACK_ADAPTER)
-        return {o.IS_FALLBACK: True} if asked_by.name in adapters else {}
+        return {stamps.IS_FALLBACK: True} if asked_by.name in adapters else {}
 
     def _llm_request(self, span: Span) -> Mapping[str, AttributeValue]:
         start = span.start_time_unix_nano
@@ -160,9 +162,9 @@ class _Tree:
             s.name == names.USER_TURN and s.start_time_unix_nano < start < s.end_time_unix_nano
             for s in self.spans
         )
-        found: dict[str, AttributeValue] = {o.IS_PREEMPTIVE: True} if is_preemptive else {}
+        found: dict[str, AttributeValue] = {stamps.IS_PREEMPTIVE: True} if is_preemptive else {}
         return {**found, **self._tts_request(span)}
 
     def _llm_request_run(self, span: Span) -> Mapping[str, AttributeValue]:
         probes = self.parent(span).attributes.get(names.FALLBACK_RECOVERY)
-        return {o.IS_PROBE: True} if probes else {}
+        return {stamps.IS_PROBE: True} if probes else {}

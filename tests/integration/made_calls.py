@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tracing.livekit import names
+from tracing import names, stamps
 
 FAILED, CLOSED_BY_ERROR, BARGED_IN, SLOW, PLAIN = (
     "failed",
@@ -118,7 +118,7 @@ def _tell(kind: str, turn: Mapping[str, Span], end: Mapping[str, Span]) -> None:
         turn[names.LLM_REQUEST].status.code = Status.STATUS_CODE_ERROR
     if kind == CLOSED_BY_ERROR:
         end[names.SESSION_CLOSE].attributes.extend(_attributes({names.CLOSE_REASON: "error"}))
-    said = {names.TURN_BARGED_IN: kind == BARGED_IN, names.TURN_OVER_BUDGET: kind == SLOW}
+    said = {stamps.TURN_BARGED_IN: kind == BARGED_IN, stamps.TURN_OVER_BUDGET: kind == SLOW}
     turn[names.AGENT_TURN].attributes.extend(_attributes(said))
 
 
@@ -131,7 +131,7 @@ def _span(trace_id: bytes, ids: Mapping[str, bytes], name: str, parent: str) -> 
         name=name,
         start_time_unix_nano=now,
         end_time_unix_nano=now + 500_000_000,
-        attributes=_attributes({names.SESSION_ID: f"room/{trace_id.hex()[:8]}"}),
+        attributes=_attributes({stamps.SESSION_ID: f"room/{trace_id.hex()[:8]}"}),
     )
 
 

@@ -20,7 +20,7 @@ from tests.fakes import ROOT, RecordingServer
 from tests.integration.caller import API_KEY, API_SECRET, calling
 from tests.integration.processes import answers, free_port, running, wait_for
 from tests.integration.programs import require
-from tracing.livekit.names import RESPONSE_TEXT, USER_TRANSCRIPT, first
+from tracing.names import RESPONSE_TEXT, USER_TRANSCRIPT, first
 from tracing.span import STATUS_ERROR, Span
 
 pytestmark = [

@@ -29,7 +29,7 @@ from tests.faults.producer import RECORD, Work
 from tests.integration.collector import Collector
 from tests.integration.jaeger import Jaeger
 from tests.integration.processes import running, wait_for
-from tracing.livekit import names
+from tracing import names
 from tracing.local.store import Store
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.flush import waiting_bytes

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from tests.fakes import make_span
-from tracing.livekit.inputs import RECORDED_ON, RecordedInputs
+from tracing.livekit.inputs import RecordedInputs
 from tracing.span import Span
+from tracing.stamps import RECORDED_ON
 
 MESSAGES = "gen_ai.input.messages"
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.livekit.spans import answered, nanos, reply, span, tts_metrics
-from tracing.livekit import latency, names
+from tracing import names
+from tracing.livekit import latency
 from tracing.livekit.latency import Stage, account, parts, split
 from tracing.livekit.turns import Turn, by_name, facts, kind
 

@@ -11,8 +11,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from tests.workers import CARD, TYPED, heard, offline_job
-from tracing import cli
-from tracing.livekit import names
+from tracing import cli, names, stamps
 from tracing.livekit.redaction import Redaction
 from tracing.livekit.session_report import SessionReports, without_content
 from tracing.local.store import Store
@@ -39,7 +38,7 @@ def test_a_jobs_report_is_kept_with_its_call(tmp_path: Path) -> None:
     (path,) = (directory / "reports").iterdir()
     span = session_span(directory)
     assert path.name == f"{span.trace_id.hex()}-{span.span_id.hex()}.json"
-    assert span.attributes[names.CALL_REPORT] == path.name
+    assert span.attributes[stamps.CALL_REPORT] == path.name
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     text = path.read_text()
@@ -100,7 +99,7 @@ def test_a_killed_job_has_no_report(tmp_path: Path) -> None:
     with offline_job(directory, JOB_ENDS="kill") as worker:
         heard(worker, "stopped")
     assert not (directory / "reports").exists()
-    assert names.CALL_REPORT not in session_span(directory).attributes
+    assert stamps.CALL_REPORT not in session_span(directory).attributes
 
 
 def test_a_report_that_cannot_be_written_is_said(tmp_path: Path, caplog: Any, recwarn: Any) -> None:

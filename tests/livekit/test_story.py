@@ -8,14 +8,13 @@ import pytest
 
 from tests.dialects.stamps import VERSIONS, _Tree, recorded, scenarios
 from tests.fakes import make_span
-from tracing.dialects import stamps as told
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.calls import restamp
 from tracing.livekit.story import Story
 from tracing.span import STATUS_ERROR, Span, as_number
 
 EVERY_RECORDING = [(version, name) for version in VERSIONS for name in scenarios(version)]
-ONLY_EVENTS_KNOW = {told.ERROR}
+ONLY_EVENTS_KNOW = {stamps.TURN_ERROR}
 
 
 @pytest.mark.parametrize(("version", "scenario"), EVERY_RECORDING)
@@ -47,7 +46,7 @@ def test_error_is_told_to_the_failed_spans_above_it() -> None:
     fine = make_span(2, "fine", parent_span_id=above.span_id)
     below = make_span(3, "below", parent_span_id=fine.span_id, status_code=STATUS_ERROR)
     found = story(above, fine, below)
-    assert found == {"below": {}, "fine": {}, "above": {told.ERROR_IS_BELOW: True}}
+    assert found == {"below": {}, "fine": {}, "above": {stamps.ERROR_IS_BELOW: True}}
 
 
 def test_conversation_is_on_the_root() -> None:
@@ -60,7 +59,7 @@ def test_conversation_is_on_the_root() -> None:
         attributes={"lk.pii.user_input": "hours?", "lk.pii.response.text": "at nine"},
     )
     found = story(root, typed)["root"]
-    assert json.loads(str(found[told.CONVERSATION])) == [
+    assert json.loads(str(found[stamps.CONVERSATION])) == [
         {"role": "user", "content": "hours?"},
         {"role": "assistant", "content": "at nine"},
     ]

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import make_span
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import DONE
-from tracing.spool.reader import RECOVERED_REASON, SegmentReader
+from tracing.spool.reader import SegmentReader
 from tracing.spool.records import (
     closed_frame,
     end_frame,
@@ -18,6 +18,7 @@ from tracing.spool.records import (
     read_records,
     start_frame,
 )
+from tracing.stamps import RECOVERED_REASON
 
 RESOURCE = {"service.name": "test"}
 HEADER = header_frame({"pid": 41, "resource": RESOURCE})

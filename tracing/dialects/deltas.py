@@ -11,13 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tracing.dialects.messages import INPUT_MESSAGES, SYSTEM_INSTRUCTIONS
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.span import Span
 
-BASE = "lk.input.base_span_id"
-DROPPED = "lk.input.dropped_from_base"
-IS_REBUILT = "input.is_rebuilt"
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -37,16 +33,16 @@ class Inputs:
     def ended(self, span: Span) -> Mapping[str, str | bool]:
         """Take note of a span; return its whole input if it holds only a part of it."""
         attributes = span.attributes
-        messages = attributes.get(INPUT_MESSAGES, "[]")
-        system = attributes.get(SYSTEM_INSTRUCTIONS, "")
+        messages = attributes.get(names.INPUT_MESSAGES, "[]")
+        system = attributes.get(names.SYSTEM_INSTRUCTIONS, "")
         if span.name != names.LLM_REQUEST or not isinstance(messages, str):
             return {}
         own = _Input(messages, str(system))
-        base = self._by_span.get(str(attributes.get(BASE)))
-        if base is None or attributes.get(IS_REBUILT) is True:
+        base = self._by_span.get(str(attributes.get(names.INPUT_BASE)))
+        if base is None or attributes.get(stamps.IS_REBUILT) is True:
             self._keep(span, own)
             return {}
-        dropped = attributes.get(DROPPED)
+        dropped = attributes.get(names.INPUT_DROPPED)
         try:
             shared, added = _messages(base), _messages(own)
         except (IndexError, ValueError):
@@ -55,11 +51,11 @@ class Inputs:
         whole = _Input(shared + added, own.system or base.system)
         self._keep(span, whole)
         found = {
-            INPUT_MESSAGES: f"[{', '.join(whole.messages)}]" if whole.messages else "",
-            SYSTEM_INSTRUCTIONS: whole.system,
+            names.INPUT_MESSAGES: f"[{', '.join(whole.messages)}]" if whole.messages else "",
+            names.SYSTEM_INSTRUCTIONS: whole.system,
         }
         rebuilt = {key: text for key, text in found.items() if text}
-        return {**rebuilt, IS_REBUILT: True} if rebuilt else {}
+        return {**rebuilt, stamps.IS_REBUILT: True} if rebuilt else {}
 
     def _keep(self, span: Span, whole: _Input) -> None:
         self._by_span[span.span_id.hex()] = whole

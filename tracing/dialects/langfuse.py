@@ -16,10 +16,10 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from tracing.dialects import media, observations, stamps, usage
-from tracing.dialects.messages import EVENT_CHOICE, EVENT_ROLES, dumps
+from tracing import names, stamps
+from tracing.dialects import media, observations, usage
+from tracing.dialects.messages import dumps
 from tracing.dialects.observations import Observation
-from tracing.livekit import names
 from tracing.span import Attributes, AttributeValue, Event, Span
 
 SCOPE = "livekit-agents"
@@ -29,7 +29,7 @@ MAX_ENVIRONMENT = 40
 MAX_EVENTS = 200
 _ENVIRONMENTS = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
 _METADATA = "langfuse.observation.metadata."
-_NO_NEWS = frozenset({"exception", EVENT_CHOICE, *EVENT_ROLES})
+_NO_NEWS = frozenset({"exception", names.EVENT_CHOICE, *names.EVENT_ROLES})
 """Events that are shown as the status, or as input and output."""
 
 
@@ -86,8 +86,8 @@ class LangfuseDialect:
         """Which call, which user, which deployment: on every span, for nothing is inherited."""
         attributes = span.attributes
         found: dict[str, AttributeValue | None] = {
-            "langfuse.session.id": _cut(attributes.get(names.SESSION_ID)),
-            "langfuse.user.id": _cut(attributes.get(names.USER_ID)),
+            "langfuse.session.id": _cut(attributes.get(stamps.SESSION_ID)),
+            "langfuse.user.id": _cut(attributes.get(stamps.USER_ID)),
             "langfuse.trace.name": _cut(_agent(span)),
             "langfuse.environment": environment_of(span),
         }
@@ -139,7 +139,7 @@ def environment_of(span: Span) -> str:
 def _agent(span: Span) -> AttributeValue | None:
     """The name that the trace gets: the agent's, else the class of the one that took the call."""
     named = span.attributes.get(names.AGENT_NAME)
-    return named or str(span.attributes.get(names.FIRST_AGENT, "")).rpartition(".")[2]
+    return named or str(span.attributes.get(stamps.FIRST_AGENT, "")).rpartition(".")[2]
 
 
 def _root(span: Span) -> dict[str, AttributeValue]:
@@ -168,36 +168,53 @@ def _kept(attributes: Attributes) -> dict[str, AttributeValue]:
 @lru_cache(maxsize=4096)
 def _is_kept(key: str) -> bool:
     """Whether an attribute goes on as it is: not if it is content, or is shown elsewhere."""
-    if key in _DROPPED or key in stamps.STAMPS or key.startswith(_DROPPED_PREFIXES):
+    if key in _DROPPED or key in _NOT_SHOWN or key.startswith(_DROPPED_PREFIXES):
         return False
     return "pii" not in key.split(".")
 
 
 _DROPPED = frozenset(
     {
-        "lk.chat_ctx",
+        *names.CHAT_CTX,
         *names.USER_INPUT,
         *names.INSTRUCTIONS,
         *names.USER_TRANSCRIPT,
         *names.RESPONSE_TEXT,
         *names.TOOL_OUTPUT,
-        *observations.TOOL_ARGUMENTS,
-        *observations.FUNCTION_CALLS,
-        *observations.TTS_TEXT,
+        *names.TOOL_ARGUMENTS,
+        *names.FUNCTION_CALLS,
+        *names.TTS_TEXT,
         names.REQUEST_MODEL,
         names.RESPONSE_MODEL,
-        observations.OPERATION,
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.system_instructions",
-        "gen_ai.tool.definitions",
+        names.OPERATION,
+        names.INPUT_MESSAGES,
+        names.OUTPUT_MESSAGES,
+        names.SYSTEM_INSTRUCTIONS,
+        names.TOOL_DEFINITIONS,
         "gen_ai.tool.description",
         "gen_ai.tool.call.arguments",
         "gen_ai.tool.call.result",
     }
 )
+_NOT_SHOWN = frozenset(
+    {
+        stamps.TURN_USER_TEXT,
+        stamps.TURN_AGENT_TEXT,
+        stamps.TURN_ERROR,
+        stamps.CONVERSATION,
+        stamps.IS_FALLBACK,
+        stamps.IS_PROBE,
+        stamps.IS_PREEMPTIVE,
+        stamps.IS_REBUILT,
+        stamps.ERROR_IS_BELOW,
+        stamps.INFERENCE_PARENT,
+        stamps.INFERENCE_START,
+        stamps.INFERENCE_END,
+    }
+)
+"""Stamps that are read here, and not for show."""
 _DROPPED_PREFIXES = (
-    *("turn.", "call.", names.RECORDING, "langfuse."),
+    *(stamps.TURN, stamps.CALL, stamps.RECORDING, "langfuse."),
     *(usage.USAGE, "gen_ai.prompt."),
 )
 
@@ -206,7 +223,7 @@ def _metadata(span: Span, shown: Observation) -> dict[str, AttributeValue]:
     """What can be filtered by: what the span shows, what was stamped on it, and its events."""
     found = {_METADATA + key: value for key, value in shown.metadata.items() if value is not None}
     for key, value in span.attributes.items():
-        if key.startswith(("turn.", "call.")) and key not in stamps.STAMPS:
+        if key.startswith((stamps.TURN, stamps.CALL)) and key not in _NOT_SHOWN:
             found[_METADATA + key.partition(".")[2].replace(".", "_")] = value
     happened = [_happened(span, event) for event in span.events if event.name not in _NO_NEWS]
     if happened:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.span import Attributes, Span
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -20,16 +20,16 @@ def media_id(sha256_hex: str) -> str:
 
 def metadata(attributes: Attributes) -> Mapping[str, str | float]:
     """The reference that Langfuse's page plays, under the names of all its versions."""
-    digest = names.text(attributes, names.RECORDING_SHA256)
+    digest = names.text(attributes, stamps.RECORDING_SHA256)
     if not _SHA256.fullmatch(digest):
         return {}
-    kind = names.text(attributes, names.RECORDING_TYPE)
+    kind = names.text(attributes, stamps.RECORDING_TYPE)
     token = f"@@@langfuseMedia:type={kind}|id={media_id(digest)}|source=bytes@@@"
     found: dict[str, str | float] = {
         "langfuse.observation.metadata.recording": token,
         "langfuse.trace.metadata.recording": token,
     }
-    started = attributes.get(names.RECORDING_STARTED_AT)
+    started = attributes.get(stamps.RECORDING_STARTED_AT)
     if isinstance(started, float):
         found["langfuse.observation.metadata.recording_started_at"] = started
     return found
@@ -37,17 +37,17 @@ def metadata(attributes: Attributes) -> Mapping[str, str | float]:
 
 def recorded_only(span: Span) -> Span | None:
     """The span if it has a recording: the dialect of the recordings' delivery."""
-    return span if names.RECORDING_SHA256 in span.attributes else None
+    return span if stamps.RECORDING_SHA256 in span.attributes else None
 
 
 def upload_request(span: Span) -> dict[str, Any]:
     """The body of `POST /api/public/media`: of the trace if the span is its root."""
     attributes = span.attributes
-    digest = bytes.fromhex(names.text(attributes, names.RECORDING_SHA256))
+    digest = bytes.fromhex(names.text(attributes, stamps.RECORDING_SHA256))
     document: dict[str, Any] = {
         "traceId": span.trace_id.hex(),
-        "contentType": attributes[names.RECORDING_TYPE],
-        "contentLength": attributes[names.RECORDING_BYTES],
+        "contentType": attributes[stamps.RECORDING_TYPE],
+        "contentLength": attributes[stamps.RECORDING_BYTES],
         "sha256Hash": base64.b64encode(digest).decode(),
         "field": "metadata",
     }

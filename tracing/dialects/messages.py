@@ -11,14 +11,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tracing import names
 from tracing.span import Attributes, Event
-
-INPUT_MESSAGES = "gen_ai.input.messages"
-OUTPUT_MESSAGES = "gen_ai.output.messages"
-SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
-TOOL_DEFINITIONS = "gen_ai.tool.definitions"
-EVENT_CHOICE = "gen_ai.choice"
-EVENT_ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
 
 Message = dict[str, Any]
 
@@ -29,11 +23,11 @@ dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def request(attributes: Attributes, events: Sequence[Event]) -> str:
     """What a model was given: its messages, with the tools it could call; "" if unknown."""
-    recorded = attributes.get(INPUT_MESSAGES)
+    recorded = attributes.get(names.INPUT_MESSAGES)
     try:
         messages = _from_parts(_system(attributes)) + _from_parts(_load(recorded))
         messages = messages or _from_events(events)
-        tools = _tools(_load(attributes.get(TOOL_DEFINITIONS)))
+        tools = _tools(_load(attributes.get(names.TOOL_DEFINITIONS)))
     except (AttributeError, KeyError, TypeError, ValueError):
         return str(recorded or "")
     if not messages:
@@ -43,7 +37,7 @@ def request(attributes: Attributes, events: Sequence[Event]) -> str:
 
 def reply(attributes: Attributes, events: Sequence[Event]) -> str:
     """What a model answered, as one assistant message; "" if unknown."""
-    recorded = attributes.get(OUTPUT_MESSAGES)
+    recorded = attributes.get(names.OUTPUT_MESSAGES)
     try:
         messages = _from_parts(_load(recorded)) or _from_choices(events)
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -64,7 +58,7 @@ def _load(recorded: object) -> list[Any]:
 
 
 def _system(attributes: Attributes) -> list[Any]:
-    parts = _load(attributes.get(SYSTEM_INSTRUCTIONS))
+    parts = _load(attributes.get(names.SYSTEM_INSTRUCTIONS))
     return [{"role": "system", "parts": parts}] if parts else []
 
 
@@ -150,9 +144,9 @@ def _tools(definitions: Iterable[Mapping[str, Any]]) -> list[Message]:
 
 def _from_events(events: Sequence[Event]) -> list[Message]:
     return [
-        {"role": EVENT_ROLES[event.name], **_of_event(event.attributes)}
+        {"role": names.EVENT_ROLES[event.name], **_of_event(event.attributes)}
         for event in events
-        if event.name in EVENT_ROLES
+        if event.name in names.EVENT_ROLES
     ]
 
 
@@ -160,7 +154,7 @@ def _from_choices(events: Sequence[Event]) -> list[Message]:
     return [
         {"role": "assistant", **_of_event(event.attributes)}
         for event in events
-        if event.name == EVENT_CHOICE
+        if event.name == names.EVENT_CHOICE
     ]
 
 

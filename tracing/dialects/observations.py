@@ -7,14 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tracing.dialects import messages, stamps, usage
-from tracing.livekit import names
+from tracing import names, stamps
+from tracing.dialects import messages, usage
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
-TOOL_ARGUMENTS = ("lk.pii.function_tool.arguments", "lk.function_tool.arguments")
-FUNCTION_CALLS = ("lk.pii.response.function_calls", "lk.response.function_calls")
-TTS_TEXT = ("lk.pii.input_text", "lk.input_text")
-OPERATION = "gen_ai.operation.name"
 COMPLETION_START = "langfuse.observation.completion_start_time"
 BARGE_IN = frozenset({"audio_activity", "user_turn"})
 
@@ -71,14 +67,16 @@ def _job(span: Span) -> Observation:
 
 def _call(span: Span) -> Observation:
     shown = Observation("call")
-    if span.attributes.get(stamps.CLOSE_REASON) == "error":
+    if span.attributes.get(stamps.CALL_CLOSE_REASON) == "error":
         shown = shown._replace(level="ERROR", status_message="closed by an error")
     return _failing(span, shown)
 
 
 def _user_turn(span: Span) -> Observation:
     attributes = span.attributes
-    text = _text(attributes.get(stamps.USER_TEXT) or names.first(attributes, names.USER_TRANSCRIPT))
+    text = _text(
+        attributes.get(stamps.TURN_USER_TEXT) or names.first(attributes, names.USER_TRANSCRIPT)
+    )
     metadata = {
         "model": attributes.get(names.REQUEST_MODEL),
         "provider": attributes.get(names.PROVIDER_NAME),
@@ -92,10 +90,12 @@ def _user_turn(span: Span) -> Observation:
 
 def _agent_turn(span: Span) -> Observation:
     attributes = span.attributes
-    user = _text(attributes.get(stamps.USER_TEXT) or names.first(attributes, names.USER_INPUT))
+    user = _text(attributes.get(stamps.TURN_USER_TEXT) or names.first(attributes, names.USER_INPUT))
     asked = _text(names.first(attributes, names.INSTRUCTIONS))
-    said = _text(attributes.get(stamps.AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT))
-    called = _text(names.first(attributes, FUNCTION_CALLS))
+    said = _text(
+        attributes.get(stamps.TURN_AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT)
+    )
+    called = _text(names.first(attributes, names.FUNCTION_CALLS))
     both = messages.dumps(messages.said(("system", asked), ("user", user)))
     level, message = _interruption(attributes)
     shown = Observation(
@@ -110,7 +110,7 @@ def _agent_turn(span: Span) -> Observation:
     if names.REALTIME_METRICS_JSON in attributes:
         # Up to livekit-agents 1.7, a realtime turn is itself the call to the model.
         shown = _used(span, shown._replace(type="generation"))
-    if attributes.get(names.TURN_KIND) == "discarded":
+    if attributes.get(stamps.TURN_KIND) == "discarded":
         shown = shown._replace(name="discarded reply", status_message="nothing of it was said")
     return _failing(span, _with_stt(attributes, shown))
 
@@ -128,9 +128,9 @@ def _interruption(attributes: Attributes) -> tuple[str, str]:
 def _with_stt(attributes: Attributes, shown: Observation) -> Observation:
     """Add what the transcription of the user's speech used."""
     measured = {
-        key.removeprefix(stamps.STT): value
+        key.removeprefix(stamps.TURN_STT): value
         for key, value in attributes.items()
-        if key.startswith(stamps.STT)
+        if key.startswith(stamps.TURN_STT)
     }
     units = usage.speech_units(measured) if measured else {}
     if not units or shown.units:
@@ -141,7 +141,7 @@ def _with_stt(attributes: Attributes, shown: Observation) -> Observation:
 def _handoff(span: Span) -> Observation:
     to = _text(span.attributes.get(names.AGENT_LABEL)).rpartition(".")[2]
     metadata = {
-        "from_agent": span.attributes.get("lk.previous_agent_label"),
+        "from_agent": span.attributes.get(names.PREVIOUS_AGENT_LABEL),
         "to_agent": span.attributes.get(names.AGENT_LABEL),
     }
     return _failing(span, Observation(f"handoff to {to}".strip(), metadata=metadata))
@@ -194,8 +194,8 @@ def _used(span: Span, shown: Observation) -> Observation:
 
 def _realtime(span: Span) -> Observation:
     shown = _generation(span, "realtime call")
-    asked = messages.said(("user", _text(span.attributes.get(stamps.USER_TEXT))))
-    answered = messages.said(("assistant", _text(span.attributes.get(stamps.AGENT_TEXT))))
+    asked = messages.said(("user", _text(span.attributes.get(stamps.TURN_USER_TEXT))))
+    answered = messages.said(("assistant", _text(span.attributes.get(stamps.TURN_AGENT_TEXT))))
     return shown._replace(
         input=shown.input or (messages.dumps(asked) if asked else ""),
         output=shown.output or (messages.dumps(answered[0]) if answered else ""),
@@ -217,7 +217,7 @@ def _first_token(span: Span, ttft: float | None) -> int:
 
 def _llm_node(span: Span) -> Observation:
     """An `llm_node` that answered without asking an LLM is itself the generation."""
-    return _generation(span) if OPERATION in span.attributes else _plumbing(span)
+    return _generation(span) if names.OPERATION in span.attributes else _plumbing(span)
 
 
 def _tool(span: Span) -> Observation:
@@ -226,11 +226,11 @@ def _tool(span: Span) -> Observation:
     shown = Observation(
         _text(attributes.get(names.TOOL_NAME)) or "tool",
         type="tool",
-        input=_text(names.first(attributes, TOOL_ARGUMENTS)),
+        input=_text(names.first(attributes, names.TOOL_ARGUMENTS)),
         output=output,
     )
     if attributes.get(names.TOOL_IS_ERROR) is True:
-        message = output or _text(attributes.get("error.type")) or "the tool failed"
+        message = output or _text(attributes.get(names.ERROR_TYPE)) or "the tool failed"
         return shown._replace(level="ERROR", status_message=message)
     return _failing(span, shown)
 
@@ -245,7 +245,7 @@ def _speech(span: Span) -> Observation:
     ttfb = ttfb if isinstance(ttfb, float) and ttfb >= 0 else None
     shown = Observation(
         "speech",
-        input=_text(names.first(attributes, TTS_TEXT)),
+        input=_text(names.first(attributes, names.TTS_TEXT)),
         output=messages.dumps({"audio_seconds": round(seconds, 3)}) if seconds else "",
         level="DEFAULT" if measured or span.status_code == STATUS_ERROR else "DEBUG",
         status_message="cut short" if measured.get("cancelled") else "",
@@ -274,7 +274,7 @@ def _attempt(span: Span) -> Observation:
 
 def _fallback(span: Span) -> Observation:
     index = span.attributes.get(names.FALLBACK_INDEX)
-    served = _text(span.attributes.get("lk.fallback.label"))
+    served = _text(span.attributes.get(names.FALLBACK_LABEL))
     if span.status_code == STATUS_ERROR:
         return _failing(span, Observation("fallback"))
     if isinstance(index, int) and index > 0:
@@ -291,7 +291,7 @@ def _session_close(span: Span) -> Observation:
 
 
 def _blocked(span: Span) -> Observation:
-    failed = span.attributes.get("lk.blocking.severity") == "error"
+    failed = span.attributes.get(names.BLOCKING_SEVERITY) == "error"
     return Observation(
         "event loop blocked",
         level="ERROR" if failed else "WARNING",
@@ -311,7 +311,7 @@ def _plumbing(span: Span) -> Observation:
 
 def _failing(span: Span, shown: Observation) -> Observation:
     """Mark a failure where it happened, and as a warning where somebody else took over."""
-    stamped = span.attributes.get(stamps.ERROR)
+    stamped = span.attributes.get(stamps.TURN_ERROR)
     if not stamped and span.status_code != STATUS_ERROR:
         return shown
     if span.attributes.get(stamps.IS_FALLBACK) is True:
@@ -329,7 +329,7 @@ def _message(span: Span) -> str:
 
 
 def _numbered(name: str, attributes: Attributes) -> str:
-    number = attributes.get(names.TURN_NUMBER)
+    number = attributes.get(stamps.TURN_NUMBER)
     return f"{name} {number}" if isinstance(number, int) else name
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
+from tracing import names, stamps
 from tracing.dialects.langfuse import environment_of, valid_environment
-from tracing.livekit import names
 from tracing.span import AttributeValue, Span
+from tracing.stamps import CALL
 
 DataType = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL"]
 Chosen = Literal["default", "all"]
@@ -64,7 +65,7 @@ def _each(row: Row, span: Span) -> Iterator[Score]:
 
 def _tool_failures(row: Row, span: Span) -> Iterator[Score]:
     """A count that is absent where it is zero: said for every call that used a tool."""
-    if span.attributes.get(names.CALL + "tool_calls"):
+    if span.attributes.get(CALL + "tool_calls"):
         yield Score(row.score, _number(span.attributes.get(row.attribute, 0)), row.data_type)
 
 
@@ -88,7 +89,7 @@ def _evaluations(row: Row, span: Span) -> Iterator[Score]:
 
 def _outcome(row: Row, span: Span) -> Iterator[Score]:
     """Whether the call reached its goal, as the agent's code said."""
-    outcome, reason = _texts(span, row.attribute, names.CALL_OUTCOME_REASON)
+    outcome, reason = _texts(span, row.attribute, stamps.CALL_OUTCOME_REASON)
     if outcome:
         yield Score(row.score, outcome, row.data_type, reason)
 
@@ -106,22 +107,43 @@ _TURN, _CALL, _JOB = names.AGENT_TURN, names.AGENT_SESSION, names.JOB_ENTRYPOINT
 _JUDGE = names.JUDGE_EVALUATION
 
 SCORES: tuple[Row, ...] = (
-    Row("turn_latency_seconds", _TURN, names.TURN_LATENCY, "NUMERIC", True, _value),
-    Row("turn_first_output_seconds", _TURN, names.TURN_FIRST_OUTPUT, "NUMERIC", False, _value),
-    Row("turn_part_seconds.*", _TURN, names.TURN_PART, "NUMERIC", False, _each),
-    Row("turn_over_budget", _TURN, names.TURN_OVER_BUDGET, "BOOLEAN", False, _value),
-    Row("turn_barged_in", _TURN, names.TURN_BARGED_IN, "BOOLEAN", False, _value),
-    Row("call_within_budget_share", _CALL, "call.within_budget_share", "NUMERIC", True, _value),
-    Row("call_interruption_rate", _CALL, "call.barge_in_rate", "NUMERIC", True, _value),
-    Row("call_tool_failures", _CALL, "call.tool_failures", "NUMERIC", True, _tool_failures),
-    Row("call_latency_p50_seconds", _CALL, "call.latency_p50_seconds", "NUMERIC", False, _value),
-    Row("call_latency_p95_seconds", _CALL, "call.latency_p95_seconds", "NUMERIC", False, _value),
-    Row("call_turns", _CALL, "call.turns", "NUMERIC", False, _value),
-    Row("call_errors.*", _CALL, names.CALL_ERRORS, "NUMERIC", False, _each),
+    Row("turn_latency_seconds", _TURN, stamps.TURN_LATENCY, "NUMERIC", True, _value),
+    Row("turn_first_output_seconds", _TURN, stamps.TURN_FIRST_OUTPUT, "NUMERIC", False, _value),
+    Row("turn_part_seconds.*", _TURN, stamps.TURN_PART, "NUMERIC", False, _each),
+    Row("turn_over_budget", _TURN, stamps.TURN_OVER_BUDGET, "BOOLEAN", False, _value),
+    Row("turn_barged_in", _TURN, stamps.TURN_BARGED_IN, "BOOLEAN", False, _value),
+    Row(
+        "call_within_budget_share",
+        _CALL,
+        CALL + "within_budget_share",
+        "NUMERIC",
+        True,
+        _value,
+    ),
+    Row("call_interruption_rate", _CALL, CALL + "barge_in_rate", "NUMERIC", True, _value),
+    Row("call_tool_failures", _CALL, CALL + "tool_failures", "NUMERIC", True, _tool_failures),
+    Row(
+        "call_latency_p50_seconds",
+        _CALL,
+        CALL + "latency_p50_seconds",
+        "NUMERIC",
+        False,
+        _value,
+    ),
+    Row(
+        "call_latency_p95_seconds",
+        _CALL,
+        CALL + "latency_p95_seconds",
+        "NUMERIC",
+        False,
+        _value,
+    ),
+    Row("call_turns", _CALL, CALL + "turns", "NUMERIC", False, _value),
+    Row("call_errors.*", _CALL, stamps.CALL_ERRORS, "NUMERIC", False, _each),
     Row("judge.*", _JUDGE, names.EVALUATION_LABEL, "CATEGORICAL", True, _judged),
-    Row("judge.*", _JOB, names.CALL_EVALUATIONS, "CATEGORICAL", True, _evaluations),
-    Row("outcome", _JOB, names.CALL_OUTCOME, "CATEGORICAL", True, _outcome),
-    Row("tag.*", _JOB, names.CALL_TAGS, "CATEGORICAL", False, _tags),
+    Row("judge.*", _JOB, stamps.CALL_EVALUATIONS, "CATEGORICAL", True, _evaluations),
+    Row("outcome", _JOB, stamps.CALL_OUTCOME, "CATEGORICAL", True, _outcome),
+    Row("tag.*", _JOB, stamps.CALL_TAGS, "CATEGORICAL", False, _tags),
 )
 """Every score. Those of `agent_turn` are its observation's, the others the whole trace's."""
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.identity import TELLING, Identity
 from tracing.livekit.latency import account
 from tracing.livekit.story import TOLD, Story
@@ -102,10 +102,10 @@ class OpenTurn:
 class Watcher(Protocol):
     """What wants to hear of a session's turns, and of its end; called on the voice loop."""
 
-    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
         """A turn is over, and these are its stamps."""
 
-    def session_ended(self, stamps: Attributes) -> None:
+    def session_ended(self, stamped: Attributes) -> None:
         """The session is over, and this is its summary."""
 
 
@@ -175,18 +175,18 @@ class Call:
 
         `span_id` is its id as a number, for who has it at hand.
         """
-        name, stamps = span.name, _NOTHING
+        name, stamped = span.name, _NOTHING
         if name in TELLING or not self.identity.attributes:
             self.identity.learn(span)
         opened = self._story.open.pop(span_id or as_number(span.span_id), None)
         know = _KNOWN_BY.get(name)
         if know is not None:
             scope = opened.scope if opened is not None else None
-            stamps = know(self, scope or self._session, span)
+            stamped = know(self, scope or self._session, span)
         if opened is None or not (name in TOLD or span.status_code or not span.parent_span_id):
-            return stamps  # as for most
-        told = self._story.ended(span, opened, stamps)
-        return {**told, **stamps} if told else stamps
+            return stamped  # as for most
+        told = self._story.ended(span, opened, stamped)
+        return {**told, **stamped} if told else stamped
 
     def _step_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
         if isinstance(scope, OpenTurn):
@@ -213,7 +213,7 @@ class Call:
             # The end of speech is back-dated, by a VAD of our own: now is when it became known.
             delay = self._clock() - span.end_time_unix_nano
             if delay > _BACK_DATED_NANOS:
-                stamped = {names.DETECTION_DELAY: delay / 1e9}
+                stamped = {stamps.DETECTION_DELAY: delay / 1e9}
                 span = span._replace(attributes={**span.attributes, **stamped})
         elif name == names.USER_TURN and session.pending:
             stamped, session.pending = session.pending, {}
@@ -244,7 +244,7 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
     observed = {**_recorded(span), **open_turn.observed}
     speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
     if speech is not None:
-        observed[names.TURN_KIND] = speech
+        observed[stamps.TURN_KIND] = speech
     turn = Turn(span, in_order(open_turn.steps), by_name(session.user), session.earlier, observed)
     sort = kind(turn, user_has_spoken=session.user_has_spoken)
     if sort == "reply":
@@ -253,8 +253,8 @@ def _turn_ended(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]
         **facts(turn),
         **observed,
         **account(turn, sort, session.summary.budget_seconds),
-        names.TURN_NUMBER: open_turn.number,
-        names.TURN_KIND: sort,
+        stamps.TURN_NUMBER: open_turn.number,
+        stamps.TURN_KIND: sort,
     }
     session.summary.add_turn(stamped)
     for watcher in session.watchers:
@@ -313,11 +313,11 @@ def _session_ended(session: Session, span: Span) -> Mapping[str, AttributeValue]
 
 def _recorded(span: Span) -> dict[str, AttributeValue]:
     """Return the stamps that a recorded span already has: events gave some of them."""
-    prefix = names.CALL if span.name == names.AGENT_SESSION else "turn."
+    prefix = stamps.CALL if span.name == names.AGENT_SESSION else stamps.TURN
     return {
         key: value
         for key, value in span.attributes.items()
-        if key.startswith(prefix) and not key.startswith(names.TURN_PART)
+        if key.startswith(prefix) and not key.startswith(stamps.TURN_PART)
     }
 
 

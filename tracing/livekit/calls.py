@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.call import Call
 from tracing.livekit.latency import parts
 from tracing.livekit.summary import Summary, from_attributes
@@ -14,8 +14,6 @@ from tracing.livekit.turns import by_name, failures, tools
 from tracing.span import Attributes, Span
 
 __all__ = ["Call", "describe", "restamp"]
-
-_TURN = "turn."
 
 
 def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span]:
@@ -26,14 +24,14 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     """
     by_id = {span.span_id: span for span in spans}
     call = Call(
-        session_id=_text(spans, names.SESSION_ID),
-        user_id=_text(spans, names.USER_ID),
+        session_id=_text(spans, stamps.SESSION_ID),
+        user_id=_text(spans, stamps.USER_ID),
         clock=None,
         attributes_of=lambda span_id: by_id[span_id].attributes if span_id in by_id else {},
         rebuild_inputs=rebuild_inputs,
     )
     begun: set[bytes] = set()
-    stamps: dict[bytes, Attributes] = {}
+    stamped: dict[bytes, Attributes] = {}
 
     def begin(span: Span | None) -> None:
         # A start can be back-dated to before its parent's.
@@ -44,12 +42,12 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
 
     for span, ends in moments_in_order(spans):
         if ends:
-            stamps[span.span_id] = call.ended(span)
+            stamped[span.span_id] = call.ended(span)
         else:
             begin(span)
     identity = call.identity.attributes
     return [
-        span._replace(attributes={**identity, **span.attributes, **stamps[span.span_id]})
+        span._replace(attributes={**identity, **span.attributes, **stamped[span.span_id]})
         for span in spans
     ]
 
@@ -111,8 +109,8 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
     start = spans[0].start_time_unix_nano
     described = {
         "trace_id": spans[0].trace_id.hex(),
-        "session_id": _text(spans, names.SESSION_ID),
-        "user_id": _text(reversed(spans), names.USER_ID),
+        "session_id": _text(spans, stamps.SESSION_ID),
+        "user_id": _text(reversed(spans), stamps.USER_ID),
         "agent": _text(spans, names.AGENT_NAME) or _text(_sessions(spans), names.AGENT_LABEL),
         "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
         "duration_seconds": (_last(spans) - start) / 1e9,
@@ -173,8 +171,10 @@ def _grouped(attributes: Attributes) -> dict[str, Any]:
     """Return a turn's stamps without their prefix, `turn.stt.x` as `stt: {x}`."""
     found: dict[str, Any] = {}
     for key, value in attributes.items():
-        if key.startswith(_TURN) and not key.startswith((names.TURN_PART, names.TURN_ERRORS)):
-            group, _, field = key[len(_TURN) :].partition(".")
+        if key.startswith(stamps.TURN) and not key.startswith(
+            (stamps.TURN_PART, stamps.TURN_ERRORS)
+        ):
+            group, _, field = key[len(stamps.TURN) :].partition(".")
             if field:
                 found.setdefault(group, {})[field] = value
             else:
@@ -194,7 +194,7 @@ def _inside(turn: Span, children: Mapping[bytes, Sequence[Span]]) -> list[Span]:
 def _user_text(turn: Span, user_turns: Sequence[Span]) -> str | None:
     """Return what the user said or typed: as the turn has it, else the transcript before it."""
     text = names.first(turn.attributes, names.USER_INPUT)
-    if text is None and turn.attributes.get(names.TURN_KIND) == "reply":
+    if text is None and turn.attributes.get(stamps.TURN_KIND) == "reply":
         heard = [
             names.first(span.attributes, names.USER_TRANSCRIPT)
             for span in user_turns
@@ -231,9 +231,9 @@ def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
     """Return the failed attempts with their messages; of stages without spans only the stage."""
     found = []
     counts = {
-        key[len(names.TURN_ERRORS) :]: int(str(value))
+        key[len(stamps.TURN_ERRORS) :]: int(str(value))
         for key, value in turn.attributes.items()
-        if key.startswith(names.TURN_ERRORS)
+        if key.startswith(stamps.TURN_ERRORS)
     }
     for stage, count in counts.items():
         failed = failures(by_name(inside), stage)

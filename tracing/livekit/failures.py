@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracing.livekit import names
+from tracing import names
 from tracing.span import STATUS_ERROR, STATUS_UNSET, Span
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.span import Attributes, AttributeValue, Span
 from tracing.spool.records import NO_ATTRIBUTES, packed
 
 _COPIED_BARE = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
 _COPIED = (*_COPIED_BARE, *names.ROOM_NAME)
-_TECHNICAL = (*_COPIED_BARE, names.FIRST_AGENT)
+_TECHNICAL = (*_COPIED_BARE, stamps.FIRST_AGENT)
 
 _CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 """The spans whose participant is the caller; elsewhere it is the agent itself."""
@@ -56,9 +56,9 @@ class Identity:
         """Take what the application says, which goes before what LiveKit says."""
         if session_id is not None:
             self._given_session_id = session_id
-            self._known.pop(names.SESSION_ID, None)
+            self._known.pop(stamps.SESSION_ID, None)
         if user_id is not None:
-            self._given_user_id = self._known[names.USER_ID] = user_id
+            self._given_user_id = self._known[stamps.USER_ID] = user_id
         self._rebuild(b"")
 
     def learn(self, span: Span) -> None:
@@ -67,29 +67,29 @@ class Identity:
         found = {
             key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
         }
-        if names.FIRST_AGENT not in known and attributes.get(names.AGENT_LABEL):
-            found[names.FIRST_AGENT] = attributes[names.AGENT_LABEL]
-        if names.USER_ID not in known and (caller := self._given_user_id or _caller(span)):
-            found[names.USER_ID] = caller
-        if found or names.SESSION_ID not in known:
+        if stamps.FIRST_AGENT not in known and attributes.get(names.AGENT_LABEL):
+            found[stamps.FIRST_AGENT] = attributes[names.AGENT_LABEL]
+        if stamps.USER_ID not in known and (caller := self._given_user_id or _caller(span)):
+            found[stamps.USER_ID] = caller
+        if found or stamps.SESSION_ID not in known:
             known.update(found)
             self._rebuild(span.trace_id)
 
     def _rebuild(self, trace_id: bytes) -> None:
-        if names.SESSION_ID not in self._known and (trace_id or self._given_session_id):
+        if stamps.SESSION_ID not in self._known and (trace_id or self._given_session_id):
             given = self._given_session_id
             name = given(dict(self._known)) if callable(given) else given
-            self._known[names.SESSION_ID] = name or _session_id(self._known, trace_id)
+            self._known[stamps.SESSION_ID] = name or _session_id(self._known, trace_id)
         self.attributes = dict(self._known)
         self._rebuild_bare(trace_id)
 
     def _rebuild_bare(self, trace_id: bytes) -> None:
         known = {key: self._known[key] for key in _TECHNICAL if key in self._known}
         given = self._given_session_id
-        session_id = given if isinstance(given, str) else self.bare.get(names.SESSION_ID)
-        known[names.SESSION_ID] = session_id or _session_id(known, trace_id)
+        session_id = given if isinstance(given, str) else self.bare.get(stamps.SESSION_ID)
+        known[stamps.SESSION_ID] = session_id or _session_id(known, trace_id)
         if self._given_user_id is not None:
-            known[names.USER_ID] = self._given_user_id
+            known[stamps.USER_ID] = self._given_user_id
         self.bare = known
         self.certain = {
             key: value for key, value in known.items() if self.attributes.get(key) == value

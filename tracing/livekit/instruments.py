@@ -17,7 +17,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes as OtelAttributes
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.latency import parts
 from tracing.livekit.turns import Turn
 from tracing.span import Attributes, AttributeValue
@@ -103,40 +103,40 @@ class TurnInstruments:
         self._errors = counter("turn.errors", "Failed attempts, by stage")
         self._tokens = counter("turn.tokens", "Tokens of LLM and realtime requests", "{token}")
         self._counted = {
-            names.TURN_OVER_BUDGET: counter("turn.over_budget", "Replies above the budget"),
-            names.TURN_BARGED_IN: counter("turn.barge_ins", "Turns that the user interrupted"),
-            names.TURN_TOOL_CALLS: counter("turn.tool_calls", "Calls of tools"),
-            names.TURN_TOOL_FAILURES: counter("turn.tool_failures", "Calls of tools that failed"),
-            names.TURN_RETRIES: counter("turn.retries", "Attempts after a failed one"),
-            names.TURN_FALLBACKS: counter("turn.fallbacks", "Requests that another model served"),
+            stamps.TURN_OVER_BUDGET: counter("turn.over_budget", "Replies above the budget"),
+            stamps.TURN_BARGED_IN: counter("turn.barge_ins", "Turns that the user interrupted"),
+            stamps.TURN_TOOL_CALLS: counter("turn.tool_calls", "Calls of tools"),
+            stamps.TURN_TOOL_FAILURES: counter("turn.tool_failures", "Calls of tools that failed"),
+            stamps.TURN_RETRIES: counter("turn.retries", "Attempts after a failed one"),
+            stamps.TURN_FALLBACKS: counter("turn.fallbacks", "Requests that another model served"),
         }
 
-    def record(self, turn: Turn, stamps: Attributes) -> None:
+    def record(self, turn: Turn, stamped: Attributes) -> None:
         """Record one turn."""
-        labels: dict[str, AttributeValue] = {"turn.kind": stamps[names.TURN_KIND]}
+        labels: dict[str, AttributeValue] = {"turn.kind": stamped[stamps.TURN_KIND]}
         if agent := names.text(turn.span.attributes, "gen_ai.agent.name"):
             labels["gen_ai.agent.name"] = agent
         where = _context(turn)
         self._turns.add(1, labels)
-        if names.TURN_AGENT_STARTED in stamps:
+        if stamps.TURN_AGENT_STARTED in stamped:
             self._heard.add(1, labels)
-        if (latency := stamps.get(names.TURN_LATENCY)) is not None:
+        if (latency := stamped.get(stamps.TURN_LATENCY)) is not None:
             self._latency.record(latency, labels, where)
-        for part, seconds in parts(stamps).items():
+        for part, seconds in parts(stamped).items():
             self._part.record(seconds, {**labels, "part": part}, where)
-        for key, number in stamps.items():
+        for key, number in stamped.items():
             if key in self._counted:
                 self._counted[key].add(_count(number), labels)
-            elif key.startswith(names.TURN_ERRORS):
-                self._errors.add(number, {**labels, "stage": key[len(names.TURN_ERRORS) :]})
+            elif key.startswith(stamps.TURN_ERRORS):
+                self._errors.add(number, {**labels, "stage": key[len(stamps.TURN_ERRORS) :]})
             elif key in _TOKEN_TYPES:
                 self._tokens.add(number, {**labels, "gen_ai.token.type": _TOKEN_TYPES[key]})
 
 
 _TOKEN_TYPES = {
-    names.TURN_LLM_INPUT: "input",
-    names.TURN_LLM_CACHED: "input_cached",
-    names.TURN_LLM_OUTPUT: "output",
+    stamps.TURN_LLM_INPUT: "input",
+    stamps.TURN_LLM_CACHED: "input_cached",
+    stamps.TURN_LLM_OUTPUT: "output",
 }
 """Cached tokens are input tokens, too."""
 

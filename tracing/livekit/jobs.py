@@ -10,7 +10,7 @@ from livekit.agents import JobContext, get_job_context
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from tracing.livekit import names
+from tracing import names
 from tracing.livekit.outcome import outcome_attributes
 from tracing.livekit.processor import LIVEKIT_SCOPE, TracingProcessor
 from tracing.livekit.recording import recording_attributes

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.turns import (
     LLM_NODES,
     Turn,
@@ -47,19 +47,19 @@ def account(turn: Turn, kind: str, budget_seconds: float) -> dict[str, Attribute
     start = min(turn.span.start_time_unix_nano if word is None else word, sound)
     found = list(_Reply(turn, start, sound, after_speech=word is not None).stages())
     stamped: dict[str, AttributeValue] = {
-        names.TURN_PART + name: seconds for name, seconds in split(start, sound, found).items()
+        stamps.TURN_PART + name: seconds for name, seconds in split(start, sound, found).items()
     }
     if word is None:
-        stamped[names.TURN_FIRST_OUTPUT] = (sound - start) / 1e9
+        stamped[stamps.TURN_FIRST_OUTPUT] = (sound - start) / 1e9
         return stamped
     measured = _measured(turn)
     latency = (sound - start) / 1e9 if measured is None else measured
-    stamped[names.TURN_USER_STOPPED] = start / 1e9
-    stamped[names.TURN_LATENCY] = latency
-    stamped[names.TURN_OVER_BUDGET] = latency > budget_seconds
+    stamped[stamps.TURN_USER_STOPPED] = start / 1e9
+    stamped[stamps.TURN_LATENCY] = latency
+    stamped[stamps.TURN_OVER_BUDGET] = latency > budget_seconds
     overlap = _overlap(found)
     if overlap > 0:
-        stamped[names.TURN_OVERLAP] = overlap
+        stamped[stamps.TURN_OVERLAP] = overlap
     return stamped
 
 
@@ -85,7 +85,7 @@ def split(start: int, end: int, stages: Sequence[Stage]) -> dict[str, float]:
 
 def parts(attributes: Attributes) -> dict[str, float]:
     """Return the parts of a stamped turn by name, in seconds."""
-    prefix = names.TURN_PART
+    prefix = stamps.TURN_PART
     return {
         key[len(prefix) :]: float(value)
         for key, value in attributes.items()
@@ -155,7 +155,7 @@ class _Reply:
     def _user_stages(self) -> Iterator[Stage]:
         """Yield the stages until it is decided that, and what, to reply."""
         for speech in named(self.turn.user, names.USER_SPEAKING):
-            delay = number(speech.attributes.get(names.DETECTION_DELAY))
+            delay = number(speech.attributes.get(stamps.DETECTION_DELAY))
             is_last = abs(speech.end_time_unix_nano - self.start) < _SAME_INSTANT_NANOS
             if delay is not None and is_last:
                 yield self._since_start("end_of_speech_detection", delay)
@@ -284,7 +284,7 @@ class _Reply:
 
     def _playout(self) -> int | None:
         """Return when the first audio was handed to the output, as events told."""
-        latency = number(self.turn.observed.get(names.TURN_PLAYBACK_LATENCY))
+        latency = number(self.turn.observed.get(stamps.TURN_PLAYBACK_LATENCY))
         return None if latency is None else self.sound - round(latency * 1e9)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
-from tracing.livekit import names
+from tracing import stamps
 from tracing.span import AttributeValue
 
 
@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 PLACES = {
     "stt_metrics": Place(
-        names.TURN_STT,
+        stamps.TURN_STT,
         frozenset(
             {
                 "duration",
@@ -32,16 +32,16 @@ PLACES = {
             }
         ),
     ),
-    "eou_metrics": Place(names.TURN_EOU),
-    "eot_inference_metrics": Place(names.TURN_EOT, frozenset({"num_requests"})),
-    "interruption_metrics": Place(names.TURN_INTERRUPTION),
+    "eou_metrics": Place(stamps.TURN_EOU),
+    "eot_inference_metrics": Place(stamps.TURN_EOT, frozenset({"num_requests"})),
+    "interruption_metrics": Place(stamps.TURN_INTERRUPTION),
     "vad_metrics": Place(
-        names.CALL + "vad.", frozenset({"inference_duration_total", "inference_count"})
+        stamps.CALL + "vad.", frozenset({"inference_duration_total", "inference_count"})
     ),
     "decision_metrics": Place(
-        names.CALL + "decision.", frozenset({"duration", "input_tokens", "output_tokens"})
+        stamps.CALL + "decision.", frozenset({"duration", "input_tokens", "output_tokens"})
     ),
-    "avatar_metrics": Place(names.CALL + "avatar."),
+    "avatar_metrics": Place(stamps.CALL + "avatar."),
 }
 """By LiveKit's `type`. The other types are on spans already, as JSON."""
 

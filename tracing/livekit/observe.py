@@ -19,8 +19,8 @@ from livekit import rtc
 from livekit.agents import AgentSession, get_job_context
 from opentelemetry import trace
 
+from tracing import names, stamps
 from tracing.handle import current
-from tracing.livekit import names
 from tracing.livekit.call import Call, OpenTurn, Session, Watcher
 from tracing.livekit.measured import PLACES, keep, usage_of
 from tracing.livekit.options import options_of
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MESSAGE_METRICS = {
-    "llm_node_ttft": names.TURN_TTFT,
-    "llm_node_tps": names.TURN_TPS,
-    "llm_node_ttfs": names.TURN_TTFS,
-    "tts_node_ttfb": names.TURN_TTFB,
-    "playback_latency": names.TURN_PLAYBACK_LATENCY,
+    "llm_node_ttft": stamps.TURN_TTFT,
+    "llm_node_tps": stamps.TURN_TPS,
+    "llm_node_ttfs": stamps.TURN_TTFS,
+    "tts_node_ttfb": stamps.TURN_TTFB,
+    "playback_latency": stamps.TURN_PLAYBACK_LATENCY,
 }
 """Of the assistant's `ChatMessage.metrics`, what is on no span or only on a node's."""
 
@@ -101,15 +101,15 @@ def _current_processor() -> TracingProcessor | None:
 class SummaryLog:
     """Logs a session's numbers at its end."""
 
-    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
         """Wait for the end."""
 
-    def session_ended(self, stamps: Attributes) -> None:
+    def session_ended(self, stamped: Attributes) -> None:
         """Log the numbers in one line; options and the like are on the trace."""
         told = (
-            f"{key[len(names.CALL) :]}={round(value, 3) if isinstance(value, float) else value!s}"
-            for key, value in stamps.items()
-            if "." not in key[len(names.CALL) :] or key.startswith(names.CALL_ERRORS)
+            f"{key[len(stamps.CALL) :]}={round(value, 3) if isinstance(value, float) else value!s}"
+            for key, value in stamped.items()
+            if "." not in key[len(stamps.CALL) :] or key.startswith(stamps.CALL_ERRORS)
         )
         logger.info("call ended: %s", " ".join(told))
 
@@ -233,13 +233,13 @@ class _Observer:
         if state is None or not words:
             return
         if words[: len(self._words)] != self._words:
-            _add(state.pending, names.TURN_CORRECTIONS)
+            _add(state.pending, stamps.TURN_CORRECTIONS)
         self._words = [] if event.is_final else words
 
     def _on_transcription_timeout(self, event: Any) -> None:
         state = self._state()
         if state is not None:
-            _add(state.observed, names.CALL + "transcription_timeouts")
+            _add(state.observed, stamps.CALL + "transcription_timeouts")
 
     def _on_item(self, event: Any) -> None:
         item = event.item
@@ -263,7 +263,7 @@ class _Observer:
     def _on_user_message(self, message: Any) -> None:
         turn = self._current_turn()
         if turn is not None:  # a pipeline's, whose text is on the turn
-            turn.observed[names.TURN_KIND] = "reply"
+            turn.observed[stamps.TURN_KIND] = "reply"
             for field, attribute in _USER_METRICS.items():
                 if (value := message.metrics.get(field)) is not None:
                     turn.observed[attribute] = value
@@ -290,14 +290,14 @@ class _Observer:
     def _on_false_interruption(self, event: Any) -> None:
         turn, state = self._turn(), self._state()
         if turn is not None:
-            _add(turn.observed, names.TURN_FALSE_INTERRUPTIONS)
+            _add(turn.observed, stamps.TURN_FALSE_INTERRUPTIONS)
         elif state is not None:
-            _add(state.observed, names.CALL + "false_interruptions")
+            _add(state.observed, stamps.CALL + "false_interruptions")
 
     def _on_overlap(self, event: Any) -> None:
         turn = self._turn()
         if turn is not None and not event.is_interruption:
-            _add(turn.observed, names.TURN_BACKCHANNELS)
+            _add(turn.observed, stamps.TURN_BACKCHANNELS)
 
     def _on_tool(self, event: Any) -> None:
         update, state = event.update, self._state()
@@ -312,7 +312,7 @@ class _Observer:
             return
         stage = "realtime" if stage.startswith("realtime") else stage
         state.errors[stage] = state.errors.get(stage, 0) + 1
-        _add(state.pending, names.TURN_ERRORS + stage)
+        _add(state.pending, stamps.TURN_ERRORS + stage)
 
     def _on_metrics(self, event: Any) -> None:
         metrics = event.metrics
@@ -320,9 +320,9 @@ class _Observer:
         state = self._state() if place is not None else None
         if state is None or place is None:
             return
-        if place.prefix.startswith(names.CALL):
+        if place.prefix.startswith(stamps.CALL):
             keep(metrics, state.observed)
-        elif place.prefix == names.TURN_INTERRUPTION and (turn := self._turn()) is not None:
+        elif place.prefix == stamps.TURN_INTERRUPTION and (turn := self._turn()) is not None:
             keep(metrics, turn.observed)
         else:
             keep(metrics, state.pending)
@@ -335,9 +335,9 @@ class _Observer:
             "availability_changed", {"component": kind, "available": bool(event.available)}
         )
         if not event.available:
-            _add(state.observed, f"{names.CALL}unavailable.{kind}")
+            _add(state.observed, f"{stamps.CALL}unavailable.{kind}")
             if kind == "stt":  # the others' fallbacks are on their spans
-                _add(state.pending, names.TURN_FALLBACKS)
+                _add(state.pending, stamps.TURN_FALLBACKS)
 
     def _attach_adapters(self) -> None:
         """Listen to the fallback adapters of the session and of its current agent."""
@@ -371,8 +371,8 @@ class _Observer:
 
 
 _USER_METRICS = {
-    "started_speaking_at": names.TURN_USER_STARTED,
-    "stopped_speaking_at": names.TURN_USER_STOPPED,
+    "started_speaking_at": stamps.TURN_USER_STARTED,
+    "stopped_speaking_at": stamps.TURN_USER_STOPPED,
 }
 """Of the user's `ChatMessage.metrics`, what is on the user's spans only."""
 

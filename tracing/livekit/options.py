@@ -7,7 +7,7 @@ from typing import Any
 
 from livekit.agents import AgentSession
 
-from tracing.livekit import names
+from tracing import stamps
 from tracing.span import AttributeValue
 
 
@@ -18,13 +18,13 @@ def options_of(session: AgentSession[Any]) -> dict[str, AttributeValue]:
     for group in ("preemptive_generation", "endpointing", "interruption"):
         for key, value in (handling.get(group) or {}).items():
             if isinstance(value, (bool, int, float, str)):
-                found[f"{names.CALL}options.{group}.{key}"] = value
+                found[f"{stamps.CALL}options.{group}.{key}"] = value
     for kind in ("stt", "llm", "tts", "vad"):
         model = getattr(getattr(session, kind, None), "model", None)
         if isinstance(model, str) and model != "unknown":
-            found[f"{names.CALL}options.{kind}_model"] = model
+            found[f"{stamps.CALL}options.{kind}_model"] = model
     detection = session.turn_detection
-    found[names.CALL + "options.turn_detection"] = (
+    found[stamps.CALL + "options.turn_detection"] = (
         detection if isinstance(detection, str) else getattr(detection, "model", "default")
     )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tracing.livekit import names
+from tracing import stamps
 from tracing.span import AttributeValue
 
 
@@ -15,9 +15,9 @@ def outcome_attributes(tagger: Any, *, withhold: bool) -> dict[str, AttributeVal
     kept = ("name", "verdict") if withhold else ("name", "verdict", "reasoning")
     judged = [{key: found.get(key) for key in kept} for found in tagger.evaluations]
     found: dict[str, AttributeValue | None] = {
-        names.CALL_OUTCOME: tagger.outcome,
-        names.CALL_OUTCOME_REASON: None if withhold else tagger.outcome_reason,
-        names.CALL_TAGS: [*tags],
-        names.CALL_EVALUATIONS: json.dumps(judged) if judged else None,
+        stamps.CALL_OUTCOME: tagger.outcome,
+        stamps.CALL_OUTCOME_REASON: None if withhold else tagger.outcome_reason,
+        stamps.CALL_TAGS: [*tags],
+        stamps.CALL_EVALUATIONS: json.dumps(judged) if judged else None,
     }
     return {key: value for key, value in found.items() if value}

@@ -15,12 +15,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
 
-from tracing.livekit import names
+from tracing import names
 from tracing.livekit.call import Call
 from tracing.livekit.failures import with_status
 from tracing.livekit.inputs import INPUT_SPANS, RecordedInputs
 from tracing.livekit.readable import SpanConverter
-from tracing.livekit.redaction import REDACTION_ENABLED, Redaction, without_content
+from tracing.livekit.redaction import Redaction, without_content
 from tracing.span import Attributes, Span, as_number
 from tracing.spool import ledger as losses
 from tracing.spool.ledger import Ledger
@@ -148,7 +148,7 @@ class TracingProcessor(SpanProcessor):
         if found is None:
             return {}
         span = self.converter.convert(found)
-        withhold = self._withhold or bool(span.attributes.get(REDACTION_ENABLED))
+        withhold = self._withhold or bool(span.attributes.get(names.REDACTION_ENABLED))
         return self._redaction.apply(span, withhold=withhold).attributes
 
     def open_frames(self) -> Iterable[bytes]:
@@ -215,7 +215,7 @@ class TracingProcessor(SpanProcessor):
             record = record._replace(attributes={**self._job_attributes(), **record.attributes})
         # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
         # so no content goes to disk here, and none to the call where it is withheld now.
-        withhold = self._withhold or REDACTION_ENABLED in record.attributes
+        withhold = self._withhold or names.REDACTION_ENABLED in record.attributes
         if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
         call = self._call_of(record)
@@ -257,7 +257,7 @@ class TracingProcessor(SpanProcessor):
         name = record.name
         if name == names.JOB_ENTRYPOINT:
             record = record._replace(attributes={**record.attributes, **self._at_job_end()})
-        withhold = REDACTION_ENABLED in record.attributes
+        withhold = names.REDACTION_ENABLED in record.attributes
         if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(trace_id) or self._new_call(trace_id)

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tracing import stamps
 from tracing.backends import MAX_RECORDING_BYTES, RECORDINGS_NAME
-from tracing.livekit import names
 from tracing.span import AttributeValue
 from tracing.spool.files import UnsafeDirectory, make_private_directory
 
@@ -68,7 +68,7 @@ async def recording_attributes(
         logger.warning("the recording %s is not uploaded: %s", path, error)
         return {}
     if started := getattr(recorder, "recording_started_at", None):
-        found[names.RECORDING_STARTED_AT] = float(started)
+        found[stamps.RECORDING_STARTED_AT] = float(started)
     return found
 
 
@@ -102,10 +102,10 @@ def keep_recording(
     finally:
         partial.unlink(missing_ok=True)
     return {
-        names.RECORDING_PATH: str(path.absolute()),
-        names.RECORDING_SHA256: digest,
-        names.RECORDING_BYTES: size,
-        names.RECORDING_TYPE: kind,
+        stamps.RECORDING_PATH: str(path.absolute()),
+        stamps.RECORDING_SHA256: digest,
+        stamps.RECORDING_BYTES: size,
+        stamps.RECORDING_TYPE: kind,
     }
 
 

@@ -16,9 +16,6 @@ logger = logging.getLogger(__name__)
 MASK_FAILED = "[withheld: the mask failed]"
 _WITHHELD = "[withheld]"
 
-REDACTION_ENABLED = "lk.redaction.enabled"
-"""bool that LiveKit stamps when the project itself demands redaction."""
-
 _GEN_AI_CONTENT = frozenset(
     {
         "gen_ai.input.messages",

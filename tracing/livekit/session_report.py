@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracing import names, stamps
 from tracing.handle import current
-from tracing.livekit import names
-from tracing.livekit.redaction import REDACTION_ENABLED, Redaction
+from tracing.livekit.redaction import Redaction
 from tracing.local.session_reports import DIRECTORY_NAME, file_name, keep
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def keep_report(
     name = file_name(
         tracing.processor.recorded_trace_id(context.trace_id), context.span_id.to_bytes(8, "big")
     )
-    demanded = getattr(span, "attributes", {}).get(REDACTION_ENABLED, False)
+    demanded = getattr(span, "attributes", {}).get(names.REDACTION_ENABLED, False)
     tracing.reports.keep(name, job.make_session_report(session), withhold=bool(demanded))
-    return {names.CALL_REPORT: name}
+    return {stamps.CALL_REPORT: name}
 
 
 class SessionReports:

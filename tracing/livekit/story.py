@@ -1,6 +1,6 @@
 """What a span can only know from others of its call: the conversation, attempts, errors below.
 
-`tracing.dialects.stamps` says what each stamp means. Fed with every span that starts and ends;
+`tracing.stamps` says what each stamp means. Fed with every span that starts and ends;
 bounded, and a microsecond for an ordinary span.
 """
 
@@ -10,9 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tracing.dialects import stamps as told
+from tracing import names, stamps
 from tracing.dialects.deltas import Inputs
-from tracing.livekit import names
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span, as_number
 
 _MAX_OPEN = 4096
@@ -74,22 +73,22 @@ class Story:
             begin(self, opened, name, span_id, parent_span_id, attributes)
         return opened
 
-    def ended(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def ended(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         """Return what others tell of a span that ends, which is no longer among the open ones.
 
-        That is nothing but for `TOLD`, a root, or a span that failed. `stamps` is what its call
+        That is nothing but for `TOLD`, a root, or a span that failed. `stamped` is what its call
         knows.
         """
         found: dict[str, AttributeValue] = {}
         if span.status_code == STATUS_ERROR:
             _fail_above(opened)
             if opened.failed_below:
-                found[told.ERROR_IS_BELOW] = True
+                found[stamps.ERROR_IS_BELOW] = True
         tell = _TELLERS.get(span.name)
         if tell is not None:
-            found.update(tell(self, span, opened, stamps))
+            found.update(tell(self, span, opened, stamped))
         if not span.parent_span_id and self._messages:
-            found[told.CONVERSATION] = self._conversation()
+            found[stamps.CONVERSATION] = self._conversation()
         return found
 
     def _begin_user_turn(self, opened: OpenSpan, *place: object) -> None:
@@ -113,61 +112,61 @@ class Story:
         opened.is_probe = bool(attributes.get(names.FALLBACK_RECOVERY))
         opened.is_preemptive = name == names.LLM_REQUEST and self._open_user_turns > 0
 
-    def _user_turn(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def _user_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         self._open_user_turns -= 1
-        text = _user_text(span.attributes, stamps)
+        text = _user_text(span.attributes, stamped)
         if text:
             self._say(span.start_time_unix_nano, "user", text)
-        return {names.TURN_NUMBER: opened.number}
+        return {stamps.TURN_NUMBER: opened.number}
 
-    def _agent_turn(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
-        asked = _user_text(span.attributes, stamps)
+    def _agent_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        asked = _user_text(span.attributes, stamped)
         if asked:
             self._say(span.start_time_unix_nano, _TYPED, asked)
         said = _agent_text(span.attributes, opened.said, span.events)
         if not said:
             return _NOTHING
         self._say(span.start_time_unix_nano, "assistant", said)
-        return {told.AGENT_TEXT: said}
+        return {stamps.TURN_AGENT_TEXT: said}
 
-    def _llm_node(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def _llm_node(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         if opened.parent is not None and len(opened.parent.said) < _MAX_MESSAGES:
             text = str(names.first(span.attributes, names.RESPONSE_TEXT) or "")
             opened.parent.said = (*opened.parent.said, (span.start_time_unix_nano, text))
         return _NOTHING
 
-    def _request(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def _request(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         found: dict[str, AttributeValue] = {}
         if self._fallbacks and as_number(span.parent_span_id) in self._fallbacks:
-            found[told.IS_FALLBACK] = True
+            found[stamps.IS_FALLBACK] = True
         if opened.is_preemptive:
-            found[told.IS_PREEMPTIVE] = True
+            found[stamps.IS_PREEMPTIVE] = True
         if self._inputs is not None and span.name == names.LLM_REQUEST:
             found.update(self._inputs.ended(span))
         return found
 
-    def _run(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def _run(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         is_probe = opened.parent is not None and opened.parent.is_probe
-        return {told.IS_PROBE: True} if is_probe else _NOTHING
+        return {stamps.IS_PROBE: True} if is_probe else _NOTHING
 
-    def _inference(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def _inference(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         turn = self._attributes_of(span.parent_span_id)
         said = opened.parent.said if opened.parent is not None else ()
         texts = {
-            told.USER_TEXT: _user_text(turn, _NOTHING),
-            told.AGENT_TEXT: _agent_text(turn, said, ()),
+            stamps.TURN_USER_TEXT: _user_text(turn, _NOTHING),
+            stamps.TURN_AGENT_TEXT: _agent_text(turn, said, ()),
         }
         found: dict[str, AttributeValue] = {key: text for key, text in texts.items() if text}
         self._inferences[span.span_id] = {
             **found,
-            told.INFERENCE_PARENT: span.parent_span_id.hex(),
-            told.INFERENCE_START: span.start_time_unix_nano,
-            told.INFERENCE_END: span.end_time_unix_nano,
+            stamps.INFERENCE_PARENT: span.parent_span_id.hex(),
+            stamps.INFERENCE_START: span.start_time_unix_nano,
+            stamps.INFERENCE_END: span.end_time_unix_nano,
         }
         _bound(self._inferences, _MAX_INFERENCES)
         return found
 
-    def _late_metrics(self, span: Span, opened: OpenSpan, stamps: Attributes) -> Attributes:
+    def _late_metrics(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         return self._inferences.get(span.parent_span_id, _NOTHING)
 
     def _say(self, time_unix_nano: int, role: str, text: str) -> None:
@@ -221,10 +220,10 @@ def _fail_above(failed: OpenSpan) -> None:
         above = above.parent
 
 
-def _user_text(attributes: Attributes, stamps: Attributes) -> str:
+def _user_text(attributes: Attributes, stamped: Attributes) -> str:
     for holder, keys in (
-        (stamps, (told.USER_TEXT,)),
-        (attributes, (told.USER_TEXT,)),
+        (stamped, (stamps.TURN_USER_TEXT,)),
+        (attributes, (stamps.TURN_USER_TEXT,)),
         (attributes, names.USER_TRANSCRIPT),
         (attributes, names.USER_INPUT),
     ):

@@ -6,18 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracing.livekit import names
+from tracing import stamps
 from tracing.span import Attributes, AttributeValue
 
 _MAX_LATENCIES = 10_000
 
 _COUNTED = {
-    names.TURN_TOOL_CALLS: "tool_calls",
-    names.TURN_TOOL_FAILURES: "tool_failures",
-    names.TURN_RETRIES: "retries",
-    names.TURN_FALLBACKS: "fallbacks",
-    names.TURN_DISCARDED: "discarded_generations",
-    names.TURN_FALSE_INTERRUPTIONS: "false_interruptions",
+    stamps.TURN_TOOL_CALLS: "tool_calls",
+    stamps.TURN_TOOL_FAILURES: "tool_failures",
+    stamps.TURN_RETRIES: "retries",
+    stamps.TURN_FALLBACKS: "fallbacks",
+    stamps.TURN_DISCARDED: "discarded_generations",
+    stamps.TURN_FALSE_INTERRUPTIONS: "false_interruptions",
 }
 """Numbers of a turn that a session adds up."""
 
@@ -37,19 +37,19 @@ class Summary:
 
     def add_turn(self, stamped: Attributes) -> None:
         """Count a turn by its stamps."""
-        if stamped.get(names.TURN_KIND) == "discarded":
+        if stamped.get(stamps.TURN_KIND) == "discarded":
             return
         self._turns += 1
-        self._heard += names.TURN_AGENT_STARTED in stamped
-        self._barge_ins += bool(stamped.get(names.TURN_BARGED_IN))
-        latency = stamped.get(names.TURN_LATENCY)
+        self._heard += stamps.TURN_AGENT_STARTED in stamped
+        self._barge_ins += bool(stamped.get(stamps.TURN_BARGED_IN))
+        latency = stamped.get(stamps.TURN_LATENCY)
         if isinstance(latency, float) and len(self._latencies) < _MAX_LATENCIES:
             self._latencies.append(latency)
         for key, name in _COUNTED.items():
             if key in stamped:
                 _add(self._counts, name, stamped[key])
-        for key in [key for key in stamped if key.startswith(names.TURN_ERRORS)]:
-            _add(self._errors, key[len(names.TURN_ERRORS) :], stamped[key])
+        for key in [key for key in stamped if key.startswith(stamps.TURN_ERRORS)]:
+            _add(self._errors, key[len(stamps.TURN_ERRORS) :], stamped[key])
 
     def add_usage(self, used: Mapping[str, Any]) -> None:
         """Add usage in the shape of LiveKit's `*ModelUsage`, under its type, provider and model."""
@@ -117,11 +117,11 @@ def as_attributes(numbers: Mapping[str, Any]) -> dict[str, AttributeValue]:
     flat: dict[str, AttributeValue] = {}
     for key, value in numbers.items():
         if isinstance(value, Mapping):
-            flat.update({f"{names.CALL}{key}.{inner}": v for inner, v in value.items()})
+            flat.update({f"{stamps.CALL}{key}.{inner}": v for inner, v in value.items()})
         elif isinstance(value, list):
-            flat[names.CALL + key] = json.dumps(value)
+            flat[stamps.CALL + key] = json.dumps(value)
         else:
-            flat[names.CALL + key] = value
+            flat[stamps.CALL + key] = value
     return flat
 
 
@@ -129,9 +129,9 @@ def from_attributes(attributes: Attributes) -> dict[str, Any]:
     """Return the summary that `as_attributes` wrote."""
     found: dict[str, Any] = {}
     for key, value in attributes.items():
-        if not key.startswith(names.CALL):
+        if not key.startswith(stamps.CALL):
             continue
-        outer, _, inner = key[len(names.CALL) :].partition(".")
+        outer, _, inner = key[len(stamps.CALL) :].partition(".")
         if inner:
             found.setdefault(outer, {})[inner] = value
         else:

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.latency import parts
 from tracing.livekit.turns import Turn, metrics, named
 from tracing.span import Attributes
@@ -20,17 +20,17 @@ from tracing.span import Attributes
 Row = tuple[str, str]
 
 _FACTS = (
-    (names.TURN_LATENCY, "User to agent", "s"),
-    (names.TURN_FIRST_OUTPUT, "First output", "s"),
-    (names.TURN_OVERLAP, "Gained by preemptive generation", "s"),
-    (names.TURN_TTFS, "Time to first sentence", "s"),
-    (names.TURN_TTFB, "TTS until first audio", "s"),
-    (names.TURN_PLAYBACK_LATENCY, "Playback latency", "s"),
-    (names.TURN_TTS_CHARACTERS, "TTS characters", ""),
-    (names.TURN_TOOL_CALLS, "Tool calls", ""),
-    (names.TURN_TOOL_FAILURES, "Tool failures", ""),
-    (names.TURN_RETRIES, "Retries", ""),
-    (names.TURN_FALLBACKS, "Fallbacks", ""),
+    (stamps.TURN_LATENCY, "User to agent", "s"),
+    (stamps.TURN_FIRST_OUTPUT, "First output", "s"),
+    (stamps.TURN_OVERLAP, "Gained by preemptive generation", "s"),
+    (stamps.TURN_TTFS, "Time to first sentence", "s"),
+    (stamps.TURN_TTFB, "TTS until first audio", "s"),
+    (stamps.TURN_PLAYBACK_LATENCY, "Playback latency", "s"),
+    (stamps.TURN_TTS_CHARACTERS, "TTS characters", ""),
+    (stamps.TURN_TOOL_CALLS, "Tool calls", ""),
+    (stamps.TURN_TOOL_FAILURES, "Tool failures", ""),
+    (stamps.TURN_RETRIES, "Retries", ""),
+    (stamps.TURN_FALLBACKS, "Fallbacks", ""),
 )
 
 
@@ -41,13 +41,13 @@ class TurnTable:
         self._console = console or Console()
         self._printer = ThreadPoolExecutor(1, thread_name_prefix="tracing-table")
 
-    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
         """Print a turn's tables."""
-        self._print(lambda: Group(*turn_tables(turn, stamps)))
+        self._print(lambda: Group(*turn_tables(turn, stamped)))
 
-    def session_ended(self, stamps: Attributes) -> None:
+    def session_ended(self, stamped: Attributes) -> None:
         """Print the summary."""
-        self._print(lambda: summary_table(stamps))
+        self._print(lambda: summary_table(stamped))
 
     def close(self) -> None:
         """Wait until all is printed."""
@@ -58,15 +58,15 @@ class TurnTable:
             self._printer.submit(lambda: self._console.print(render()))
 
 
-def turn_tables(turn: Turn, stamps: Attributes) -> Iterator[Table]:
+def turn_tables(turn: Turn, stamped: Attributes) -> Iterator[Table]:
     """Yield a turn's own table, and one for each request to its LLM or realtime model."""
-    title = f"Turn {stamps[names.TURN_NUMBER]!s} · {stamps[names.TURN_KIND]!s}"
+    title = f"Turn {stamped[stamps.TURN_NUMBER]!s} · {stamped[stamps.TURN_KIND]!s}"
     for key, word in (
-        (names.TURN_BARGED_IN, "barged in"),
-        (names.TURN_OVER_BUDGET, "over budget"),
+        (stamps.TURN_BARGED_IN, "barged in"),
+        (stamps.TURN_OVER_BUDGET, "over budget"),
     ):
-        title += f" · {word}" if stamps.get(key) else ""
-    yield _table(title, _turn_rows(stamps))
+        title += f" · {word}" if stamped.get(key) else ""
+    yield _table(title, _turn_rows(stamped))
     for measured in metrics(named(turn.steps, names.LLM_REQUEST), names.LLM_METRICS):
         yield _table("LLM", _llm_rows(measured))
     realtime = named(turn.steps, names.REALTIME_INFERENCE, names.REALTIME_METRICS)
@@ -74,9 +74,9 @@ def turn_tables(turn: Turn, stamps: Attributes) -> Iterator[Table]:
         yield _table("Realtime model", _realtime_rows(measured))
 
 
-def summary_table(stamps: Attributes) -> Table:
+def summary_table(stamped: Attributes) -> Table:
     """Return a session's summary."""
-    rows = ((key[len(names.CALL) :], _shown(value)) for key, value in stamps.items())
+    rows = ((key[len(stamps.CALL) :], _shown(value)) for key, value in stamped.items())
     return _table("Call", rows)
 
 
@@ -89,12 +89,12 @@ def _table(title: str, rows: Iterator[Row]) -> Table:
     return table
 
 
-def _turn_rows(stamps: Attributes) -> Iterator[Row]:
+def _turn_rows(stamped: Attributes) -> Iterator[Row]:
     for key, label, unit in _FACTS:
-        if key in stamps:
-            yield label, f"{_shown(stamps[key])}{unit and ' ' + unit}"
-        if key == names.TURN_FIRST_OUTPUT:
-            for name, seconds in parts(stamps).items():
+        if key in stamped:
+            yield label, f"{_shown(stamped[key])}{unit and ' ' + unit}"
+        if key == stamps.TURN_FIRST_OUTPUT:
+            for name, seconds in parts(stamped).items():
                 yield f"  {name}", f"{seconds:.3f} s"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.livekit.calls import restamp
 from tracing.livekit.turns import LLM_NODES, number
 from tracing.span import AttributeValue, Span
@@ -38,8 +38,8 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
         entry["at_seconds"] = (entry["at_seconds"] - start) / 1e9
     head = {
         "trace_id": spans[0].trace_id.hex(),
-        "session_id": _last(spans, names.SESSION_ID),
-        "user_id": _last(spans, names.USER_ID),
+        "session_id": _last(spans, stamps.SESSION_ID),
+        "user_id": _last(spans, stamps.USER_ID),
         "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
     }
     return {**_known(head), "entries": [_known(entry) for entry in found]}
@@ -61,14 +61,14 @@ def _user_entries(spans: Sequence[Span], turns: Sequence[Span]) -> Iterator[Entr
         if told:  # transcribed, by the user turns that this one answers
             heard = [one for one in heard if one not in told]
             continue
-        began = number(turn.attributes.get(names.TURN_USER_STARTED))
+        began = number(turn.attributes.get(stamps.TURN_USER_STARTED))
         at = turn.start_time_unix_nano if began is None else round(began * 1e9)
         yield {"at_seconds": at, "kind": "user", "text": text}
 
 
 def _agent_entries(turn: Span, inside: Sequence[Span]) -> Iterator[Entry]:
     """Yield a turn's tools, and what was spoken before, between and after them."""
-    if turn.attributes.get(names.TURN_KIND) == "discarded":
+    if turn.attributes.get(stamps.TURN_KIND) == "discarded":
         return
     tools = [span for span in inside if span.name == names.FUNCTION_TOOL]
     yield from map(_tool, tools)
@@ -77,13 +77,13 @@ def _agent_entries(turn: Span, inside: Sequence[Span]) -> Iterator[Entry]:
             "at_seconds": at,
             "kind": "agent",
             "text": text,
-            "turn": turn.attributes.get(names.TURN_NUMBER),
+            "turn": turn.attributes.get(stamps.TURN_NUMBER),
         }
         for at, text in _said(turn, inside, tools)
     ]
     if entries:
-        entries[0]["user_bot_latency_seconds"] = turn.attributes.get(names.TURN_LATENCY)
-        entries[-1]["interrupted"] = turn.attributes.get(names.TURN_WAS_INTERRUPTED) or None
+        entries[0]["user_bot_latency_seconds"] = turn.attributes.get(stamps.TURN_LATENCY)
+        entries[-1]["interrupted"] = turn.attributes.get(stamps.TURN_WAS_INTERRUPTED) or None
     yield from entries
 
 

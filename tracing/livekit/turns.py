@@ -8,7 +8,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from tracing.livekit import names
+from tracing import names, stamps
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
 ByName: TypeAlias = Mapping[str, Sequence[Span]]
@@ -147,9 +147,9 @@ def parsed(text: str) -> Mapping[str, Any]:
 
 
 def kind(turn: Turn, *, user_has_spoken: bool) -> str:
-    """Say what sort of turn this is; see `names.TURN_KIND`."""
+    """Say what sort of turn this is; see `stamps.TURN_KIND`."""
     attributes = turn.span.attributes
-    given = names.text(turn.observed, names.TURN_KIND)
+    given = names.text(turn.observed, stamps.TURN_KIND)
     if given:
         return given
     if _is_discarded(turn):
@@ -203,13 +203,13 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     made = sum(m["audio_duration"] for m in turn.tts_metrics)
     resumed = len(speaking) - 1 if attributes.get(names.GENERATION_COUNT) == 1 else 0
     return {
-        names.TURN_WAS_INTERRUPTED: interrupted,
-        names.TURN_BARGED_IN: attributes.get(names.INTERRUPTION_SOURCE) in BARGE_IN_SOURCES,
-        names.TURN_HEARD: heard,
-        names.TURN_HEARD_SHARE: min(heard / made, 1.0) if heard is not None and made else None,
-        names.TURN_FALSE_INTERRUPTIONS: resumed if resumed > 0 else None,
-        names.TURN_AGENT_STARTED: speaking[0].start_time_unix_nano / 1e9 if speaking else None,
-        names.TURN_AGENT_STOPPED: speaking[-1].end_time_unix_nano / 1e9 if speaking else None,
+        stamps.TURN_WAS_INTERRUPTED: interrupted,
+        stamps.TURN_BARGED_IN: attributes.get(names.INTERRUPTION_SOURCE) in BARGE_IN_SOURCES,
+        stamps.TURN_HEARD: heard,
+        stamps.TURN_HEARD_SHARE: min(heard / made, 1.0) if heard is not None and made else None,
+        stamps.TURN_FALSE_INTERRUPTIONS: resumed if resumed > 0 else None,
+        stamps.TURN_AGENT_STARTED: speaking[0].start_time_unix_nano / 1e9 if speaking else None,
+        stamps.TURN_AGENT_STOPPED: speaking[-1].end_time_unix_nano / 1e9 if speaking else None,
     }
 
 
@@ -222,12 +222,12 @@ def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     if hook is None and hooks:
         hook = hooks[-1].duration_seconds
     return {
-        names.TURN_USER_STARTED: answered.start_time_unix_nano / 1e9,
-        names.TURN_TRANSCRIPTION_DELAY: turn.user_delay(names.TRANSCRIPTION_DELAY),
-        names.TURN_END_OF_TURN_DELAY: turn.user_delay(names.END_OF_TURN_DELAY),
-        names.TURN_HOOK_DELAY: hook,
-        names.TURN_CONFIDENCE: number(answered.attributes.get(names.TRANSCRIPT_CONFIDENCE)),
-        names.TURN_RESUMES: answered.attributes.get(names.EOU_RESUME_COUNT),
+        stamps.TURN_USER_STARTED: answered.start_time_unix_nano / 1e9,
+        stamps.TURN_TRANSCRIPTION_DELAY: turn.user_delay(names.TRANSCRIPTION_DELAY),
+        stamps.TURN_END_OF_TURN_DELAY: turn.user_delay(names.END_OF_TURN_DELAY),
+        stamps.TURN_HOOK_DELAY: hook,
+        stamps.TURN_CONFIDENCE: number(answered.attributes.get(names.TRANSCRIPT_CONFIDENCE)),
+        stamps.TURN_RESUMES: answered.attributes.get(names.EOU_RESUME_COUNT),
     }
 
 
@@ -239,13 +239,13 @@ def _llm(turn: Turn) -> Mapping[str, AttributeValue | None]:
     cached += sum(m["input_token_details"]["cached_tokens"] for m in realtime)
     speeds = [m["tokens_per_second"] for m in (*calls, *realtime) if m["tokens_per_second"] > 0]
     return {
-        names.TURN_TTFT: number(spoken.attributes.get(names.TTFT)) if spoken else None,
-        names.TURN_LLM_CALLS: len(calls) + len(realtime) or None,
-        names.TURN_LLM_INPUT: sent or None,
-        names.TURN_LLM_OUTPUT: made or None,
-        names.TURN_LLM_CACHED: cached or None,
-        names.TURN_LLM_CACHED_SHARE: cached / sent if cached and sent else None,
-        names.TURN_LLM_SPEED: speeds[-1] if speeds else None,
+        stamps.TURN_TTFT: number(spoken.attributes.get(names.TTFT)) if spoken else None,
+        stamps.TURN_LLM_CALLS: len(calls) + len(realtime) or None,
+        stamps.TURN_LLM_INPUT: sent or None,
+        stamps.TURN_LLM_OUTPUT: made or None,
+        stamps.TURN_LLM_CACHED: cached or None,
+        stamps.TURN_LLM_CACHED_SHARE: cached / sent if cached and sent else None,
+        stamps.TURN_LLM_SPEED: speeds[-1] if speeds else None,
     }
 
 
@@ -260,7 +260,7 @@ def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
             ("output", measured["output_token_details"]),
         ):
             for modality in ("audio", "text", "image"):
-                key = names.TURN_LLM_MODALITY.format(direction=direction, modality=modality)
+                key = stamps.TURN_LLM_MODALITY.format(direction=direction, modality=modality)
                 found[key] = found.get(key, 0) + counts.get(f"{modality}_tokens", 0)
     return {key: count or None for key, count in found.items()}
 
@@ -268,9 +268,9 @@ def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
 def _tts(turn: Turn) -> Mapping[str, AttributeValue | None]:
     made, speaker = turn.tts_metrics, turn.voice
     return {
-        names.TURN_TTS_CHARACTERS: sum(m["characters_count"] for m in made) or None,
-        names.TURN_TTS_AUDIO: sum(m["audio_duration"] for m in made) or None,
-        names.TURN_TTFB: number(speaker.attributes.get(names.TTFB)) if speaker else None,
+        stamps.TURN_TTS_CHARACTERS: sum(m["characters_count"] for m in made) or None,
+        stamps.TURN_TTS_AUDIO: sum(m["audio_duration"] for m in made) or None,
+        stamps.TURN_TTFB: number(speaker.attributes.get(names.TTFB)) if speaker else None,
     }
 
 
@@ -290,9 +290,9 @@ def _tools(turn: Turn) -> Mapping[str, AttributeValue | None]:
     called = tools(named(turn.steps, names.FUNCTION_TOOL))
     failures = sum(tool["is_error"] for tool in called)
     return {
-        names.TURN_TOOLS: json.dumps(called) if called else None,
-        names.TURN_TOOL_CALLS: len(called) or None,
-        names.TURN_TOOL_FAILURES: failures or None,
+        stamps.TURN_TOOLS: json.dumps(called) if called else None,
+        stamps.TURN_TOOL_CALLS: len(called) or None,
+        stamps.TURN_TOOL_FAILURES: failures or None,
     }
 
 
@@ -306,10 +306,10 @@ def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
         retries = _above_zero(attempts(steps, "llm", "tts"), names.RETRY_COUNT)
     failed = _MAY_FAIL if turn.has_failures else _MAY_FAIL_UNSEEN
     return {
-        names.TURN_RETRIES: retries,
-        names.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
-        names.TURN_DISCARDED: len(discarded) or None,
-        **{names.TURN_ERRORS + s: len(failures(steps, s)) or None for s in failed},
+        stamps.TURN_RETRIES: retries,
+        stamps.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
+        stamps.TURN_DISCARDED: len(discarded) or None,
+        **{stamps.TURN_ERRORS + s: len(failures(steps, s)) or None for s in failed},
     }
 
 

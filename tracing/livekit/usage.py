@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracing.livekit import names
+from tracing import names
 from tracing.livekit.summary import Summary
 from tracing.livekit.turns import parsed
 from tracing.span import Span

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TextIO
 
+from tracing import names, stamps
 from tracing.span import STATUS_ERROR, Span
 
-_SHOWN = ("session.id", "turn.number", "turn.user_bot_latency_seconds", "gen_ai.request.model")
+_SHOWN = (stamps.SESSION_ID, stamps.TURN_NUMBER, stamps.TURN_LATENCY, names.REQUEST_MODEL)
 
 
 class ConsoleSender:

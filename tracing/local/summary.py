@@ -7,15 +7,14 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from tracing import names, stamps
 from tracing.local.rows import integer
 from tracing.span import Span
 
-# Named here, not imported: the drainer must not load tracing.livekit.
-_SESSION_ID, _USER_ID = "session.id", "user.id"
-_AGENT_NAME, _AGENT_LABEL = "lk.agent_name", "lk.agent_label"
-_MODELS = ("gen_ai.request.model", "gen_ai.response.model")
-_AGENT_SESSION = "agent_session"
-_CALL_SPANS = frozenset({_AGENT_SESSION, "job_entrypoint", "agent_turn", "user_turn"})
+_MODELS = (names.REQUEST_MODEL, names.RESPONSE_MODEL)
+_CALL_SPANS = frozenset(
+    {names.AGENT_SESSION, names.JOB_ENTRYPOINT, names.AGENT_TURN, names.USER_TURN}
+)
 
 
 class CallSummary(NamedTuple):
@@ -88,12 +87,12 @@ def _fits(model: str, pattern: str) -> bool:
 def _summary(spans: list[Span]) -> CallSummary:
     # Identity becomes known while a call runs, and is on every span from then on.
     last_first = sorted(spans, key=_latest_time, reverse=True)
-    of_session = [span for span in last_first if span.name == _AGENT_SESSION]
+    of_session = [span for span in last_first if span.name == names.AGENT_SESSION]
     return CallSummary(
         trace_id=spans[0].trace_id.hex(),
-        session_id=_first(last_first, _SESSION_ID),
-        user_id=_first(last_first, _USER_ID),
-        agent=_first(last_first, _AGENT_NAME) or _first(of_session, _AGENT_LABEL),
+        session_id=_first(last_first, stamps.SESSION_ID),
+        user_id=_first(last_first, stamps.USER_ID),
+        agent=_first(last_first, names.AGENT_NAME) or _first(of_session, names.AGENT_LABEL),
         models=tuple(sorted({m for key in _MODELS for span in spans if (m := _text(span, key))})),
         started_unix_nano=integer(min(span.start_time_unix_nano for span in spans)),
         ended_unix_nano=integer(_latest_time(last_first[0])),

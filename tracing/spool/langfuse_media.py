@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from tracing import names, stamps
 from tracing.backends import Backend
 from tracing.dialects.media import media_id, upload_request
-from tracing.livekit import names
 from tracing.span import Span
 from tracing.spool.http import Answer, HttpClient, Unavailable, Verdict, refusal, verdict_of
 from tracing.spool.langfuse_api import LangfuseApi, Rejected
@@ -49,7 +49,7 @@ class MediaSender:
         self._accounted.clear()
 
     def _deliver(self, span: Span) -> None:
-        path = Path(names.text(span.attributes, names.RECORDING_PATH))
+        path = Path(names.text(span.attributes, stamps.RECORDING_PATH))
         try:
             self._upload(span, path)
         except (Rejected, OSError, LookupError, ValueError) as error:
@@ -68,7 +68,7 @@ class MediaSender:
         answered = self._api.ask("POST", self._backend.url, asked)
         if "mediaId" not in answered:
             raise Unavailable(f"POST {self._backend.url} was answered by something else: no media")
-        if answered["mediaId"] != media_id(names.text(span.attributes, names.RECORDING_SHA256)):
+        if answered["mediaId"] != media_id(names.text(span.attributes, stamps.RECORDING_SHA256)):
             raise Rejected(f"Langfuse calls it {answered['mediaId']}, its trace does not")
         url = answered.get("uploadUrl")
         if not url:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tracing import names, stamps
 from tracing.backends import OpenSpans
 from tracing.span import STATUS_ERROR, Attributes, Span
 from tracing.spool.acks import DONE
@@ -15,12 +16,8 @@ from tracing.spool.segments import size_of
 
 _LARGEST_READ_BYTES = 80 * 2**20
 
-_SESSION_ID = "session.id"
-_IDENTITY = (_SESSION_ID, "user.id")
+_IDENTITY = (stamps.SESSION_ID, stamps.USER_ID)
 _MAX_IDENTITIES = 10_000
-
-RECOVERED_REASON = "tracing.recovered.reason"
-"""str: why a span was closed by the drainer and not by its process."""
 
 RECOVERED_MESSAGE = "the process ended before this span did"
 
@@ -133,6 +130,7 @@ class SegmentReader:
             self._identities[span.trace_id] = known
 
     def _recover(self, span: Span) -> Span:
+        pid = self._header.get("pid", "?")
         return span._replace(
             end_time_unix_nano=max(self._last_sign_of_life, span.start_time_unix_nano),
             status_code=STATUS_ERROR,
@@ -140,16 +138,16 @@ class SegmentReader:
             attributes={
                 **self._identity_of(span),
                 **span.attributes,
-                "error.type": "process_died",
-                RECOVERED_REASON: f"process {self._header.get('pid', '?')} died with the span open",
+                names.ERROR_TYPE: "process_died",
+                stamps.RECOVERED_REASON: f"process {pid} died with the span open",
             },
         )
 
     def _identity_of(self, span: Span) -> Attributes:
         """Whose call it was, as the spans that ended say; a start record does not tell."""
         found = self._identities.get(span.trace_id)
-        if found is None and "lk.job_id" in span.attributes:
-            return {_SESSION_ID: span.attributes["lk.job_id"]}
+        if found is None and names.JOB_ID in span.attributes:
+            return {stamps.SESSION_ID: span.attributes[names.JOB_ID]}
         return found or {}
 
 
