@@ -12,11 +12,11 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
-import tracing.livekit.observe as observing
+import tracing.capture.session_events as observing
 from tests.livekit.scripted import Said
 from tests.livekit.sessions import studio
-from tracing.livekit.call import Call
-from tracing.livekit.calls import moments_in_order
+from tracing.account.call import Call
+from tracing.account.restamp import moments_in_order
 from tracing.otlp_json import read_spans
 
 from .harness import Line, show

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from demo import script
 from tracing import ConfigError, Tracing, setup_tracer
-from tracing.settings import load_settings
+from tracing.config.settings import load_settings
 
 DELIVERY_SECONDS = 10.0
 """How long the summary waits for the last spans to arrive."""

@@ -40,7 +40,7 @@ def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
     yield
     if "tracing.setup" in sys.modules:
         _end_pipeline()
-    if "tracing.spool.lease" in sys.modules:
+    if "tracing.deliver.lease" in sys.modules:
         _end_drainers(tmp_path)
     if "livekit.agents.worker" in sys.modules:
         _restore_livekit()
@@ -48,10 +48,10 @@ def no_pipeline_is_left(clean_environ: None, tmp_path: Path) -> Iterator[None]:
 
 def _end_pipeline() -> None:
     """Shut down, and reap the drainer's process so that it is no warning later."""
+    import tracing.capture.jobs
     import tracing.handle
-    import tracing.livekit.jobs
 
-    tracing.livekit.jobs._late_was_said = False
+    tracing.capture.jobs._late_was_said = False
     handle = tracing.handle.current()
     if handle is None:
         return
@@ -64,7 +64,7 @@ def _end_pipeline() -> None:
 
 def _end_drainers(directory: Path) -> None:
     """End the drainers of every spool below `directory`, threads of this process among them."""
-    from tracing.spool import lease
+    from tracing.deliver import lease
 
     for lock in directory.rglob("drainer.lock"):
         lease.end_holder(lock.parent, within_seconds=10)

@@ -22,10 +22,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from tracing.backends import Backend, dump
+from tracing.config.backends import Backend, dump
+from tracing.deliver.drainer import Drainer
 from tracing.span import Event, Link, Span
-from tracing.spool.drainer import Drainer
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame, header_frame, start_frame
 from tracing.spool.segments import SegmentWriter
 
@@ -350,7 +350,7 @@ def append(writer: SegmentWriter, *spans: Span) -> None:
         writer.append(end_frame(span, span.attributes))
 
 
-DRAIN = "from tracing.spool.drainer import main; main()"
+DRAIN = "from tracing.deliver.drainer import main; main()"
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tracing.backends import BUILDERS, Backend, backends_of, digest, dump, fingerprint, load
-from tracing.settings import BACKEND_NAMES, load_settings
+from tracing.config.backends import BUILDERS, Backend, backends_of, digest, dump, fingerprint, load
+from tracing.config.settings import BACKEND_NAMES, load_settings
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1234", "LANGFUSE_SECRET_KEY": "sk-lf-5678"}
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}

@@ -18,9 +18,9 @@ from typer.testing import CliRunner, Result
 
 from tracing import cli
 from tracing.doctor import Check
-from tracing.local.store import Store
 from tracing.otlp_json import dumps
 from tracing.span import Span
+from tracing.store.store import Store
 
 START = 1_760_000_000_000_000_000
 HOUR = 3600 * 10**9
@@ -41,7 +41,7 @@ def call(number: int, latencies: Sequence[float] = (0.5,), **attributes: Any) ->
 
 
 def describe(spans: Sequence[Span]) -> dict[str, Any]:
-    """A stand-in for `tracing.livekit.calls.describe`."""
+    """A stand-in for `tracing.account.restamp.describe`."""
     attributes = spans[0].attributes
     latencies: Any = attributes["latencies"]
     return {

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import ROOT, RecordingServer, Reply, until
+from tracing.deliver.lease import end_holder, holder
 from tracing.span import STATUS_ERROR, Span
-from tracing.spool.lease import end_holder, holder
 
 _LIMIT_SECONDS = 120
 _AT_ONCE = 2

@@ -13,11 +13,11 @@ from tests.dialects import langfuse_rules as langfuse
 from tests.dialects.stamps import LATEST, RECORDINGS, recorded, scenarios
 from tests.fakes import Reply, run_python, running_drainer, until, write_segment
 from tests.langfuse_server import MEDIA, SCORES, TRACES, LangfuseServer
-from tracing.backends import backends_of
-from tracing.livekit.calls import restamp
+from tracing.account.restamp import restamp
+from tracing.config.backends import backends_of
+from tracing.config.settings import load_settings
 from tracing.replay import replay
-from tracing.settings import load_settings
-from tracing.spool.ledger import count_losses
+from tracing.spool.losses import count_losses
 
 FILES = [RECORDINGS / LATEST / f"{scenario}.json" for scenario in scenarios()]
 AUDIO = b"OggS" + b"audio" * 10_000
@@ -141,7 +141,7 @@ def test_batch_with_one_bad_id_is_refused_whole(server: LangfuseServer) -> None:
     import urllib3
 
     from tests.fakes import make_span
-    from tracing.spool.otlp import encode_request
+    from tracing.deliver.senders.otlp_protobuf import encode_request
 
     basic = urllib3.make_headers(basic_auth="pk-lf-test:sk-lf-test")
     protobuf = {**basic, "Content-Type": "application/x-protobuf"}
@@ -169,8 +169,8 @@ def test_what_the_drainer_imports_for_langfuse_is_small() -> None:
     """Neither livekit, nor OpenTelemetry, nor Langfuse's package is worth its memory there."""
     told = run_python(
         "import sys, json\n"
-        "import tracing.spool.drainer, tracing.spool.langfuse_scores\n"
-        "import tracing.spool.langfuse_media\n"
+        "import tracing.deliver.drainer, tracing.deliver.senders.langfuse_scores\n"
+        "import tracing.deliver.senders.langfuse_media\n"
         "import tracing.dialects.langfuse, tracing.dialects.scores, tracing.dialects.media\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )

@@ -20,15 +20,15 @@ from tests.dialects.spans import livekit_span
 from tests.fakes import Reply, until, write_segment
 from tests.langfuse_server import MEDIA as MEDIA_PATH
 from tests.langfuse_server import LangfuseServer
-from tracing.backends import Backend, backends_of
+from tracing.capture.recording import NotKept, keep_recording, recording_attributes
+from tracing.config.backends import Backend, backends_of
+from tracing.config.settings import load_settings
+from tracing.deliver import delivery as module
+from tracing.deliver.delivery import Delivery
 from tracing.dialects import media
 from tracing.dialects.langfuse import LangfuseDialect
-from tracing.livekit.recording import NotKept, keep_recording, recording_attributes
-from tracing.settings import load_settings
 from tracing.span import Span
-from tracing.spool import delivery as module
-from tracing.spool.delivery import Delivery
-from tracing.spool.ledger import Ledger, count_losses, read_losses
+from tracing.spool.losses import Ledger, count_losses, read_losses
 
 AUDIO = b"OggS" + bytes(range(256)) * 5000
 
@@ -217,7 +217,7 @@ async def test_job_end_waits_no_longer_than_its_bound(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     """A slow disk costs the recording, not the job; the loop runs on meanwhile."""
-    monkeypatch.setattr("tracing.livekit.recording._CHUNK_BYTES", 2)  # a second of reading
+    monkeypatch.setattr("tracing.capture.recording._CHUNK_BYTES", 2)  # a second of reading
 
     async def tick() -> int:
         ticks = 0

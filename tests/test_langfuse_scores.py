@@ -16,17 +16,17 @@ from tests.fakes import Reply, draining, until, write_segment
 from tests.langfuse_server import SCORES as SCORES_PATH
 from tests.langfuse_server import LangfuseServer
 from tracing import stamps
-from tracing.backends import Backend, backends_of, fingerprint
+from tracing.capture.outcome import outcome_attributes
+from tracing.config.backends import Backend, backends_of, fingerprint
+from tracing.config.settings import ConfigError, load_settings
+from tracing.deliver import delivery as module
+from tracing.deliver.delivery import Delivery
+from tracing.deliver.status import read_backends, take_notices
 from tracing.dialects.scores import SCORES, Score, documents_of, scores_of
-from tracing.livekit.outcome import outcome_attributes
-from tracing.settings import ConfigError, load_settings
 from tracing.span import Span
-from tracing.spool import delivery as module
 from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
-from tracing.spool.delivery import Delivery
-from tracing.spool.ledger import Ledger, count_losses, read_losses
+from tracing.spool.losses import Ledger, count_losses, read_losses
 from tracing.spool.segments import segment_paths
-from tracing.spool.status import read_backends, take_notices
 
 TURN = {
     "turn.number": 1,

@@ -16,18 +16,18 @@ from tests.fakes import run_python, until
 from tests.metrics_server import MetricsServer
 from tests.workers import heard, offline_job
 from tracing import stamps
-from tracing.livekit.instruments import (
+from tracing.account.turn import Turn
+from tracing.config.settings import ConfigError, MetricsSettings, load_settings
+from tracing.metrics.export import SpoolGauges
+from tracing.metrics.instruments import (
     LABELS,
     LIVEKIT_METER,
     SECONDS,
     TurnInstruments,
     livekit_views,
 )
-from tracing.livekit.turns import Turn
-from tracing.metrics import SpoolGauges
-from tracing.settings import ConfigError, MetricsSettings, load_settings
 from tracing.span import Span
-from tracing.spool.ledger import SPOOL_FULL, Ledger
+from tracing.spool.losses import SPOOL_FULL, Ledger
 
 LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-1"}
 COLLECTOR = "http://127.0.0.1:4318"
@@ -279,9 +279,9 @@ def test_nothing_is_there_where_metrics_are_off(tmp_path: Path) -> None:
     code = """
 import sys, threading
 from tracing import setup_tracer
-from tracing.settings import application_has_metrics
+from tracing.config.settings import application_has_metrics
 setup_tracer("local")
-print("tracing.metrics" in sys.modules, "tracing.livekit.instruments" in sys.modules,
+print("tracing.metrics.export" in sys.modules, "tracing.metrics.instruments" in sys.modules,
       application_has_metrics(), [t.name for t in threading.enumerate() if "metric" in t.name])
 """
     assert run_python(code, cwd=tmp_path).split() == ["False", "False", "False", "[]"]
@@ -299,7 +299,7 @@ reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
 metrics.set_meter_provider(provider)
 from tracing import setup_tracer
-from tracing.livekit.turns import Turn
+from tracing.account.turn import Turn
 from tracing.span import Span
 tracing = setup_tracer("local", metrics=True)
 setup_tracer("local", metrics=True)
@@ -311,8 +311,9 @@ found = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics[0
 print(found.name, found.data.data_points[0].value)
 """
     lines = run_python(code, cwd=tmp_path).splitlines()
-    said = "tracing.metrics the application's MeterProvider takes the metrics; none are exported"
-    assert [line for line in lines if line.startswith("tracing.metrics")] == [f"{said} here"]
+    said = "the application's MeterProvider takes the metrics; none are exported here"
+    ours = [line for line in lines if line.startswith("tracing.metrics.")]
+    assert ours == [f"tracing.metrics.export {said}"]
     assert lines[-2:] == ["True", "turn.count 1"]
 
 
@@ -321,7 +322,7 @@ def test_a_forked_child_exports_nothing(tmp_path: Path) -> None:
     code = """
 import os, sys, threading, time
 from tracing import setup_tracer
-from tracing.livekit.turns import Turn
+from tracing.account.turn import Turn
 from tracing.span import Span
 tracing = setup_tracer("local", metrics=True, endpoint=sys.argv[1])
 turn = Turn(Span(b"t" * 16, b"s" * 8, b"", "agent_turn", 1, 2))
@@ -347,7 +348,7 @@ def test_a_refusing_endpoint_is_said_once_a_minute(tmp_path: Path) -> None:
 import logging, sys, time
 logging.basicConfig(stream=sys.stdout, format="%(name)s")
 from tracing import setup_tracer
-from tracing.metrics import _metrics
+from tracing.metrics.export import _metrics
 tracing = setup_tracer("local", metrics=True, endpoint="http://127.0.0.1:1")
 exporter = tracing._metrics._exporter
 exporter._client._timeout = exporter._timeout = 0.2

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.fakes import ROOT, RecordingServer, Reply, make_span
 from tracing import names, stamps
+from tracing.config.settings import load_settings
 from tracing.otlp_json import dumps, read_spans
 from tracing.replay import replay
-from tracing.settings import load_settings
 from tracing.span import STATUS_ERROR
 
 RECORDINGS = ROOT / "tests" / "recordings" / "1.8.9"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tracing.environment import VARIABLES
-from tracing.settings import (
+from tracing.config.environment import VARIABLES
+from tracing.config.settings import (
     ConfigError,
     LangfuseSettings,
     OtlpSettings,

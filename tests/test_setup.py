@@ -20,10 +20,10 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from tests.fakes import RecordingServer, Reply, call, until
 from tracing import ConfigError, Tracing, setup_tracer
+from tracing.capture.processor import TracingProcessor
+from tracing.deliver.lease import holder
+from tracing.deliver.status import read_status
 from tracing.handle import current
-from tracing.livekit.processor import TracingProcessor
-from tracing.spool.lease import holder
-from tracing.spool.status import read_status
 
 SECRET = "the secret text"
 PUBLIC_KEY, SECRET_KEY = "pk-lf-1234", "sk-lf-5678-very-secret"

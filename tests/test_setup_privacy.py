@@ -15,9 +15,9 @@ from opentelemetry import trace
 
 from tests.fakes import RecordingServer, call, run_python, until
 from tracing import ConfigError, setup_tracer
+from tracing.deliver.status import read_status
 from tracing.handle import current
 from tracing.spool.segments import segment_paths
-from tracing.spool.status import read_status
 
 SECRET = "the secret text"
 SECRET_KEY = "sk-lf-5678-very-secret"

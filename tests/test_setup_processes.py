@@ -15,8 +15,8 @@ import pytest
 
 from tests.fakes import ROOT, RecordingServer, Reply, run_python, running_python, until
 from tracing import setup_tracer
+from tracing.deliver.lease import holder
 from tracing.span import STATUS_ERROR, Span
-from tracing.spool.lease import holder
 from tracing.spool.segments import segment_paths
 
 PUBLIC_KEY, SECRET_KEY = "pk-lf-1234", "sk-lf-5678-very-secret"
@@ -36,7 +36,7 @@ from tracing import setup_tracer
 handle = setup_tracer(**options)
 
 def wait_for_drainer():
-    from tracing.spool.lease import holder
+    from tracing.deliver.lease import holder
     while holder(handle.directory) is None:
         time.sleep(0.01)
 """
@@ -183,7 +183,7 @@ def test_wrong_key_is_said_in_the_agents_log(server: RecordingServer) -> None:
     url = f"{server.url}/api/public/otel/v1/traces"
     said = [line for line in result.stderr.splitlines() if "401" in line]
     assert said == [
-        f"WARNING:tracing.spool.keeper:POST {url} answered 401: wrong key. No span is lost: they "
+        f"WARNING:tracing.deliver.keeper:POST {url} answered 401: wrong key. No span is lost: they "
         "wait on disk. Mend: check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that "
         "LANGFUSE_BASE_URL is the region or server that issued them."
     ]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracing.capture.session_events import observe
+    from tracing.config.settings import ConfigError
     from tracing.handle import Tracing
-    from tracing.livekit.observe import observe
-    from tracing.settings import ConfigError
     from tracing.setup import setup_tracer
 
 __all__ = ["ConfigError", "Tracing", "observe", "setup_tracer"]
 
 _MODULES = {
-    "ConfigError": "tracing.settings",
+    "ConfigError": "tracing.config.settings",
     "Tracing": "tracing.handle",
-    "observe": "tracing.livekit.observe",
+    "observe": "tracing.capture.session_events",
     "setup_tracer": "tracing.setup",
 }
 

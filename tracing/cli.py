@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.text import Text
 
 from tracing.doctor import STORE_NAME, Check, check_directory, check_spools, check_store
-from tracing.local.choose import ChoiceError, choose, choose_call, parse_time
-from tracing.local.compare import compare, print_comparison
-from tracing.local.load import Describe, Recording, Source, load_calls
-from tracing.local.report import print_report, to_json, write_csv
-from tracing.local.session_reports import find as find_reports
-from tracing.local.store import Store
-from tracing.local.summary import CallSummary
-from tracing.local.transcript import print_transcript
 from tracing.otlp_json import OtlpJsonError
+from tracing.read.compare import compare, print_comparison
+from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
+from tracing.read.sources import Describe, Recording, Source, load_calls
+from tracing.store.call_rows import CallSummary
+from tracing.store.reports import find as find_reports
+from tracing.store.store import Store
+from tracing.terminal.report import print_report, to_json, write_csv
+from tracing.terminal.transcript import print_transcript
 
 CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
 """What `doctor` looks at, in this order; a check that raises counts as could not run."""
@@ -120,7 +120,7 @@ def transcript(
     """Show a call's conversation, with its tools and handoffs, and LiveKit's own report of it."""
     with _failures():
         # Late, because `--help` and `doctor` can do without.
-        from tracing.livekit.transcript import transcribe
+        from tracing.read.transcribe import transcribe
 
         if call is not None and Path(call).is_file():
             files, call = [Path(call), *(files or ())], None
@@ -147,8 +147,8 @@ def replay(
     """Deliver recorded calls, stamped as live ones are; exits 1 if something is left or lost."""
     with _failures():
         # Late, because the other commands can do without.
+        from tracing.config.settings import ConfigError, load_settings
         from tracing.replay import replay as deliver
-        from tracing.settings import ConfigError, load_settings
 
         names = backend.split(",") if backend else None
         try:
@@ -189,7 +189,7 @@ def _source(files: Sequence[Path] | None, directory: Path) -> Iterator[Source]:
 
 def _describe() -> Describe:
     # Late, because `--help` and `doctor` can do without.
-    from tracing.livekit.calls import describe
+    from tracing.account.restamp import describe
 
     return describe
 

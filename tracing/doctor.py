@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from tracing.local.store import Store
-from tracing.spool.inspection import SpoolState, inspect_spools
-from tracing.spool.ledger import noun_of
+from tracing.deliver.inspection import SpoolState, inspect_spools
+from tracing.spool.losses import noun_of
+from tracing.store.store import Store
 
 STORE_NAME = "calls.db"
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
-from tracing.spool.flush import flush_spool
-from tracing.spool.ledger import Ledger, count_losses
+from tracing.deliver.flush import flush_spool
+from tracing.spool.losses import Ledger, count_losses
 
 if TYPE_CHECKING:
-    from tracing.livekit.processor import TracingProcessor
-    from tracing.livekit.session_report import SessionReports
-    from tracing.metrics import Metrics
-    from tracing.spool.keeper import Keeper
+    from tracing.capture.processor import TracingProcessor
+    from tracing.capture.session_report import SessionReports
+    from tracing.deliver.keeper import Keeper
+    from tracing.metrics.export import Metrics
 
 _FLUSH_ON_LOOP_SECONDS = 0.1
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tracing.backends import backends_of, fingerprint
-from tracing.livekit.calls import restamp
-from tracing.livekit.failures import with_status
-from tracing.livekit.inputs import RecordedInputs
-from tracing.livekit.redaction import Redaction
+from tracing.account.failures import with_status
+from tracing.account.restamp import restamp
+from tracing.account.rewrites import RecordedInputs
+from tracing.capture.redaction import Redaction
+from tracing.config.backends import backends_of, fingerprint
+from tracing.config.settings import Settings
+from tracing.deliver.drainer import Drainer
+from tracing.deliver.flush import flush_spool, waiting_bytes
 from tracing.otlp_json import read_spans
-from tracing.settings import Settings
 from tracing.span import Span
-from tracing.spool.drainer import Drainer
 from tracing.spool.files import make_private_directory
-from tracing.spool.flush import flush_spool, waiting_bytes
-from tracing.spool.ledger import Ledger, count_losses
+from tracing.spool.losses import Ledger, count_losses
 from tracing.spool.records import end_frame
 from tracing.spool.segments import SegmentWriter
 

@@ -22,28 +22,35 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from tracing.backends import Backend, backends_of, fingerprint
-from tracing.handle import Tracing, current, make_current
-from tracing.livekit.call import Call
-from tracing.livekit.jobs import (
+from tracing.account.call import Call
+from tracing.capture.jobs import (
     current_job_id,
     job_attributes,
     job_outcome,
     join_running_job,
 )
-from tracing.livekit.processor import TracingProcessor
-from tracing.livekit.redaction import Redaction
-from tracing.livekit.session_report import SessionReports
-from tracing.livekit.worker import drain_when_worker_stops
-from tracing.settings import BackendName, ConfigError, Mask, OtlpDialect, Settings, load_settings
+from tracing.capture.processor import TracingProcessor
+from tracing.capture.redaction import Redaction
+from tracing.capture.session_report import SessionReports
+from tracing.capture.worker import drain_when_worker_stops
+from tracing.config.backends import Backend, backends_of, fingerprint
+from tracing.config.settings import (
+    BackendName,
+    ConfigError,
+    Mask,
+    OtlpDialect,
+    Settings,
+    load_settings,
+)
+from tracing.deliver.keeper import Keeper
+from tracing.handle import Tracing, current, make_current
 from tracing.span import Attributes
 from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
-from tracing.spool.keeper import Keeper
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter
 
 if TYPE_CHECKING:
-    from tracing.metrics import Metrics
+    from tracing.metrics.export import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -280,7 +287,7 @@ def _start_metrics(settings: Settings, directory: Path, provider: TracerProvider
     """Export metrics where they are wanted; nothing is imported where they are not."""
     if settings.metrics is None:
         return None
-    from tracing.metrics import start_metrics
+    from tracing.metrics.export import start_metrics
 
     return start_metrics(settings.metrics, directory, provider.resource)
 

@@ -1,6 +1,6 @@
 """Recorded spans with everything stamped that the dialect reads, as a running call stamps it.
 
-`tracing.livekit.calls.restamp` knows most of it. What it does not stamp (yet) is added here, by
+`tracing.account.restamp.restamp` knows most of it. What it does not stamp (yet) is added here, by
 the definitions in `tracing.stamps`, and only where it is missing.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tracing import names, stamps
-from tracing.livekit.calls import restamp
+from tracing.account.restamp import restamp
 from tracing.otlp_json import read_spans
 from tracing.span import STATUS_ERROR, AttributeValue, Span
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tracing.dialects.deltas import Inputs
+from tracing.account.deltas import Inputs
 from tracing.span import Span
 
 from .spans import livekit_span

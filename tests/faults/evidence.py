@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracing.spool.ledger import NOT_SPANS, read_losses
+from tracing.spool.losses import NOT_SPANS, read_losses
 
 from .processes import Program
 from .producer import RECORD

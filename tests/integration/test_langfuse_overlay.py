@@ -16,8 +16,8 @@ from tests.integration.collector import Collector
 from tests.integration.processes import wait_for
 from tests.langfuse_server import PUBLIC_KEY, SECRET_KEY, TRACES, LangfuseServer
 from tests.workers import heard, offline_job
+from tracing.config.settings import load_settings
 from tracing.replay import replay
-from tracing.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -30,9 +30,9 @@ from tests.integration.collector import Collector
 from tests.integration.jaeger import Jaeger
 from tests.integration.processes import running, wait_for
 from tracing import names
-from tracing.local.store import Store
+from tracing.deliver.flush import waiting_bytes
 from tracing.span import STATUS_ERROR, Span
-from tracing.spool.flush import waiting_bytes
+from tracing.store.store import Store
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from livekit.agents import Agent, function_tool
 
 from tests.livekit.scripted import Said, Stalls, Waits
 from tests.livekit.sessions import Recorder, Studio, studio
-from tracing.livekit.latency import parts
+from tracing.account.latency import parts
 from tracing.span import Span
 
 NOT_PREEMPTIVE = {"turn_handling": {"preemptive_generation": {"enabled": False}}}

@@ -13,7 +13,7 @@ import pytest
 from livekit.agents import Agent, AgentSession, telemetry
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-import tracing.livekit.observe as observing
+import tracing.capture.session_events as observing
 from tests.livekit.scripted import (
     Caller,
     FakeLLM,
@@ -26,8 +26,8 @@ from tests.livekit.scripted import (
     Stalls,
     Waits,
 )
-from tracing.livekit.calls import Call
-from tracing.livekit.readable import SpanConverter
+from tracing.account.restamp import Call
+from tracing.capture.convert import SpanConverter
 from tracing.span import Span
 
 

@@ -10,8 +10,8 @@ from tests.livekit.accounts import Clerk, account_of, last_turn, one_turn
 from tests.livekit.scripted import Said
 from tests.livekit.sessions import studio
 from tests.livekit.spans import TRACE_ID, nanos, span
-from tracing.livekit.calls import Call, describe, restamp
-from tracing.livekit.latency import parts
+from tracing.account.latency import parts
+from tracing.account.restamp import Call, describe, restamp
 from tracing.otlp_json import read_spans
 from tracing.span import Span
 

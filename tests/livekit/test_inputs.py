@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.fakes import make_span
-from tracing.livekit.inputs import RecordedInputs
+from tracing.account.rewrites import RecordedInputs
 from tracing.span import Span
 from tracing.stamps import RECORDED_ON
 

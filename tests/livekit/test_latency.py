@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.livekit.spans import answered, nanos, reply, span, tts_metrics
-from tracing import names
-from tracing.livekit import latency
-from tracing.livekit.latency import Stage, account, parts, split
-from tracing.livekit.turns import Turn, by_name, facts, kind
+from tracing import stamps
+from tracing.account import latency
+from tracing.account.latency import Stage, account, parts, split
+from tracing.account.turn import Turn, by_name, facts, kind
 
 SECONDS = st.floats(min_value=0.0, max_value=3.0)
 
@@ -297,7 +297,7 @@ def test_the_document_defines_every_attribute_and_every_part() -> None:
     told = set(re.findall(r"`(turn\.[a-z_.{}]+)", document))
     ours = {
         value
-        for name, value in vars(names).items()
+        for name, value in vars(stamps).items()
         if name.startswith("TURN_") and isinstance(value, str)
     }
     prefixes = {value for value in ours if value.endswith(".")}

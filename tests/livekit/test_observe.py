@@ -18,11 +18,11 @@ from livekit.agents import (
 )
 from livekit.agents.voice.events import ErrorEvent, UserInputTranscribedEvent
 
-import tracing.livekit.observe as observing
+import tracing.capture.session_events as observing
 from tests.livekit.realtime import Answered, FakeRealtime
 from tests.livekit.scripted import FakeSTT, Said, Waits
 from tests.livekit.sessions import Recorder, recording, studio, watched
-from tracing.livekit.observe import observe
+from tracing.capture.session_events import observe
 from tracing.span import Span
 
 

@@ -14,12 +14,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from tracing.livekit.call import Call
-from tracing.livekit.processor import TracingProcessor
-from tracing.livekit.redaction import Redaction
+from tracing.account.call import Call
+from tracing.capture.processor import TracingProcessor
+from tracing.capture.redaction import Redaction
+from tracing.deliver.segment_reader import SegmentReader
 from tracing.span import Span
-from tracing.spool.ledger import Ledger
-from tracing.spool.reader import SegmentReader
+from tracing.spool.losses import Ledger
 from tracing.spool.records import END, NOT_OPEN, START, Record, header_frame, read_records
 
 SECRET = "the secret text"

@@ -19,7 +19,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from tracing.livekit.readable import SpanConverter
+from tracing.capture.convert import SpanConverter
 from tracing.span import Event, Span
 from tracing.span import Link as OurLink
 

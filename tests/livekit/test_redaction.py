@@ -13,14 +13,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.fakes import make_span
-from tracing.livekit.redaction import (
+from tracing.capture.redaction import (
     MASK_FAILED,
     Redaction,
     is_content_attribute,
     without_content,
 )
 from tracing.span import Event, Link, Span
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 
 SECRET = "the secret text"
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from tests.workers import CARD, TYPED, heard, offline_job
 from tracing import cli, names, stamps
-from tracing.livekit.redaction import Redaction
-from tracing.livekit.session_report import SessionReports, without_content
-from tracing.local.store import Store
+from tracing.capture.redaction import Redaction
+from tracing.capture.session_report import SessionReports, without_content
 from tracing.span import Span
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
+from tracing.store.store import Store
 
 SAID = ("evening", "table", "welcome", "booked", "moment", "guests", CARD)
 

@@ -9,8 +9,8 @@ import pytest
 from tests.dialects.stamps import VERSIONS, _Tree, recorded, scenarios
 from tests.fakes import make_span
 from tracing import names, stamps
-from tracing.livekit.calls import restamp
-from tracing.livekit.story import Story
+from tracing.account.neighbours import Story
+from tracing.account.restamp import restamp
 from tracing.span import STATUS_ERROR, Span, as_number
 
 EVERY_RECORDING = [(version, name) for version in VERSIONS for name in scenarios(version)]

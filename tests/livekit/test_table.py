@@ -9,15 +9,15 @@ import pytest
 from livekit.agents import AgentSession
 from rich.console import Console
 
-import tracing.livekit.observe as observing
+import tracing.capture.session_events as observing
 from tests.livekit.accounts import Clerk
 from tests.livekit.realtime import realtime_metrics
 from tests.livekit.scripted import Said
 from tests.livekit.sessions import Recorder, studio, watched
 from tests.livekit.spans import span
-from tracing.livekit.observe import SummaryLog
-from tracing.livekit.table import TurnTable, summary_table, turn_tables
-from tracing.livekit.turns import Turn, by_name, facts
+from tracing.account.turn import Turn, by_name, facts
+from tracing.capture.session_events import SummaryLog
+from tracing.terminal.turn_table import TurnTable, summary_table, turn_tables
 
 
 async def test_the_summary_is_logged_and_the_tables_are_printed(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import ROOT
-from tracing.livekit.transcript import transcribe
 from tracing.otlp_json import read_spans
+from tracing.read.transcribe import transcribe
 
 RECORDINGS = ROOT / "tests" / "recordings"
 

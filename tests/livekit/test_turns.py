@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.livekit.spans import answered, llm_metrics, nanos, reply, span, tts_metrics
-from tracing.livekit.turns import Turn, by_name, facts, kind, number
+from tracing.account.turn import Turn, by_name, facts, kind, number
 from tracing.span import Event, Span
 
 

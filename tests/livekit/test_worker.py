@@ -22,7 +22,7 @@ from tests.fakes import (
     otlp_backend,
     until,
 )
-from tracing.livekit.worker import drain_when_worker_stops
+from tracing.capture.worker import drain_when_worker_stops
 
 
 @contextlib.asynccontextmanager

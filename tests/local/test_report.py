@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tracing.local.choose import ChoiceError, Side, choose, parse_time
-from tracing.local.compare import compare, print_comparison, rank_sum_p
-from tracing.local.load import Recording, load_calls
-from tracing.local.numbers import overall
-from tracing.local.report import print_report, to_json, write_csv
-from tracing.local.tables import plain
 from tracing.otlp_json import dumps
+from tracing.read.compare import compare, print_comparison, rank_sum_p
+from tracing.read.selection import ChoiceError, Side, choose, parse_time
+from tracing.read.sources import Recording, load_calls
+from tracing.read.totals import overall
 from tracing.span import Span
+from tracing.terminal.cells import plain
+from tracing.terminal.report import print_report, to_json, write_csv
 
 GREETING = {
     "number": 1,

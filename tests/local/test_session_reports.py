@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tracing.local import session_reports
-from tracing.local.session_reports import file_name, find, keep
+from tracing.store import reports as session_reports
+from tracing.store.reports import file_name, find, keep
 
 
 def write(directory: Path, number: int, *, days_old: float = 0.0) -> Path:

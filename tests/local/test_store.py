@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tracing.local.schema import SCHEMA_VERSION, StoreError
-from tracing.local.store import Store
-from tracing.local.summary import CallSummary
 from tracing.span import Event, Link, Span
+from tracing.store.call_rows import CallSummary
+from tracing.store.schema import SCHEMA_VERSION, StoreError
+from tracing.store.store import Store
 
 START = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -435,7 +435,7 @@ def test_a_full_disk_fails_the_batch_and_nothing_else(path: Path) -> None:
 
 def test_the_store_needs_neither_livekit_nor_opentelemetry() -> None:
     """The drainer imports it, and must start fast and stay small."""
-    code = "import sys, tracing.local.store; print([m for m in sys.modules if m in sys.argv])"
+    code = "import sys, tracing.store.store; print([m for m in sys.modules if m in sys.argv])"
     heavy = ["livekit", "opentelemetry", "rich", "typer", "tracing.livekit"]
     done = subprocess.run(
         [sys.executable, "-c", code, *heavy],

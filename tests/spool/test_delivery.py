@@ -25,17 +25,17 @@ from tests.fakes import (
     write_segment,
 )
 from tests.spool.test_records import HOSTILE
-from tracing.backends import Backend
-from tracing.local.store import Store
+from tracing.config.backends import Backend
+from tracing.deliver import delivery as module
+from tracing.deliver import quarantine
+from tracing.deliver.delivery import Delivery
+from tracing.deliver.status import take_notices
 from tracing.otlp_json import read_spans
 from tracing.span import STATUS_ERROR, Event, Span
-from tracing.spool import delivery as module
-from tracing.spool import quarantine
 from tracing.spool.acks import DONE, Acks
-from tracing.spool.delivery import Delivery
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 from tracing.spool.records import start_frame
-from tracing.spool.status import take_notices
+from tracing.store.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -28,15 +28,15 @@ from tests.fakes import (
     until,
     write_segment,
 )
-from tracing.backends import Backend, digest, dump
+from tracing.config.backends import Backend, digest, dump
+from tracing.deliver.drainer import Drainer
+from tracing.deliver.lease import Lease, holder
+from tracing.deliver.status import BackendStatus, read_status, take_notices, write_status
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import Acks
-from tracing.spool.drainer import Drainer
-from tracing.spool.lease import Lease, holder
-from tracing.spool.ledger import count_losses
+from tracing.spool.losses import count_losses
 from tracing.spool.records import read_records
 from tracing.spool.segments import segment_paths
-from tracing.spool.status import BackendStatus, read_status, take_notices, write_status
 
 
 @pytest.fixture
@@ -394,8 +394,8 @@ def test_lease_names_the_settings_and_holds_no_credentials(spool: Path) -> None:
 IMPORTS = """
 import json, sys
 from pathlib import Path
-from tracing.backends import load
-from tracing.spool.drainer import Drainer
+from tracing.config.backends import load
+from tracing.deliver.drainer import Drainer
 
 Drainer(Path(sys.argv[1]), load(sys.stdin.read())).run()
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))

@@ -19,10 +19,10 @@ from tests.fakes import (
     until,
     write_segment,
 )
-from tracing.backends import Backend
+from tracing.config.backends import Backend
+from tracing.deliver.flush import flush_spool, waiting_bytes
+from tracing.deliver.status import BackendStatus, State, read_status, write_status
 from tracing.spool.acks import DONE, Acks
-from tracing.spool.flush import flush_spool, waiting_bytes
-from tracing.spool.status import BackendStatus, State, read_status, write_status
 
 
 @pytest.fixture

@@ -27,13 +27,13 @@ from tests.fakes import (
     until,
     write_segment,
 )
-from tracing.backends import Backend
-from tracing.spool import keeper as module
-from tracing.spool.keeper import LOG_NAME, Keeper, open_log
-from tracing.spool.lease import holder
-from tracing.spool.ledger import Ledger
+from tracing.config.backends import Backend
+from tracing.deliver import keeper as module
+from tracing.deliver.keeper import LOG_NAME, Keeper, open_log
+from tracing.deliver.lease import holder
+from tracing.deliver.status import post_notice, read_backends
+from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter, segment_paths
-from tracing.spool.status import post_notice, read_backends
 
 MakeKeeper = Callable[..., Keeper]
 
@@ -193,8 +193,8 @@ AGENT = """
 import sys
 from pathlib import Path
 from tests.fakes import open_segment, otlp_backend
-from tracing.spool.keeper import Keeper
-from tracing.spool.ledger import Ledger
+from tracing.deliver.keeper import Keeper
+from tracing.spool.losses import Ledger
 
 spool = Path(sys.argv[1])
 writer = open_segment(spool)
@@ -365,9 +365,9 @@ FORK = """
 import os, sys, time
 from pathlib import Path
 from tests.fakes import open_segment, otlp_backend
-from tracing.spool.keeper import Keeper
-from tracing.spool.ledger import Ledger
-from tracing.spool.lease import holder
+from tracing.deliver.keeper import Keeper
+from tracing.spool.losses import Ledger
+from tracing.deliver.lease import holder
 
 spool = Path(sys.argv[1])
 writer = open_segment(spool)

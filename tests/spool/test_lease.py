@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from tests.fakes import running_python, until
-from tracing.spool.lease import Lease, end_holder, holder
+from tracing.deliver.lease import Lease, end_holder, holder
 
 HOLD = """
 import signal, sys
 from pathlib import Path
-from tracing.spool.lease import Lease
+from tracing.deliver.lease import Lease
 
 if sys.argv[2] == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -105,7 +105,7 @@ def test_process_does_not_end_itself(tmp_path: Path) -> None:
 ASK = """
 import sys, time
 from pathlib import Path
-from tracing.spool.lease import holder
+from tracing.deliver.lease import holder
 
 print("asking", flush=True)
 while True:

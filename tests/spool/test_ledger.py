@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import run_python
-from tracing.spool import ledger as losses
-from tracing.spool.ledger import Ledger, count_losses, read_losses, sentence
+from tracing.spool import losses
+from tracing.spool.losses import Ledger, count_losses, read_losses, sentence
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_threads_count_every_loss(tmp_path: Path) -> None:
 FORK = """
 import os, sys
 from pathlib import Path
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 
 ledger = Ledger(Path(sys.argv[1]))
 ledger.count("a reason", 5)

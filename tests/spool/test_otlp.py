@@ -14,8 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from tests.fakes import decode_request, make_span
+from tracing.deliver.senders.otlp_protobuf import (
+    PartialSuccess,
+    decode_partial_success,
+    encode_request,
+)
 from tracing.span import Event, Link, Span
-from tracing.spool.otlp import PartialSuccess, decode_partial_success, encode_request
 
 FULL = Span(
     trace_id=bytes(range(1, 17)),

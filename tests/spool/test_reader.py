@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import make_span
+from tracing.deliver.segment_reader import SegmentReader
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import DONE
-from tracing.spool.reader import SegmentReader
 from tracing.spool.records import (
     closed_frame,
     end_frame,

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import make_span, run_python, running_python, until
+from tracing.deliver.segment_reader import SegmentReader
 from tracing.span import Span
 from tracing.spool import segments
 from tracing.spool.acks import Acks
-from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked
-from tracing.spool.reader import SegmentReader
+from tracing.spool.losses import Ledger
 from tracing.spool.records import CLOSED, END, HEADER, START, end_frame, read_records, start_frame
 from tracing.spool.segments import SegmentWriter, evict_oldest, segment_paths
 
@@ -329,7 +329,7 @@ FULL_DISK = """
 import json, resource, sys
 from pathlib import Path
 from tests.fakes import make_span
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame
 from tracing.spool.segments import SegmentWriter, segment_paths
 
@@ -378,7 +378,7 @@ READ_ONLY = """
 import json, os, sys
 from pathlib import Path
 from tests.fakes import make_span
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame
 from tracing.spool.segments import SegmentWriter, segment_paths
 
@@ -413,7 +413,7 @@ FORK = r"""
 import os, signal, sys
 from pathlib import Path
 from tests.fakes import make_span
-from tracing.spool.ledger import Ledger
+from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame
 from tracing.spool.segments import SegmentWriter
 

@@ -21,9 +21,9 @@ from tests.fakes import (
     otlp_backend,
     partial_success,
 )
-from tracing.backends import Backend
+from tracing.config.backends import Backend
+from tracing.deliver.senders.otlp_http import OtlpHttpSender, Unavailable, retry_after_seconds
 from tracing.span import Span
-from tracing.spool.send import OtlpHttpSender, Unavailable, retry_after_seconds
 from tracing.spool.truncate import MARK
 
 

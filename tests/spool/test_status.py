@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.fakes import run_python
-from tracing.spool.status import (
+from tracing.deliver.status import (
     BackendStatus,
     post_notice,
     read_status,
@@ -80,7 +80,7 @@ def test_damaged_notices_do_not_hide_the_others(tmp_path: Path) -> None:
 TAKE = """
 import json, sys
 from pathlib import Path
-from tracing.spool.status import take_notices
+from tracing.deliver.status import take_notices
 
 sys.stdin.readline()
 print(len(take_notices(Path(sys.argv[1]))))

@@ -1,1 +1,1 @@
-"""How a span survives: from one `write(2)` on the voice loop to a backend that said yes."""
+"""How a span survives its process: the files it is in until it is delivered."""

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tracing.span import Attributes
-from tracing.spool import ledger as losses
+from tracing.spool import losses
 from tracing.spool.acks import acknowledged_offset
 from tracing.spool.files import UnsafeDirectory, make_private_directory
-from tracing.spool.ledger import Ledger
 from tracing.spool.locks import is_locked, try_lock
+from tracing.spool.losses import Ledger
 from tracing.spool.records import (
     closed_frame,
     count_ended,

@@ -1,0 +1,1 @@
+"""What a span's neighbours tell of it: names, stamps and spans in, stamps out; pure."""

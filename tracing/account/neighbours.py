@@ -1,0 +1,251 @@
+"""What a span can only know from others of its call: the conversation, attempts, errors below.
+
+`tracing.stamps` says what each stamp means. Fed with every span that starts and ends;
+bounded, and a microsecond for an ordinary span.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tracing import names, stamps
+from tracing.account.deltas import Inputs
+from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span, as_number
+
+_MAX_OPEN = 4096
+_MAX_MESSAGES = 1000
+_MAX_INFERENCES = 32
+_MAX_FALLBACKS = 256
+_NOTHING: Attributes = {}
+_TYPED = "typed"
+"""The role, until the end, of a question that an `agent_turn` alone knows of."""
+
+
+class OpenSpan:
+    """A span that has not ended, as far as those below it ask; most are asked for nothing."""
+
+    number = 0
+    failed_below = False
+    is_preemptive = False
+    is_probe = False
+    scope: Any = None
+    """The session or turn that it is in, which `Call` knows; that of its parent at first."""
+    parent: OpenSpan | None = None
+    said: Sequence[tuple[int, str]] = ()
+    """Of an `agent_turn`: the text of each generation, by its start."""
+
+
+class Story:
+    """One call's story, told while it runs.
+
+    `attributes_of` gives the attributes of an open span by its id, redacted as on disk;
+    `rebuild_inputs` makes LiveKit's input deltas whole again.
+    """
+
+    def __init__(
+        self, *, attributes_of: Callable[[bytes], Attributes], rebuild_inputs: bool = False
+    ) -> None:
+        self._attributes_of = attributes_of
+        self._inputs = Inputs() if rebuild_inputs else None
+        self.open: dict[int, OpenSpan] = {}
+        """The call's open spans by id, as a number: nothing is converted for it; bounded."""
+        self._user_turns = 0
+        self._open_user_turns = 0
+        self._messages: list[tuple[int, str, str]] = []
+        self._fallbacks: dict[int, None] = {}
+        """Fallback adapters and their runs, which may end before the requests below them begin."""
+        self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
+
+    def opened(
+        self, span_id: int, parent_span_id: int, name: str, attributes: Attributes
+    ) -> OpenSpan:
+        """Take note of a span that starts; of its attributes no content is read."""
+        opened = self.open[span_id] = OpenSpan()
+        parent = self.open.get(parent_span_id)
+        if parent is not None:
+            opened.parent, opened.scope = parent, parent.scope
+        if len(self.open) > _MAX_OPEN:
+            del self.open[next(iter(self.open))]
+        begin = _BEGINNERS.get(name)
+        if begin is not None:
+            begin(self, opened, name, span_id, parent_span_id, attributes)
+        return opened
+
+    def ended(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        """Return what others tell of a span that ends, which is no longer among the open ones.
+
+        That is nothing but for `TOLD`, a root, or a span that failed. `stamped` is what its call
+        knows.
+        """
+        found: dict[str, AttributeValue] = {}
+        if span.status_code == STATUS_ERROR:
+            _fail_above(opened)
+            if opened.failed_below:
+                found[stamps.ERROR_IS_BELOW] = True
+        tell = _TELLERS.get(span.name)
+        if tell is not None:
+            found.update(tell(self, span, opened, stamped))
+        if not span.parent_span_id and self._messages:
+            found[stamps.CONVERSATION] = self._conversation()
+        return found
+
+    def _begin_user_turn(self, opened: OpenSpan, *place: object) -> None:
+        self._user_turns += 1
+        self._open_user_turns += 1
+        opened.number = self._user_turns
+
+    def _begin_adapter(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
+        self._fallbacks[span_id] = None
+        _bound(self._fallbacks, _MAX_FALLBACKS)
+
+    def _begin_run(
+        self, opened: OpenSpan, name: str, span_id: int, parent_id: int, *more: object
+    ) -> None:
+        if parent_id in self._fallbacks:
+            self._begin_adapter(opened, name, span_id)
+
+    def _begin_request(
+        self, opened: OpenSpan, name: str, span_id: int, parent_id: int, attributes: Attributes
+    ) -> None:
+        opened.is_probe = bool(attributes.get(names.FALLBACK_RECOVERY))
+        opened.is_preemptive = name == names.LLM_REQUEST and self._open_user_turns > 0
+
+    def _user_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        self._open_user_turns -= 1
+        text = _user_text(span.attributes, stamped)
+        if text:
+            self._say(span.start_time_unix_nano, "user", text)
+        return {stamps.TURN_NUMBER: opened.number}
+
+    def _agent_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        asked = _user_text(span.attributes, stamped)
+        if asked:
+            self._say(span.start_time_unix_nano, _TYPED, asked)
+        said = _agent_text(span.attributes, opened.said, span.events)
+        if not said:
+            return _NOTHING
+        self._say(span.start_time_unix_nano, "assistant", said)
+        return {stamps.TURN_AGENT_TEXT: said}
+
+    def _llm_node(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        if opened.parent is not None and len(opened.parent.said) < _MAX_MESSAGES:
+            text = str(names.first(span.attributes, names.RESPONSE_TEXT) or "")
+            opened.parent.said = (*opened.parent.said, (span.start_time_unix_nano, text))
+        return _NOTHING
+
+    def _request(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        found: dict[str, AttributeValue] = {}
+        if self._fallbacks and as_number(span.parent_span_id) in self._fallbacks:
+            found[stamps.IS_FALLBACK] = True
+        if opened.is_preemptive:
+            found[stamps.IS_PREEMPTIVE] = True
+        if self._inputs is not None and span.name == names.LLM_REQUEST:
+            found.update(self._inputs.ended(span))
+        return found
+
+    def _run(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        is_probe = opened.parent is not None and opened.parent.is_probe
+        return {stamps.IS_PROBE: True} if is_probe else _NOTHING
+
+    def _inference(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        turn = self._attributes_of(span.parent_span_id)
+        said = opened.parent.said if opened.parent is not None else ()
+        texts = {
+            stamps.TURN_USER_TEXT: _user_text(turn, _NOTHING),
+            stamps.TURN_AGENT_TEXT: _agent_text(turn, said, ()),
+        }
+        found: dict[str, AttributeValue] = {key: text for key, text in texts.items() if text}
+        self._inferences[span.span_id] = {
+            **found,
+            stamps.INFERENCE_PARENT: span.parent_span_id.hex(),
+            stamps.INFERENCE_START: span.start_time_unix_nano,
+            stamps.INFERENCE_END: span.end_time_unix_nano,
+        }
+        _bound(self._inferences, _MAX_INFERENCES)
+        return found
+
+    def _late_metrics(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        return self._inferences.get(span.parent_span_id, _NOTHING)
+
+    def _say(self, time_unix_nano: int, role: str, text: str) -> None:
+        if len(self._messages) < _MAX_MESSAGES:
+            self._messages.append((time_unix_nano, role, text))
+
+    def _conversation(self) -> str:
+        """All that was said, in order; what a user turn shows was not typed as well."""
+        heard = [text for _, role, text in self._messages if role == "user"]
+        messages = [
+            {"role": "user" if role == _TYPED else role, "content": text}
+            for _, role, text in sorted(self._messages, key=lambda message: message[0])
+            if role != _TYPED or not any(text in spoken for spoken in heard)
+        ]
+        return json.dumps(messages, ensure_ascii=False)
+
+
+_Beginner = Callable[[Story, OpenSpan, str, int, int, Attributes], None]
+
+_BEGINNERS: dict[str, _Beginner] = {
+    names.USER_TURN: Story._begin_user_turn,
+    names.LLM_FALLBACK_ADAPTER: Story._begin_adapter,
+    names.TTS_FALLBACK_ADAPTER: Story._begin_adapter,
+    names.LLM_REQUEST_RUN: Story._begin_run,
+    names.TTS_REQUEST_RUN: Story._begin_run,
+    names.LLM_REQUEST: Story._begin_request,
+    names.TTS_REQUEST: Story._begin_request,
+}
+
+_Teller = Callable[[Story, Span, OpenSpan, Attributes], Mapping[str, AttributeValue]]
+
+_TELLERS: dict[str, _Teller] = {
+    names.USER_TURN: Story._user_turn,
+    names.AGENT_TURN: Story._agent_turn,
+    names.LLM_NODE: Story._llm_node,
+    names.LLM_REQUEST: Story._request,
+    names.TTS_REQUEST: Story._request,
+    names.LLM_REQUEST_RUN: Story._run,
+    names.REALTIME_INFERENCE: Story._inference,
+    names.REALTIME_METRICS: Story._late_metrics,
+}
+
+TOLD = frozenset(_TELLERS)
+"""The spans of which others tell something however they end."""
+
+
+def _fail_above(failed: OpenSpan) -> None:
+    above = failed.parent
+    while above is not None and not above.failed_below:
+        above.failed_below = True
+        above = above.parent
+
+
+def _user_text(attributes: Attributes, stamped: Attributes) -> str:
+    for holder, keys in (
+        (stamped, (stamps.TURN_USER_TEXT,)),
+        (attributes, (stamps.TURN_USER_TEXT,)),
+        (attributes, names.USER_TRANSCRIPT),
+        (attributes, names.USER_INPUT),
+    ):
+        if found := names.first(holder, keys):
+            return str(found)
+    return ""
+
+
+def _agent_text(
+    attributes: Attributes, said: Sequence[tuple[int, str]], events: tuple[Event, ...]
+) -> str:
+    """What was said in all steps: the discarded ones said nothing, the last one is the turn's."""
+    kept = sorted(said)
+    for event in events:
+        if event.name == names.EVENT_GENERATION_DISCARDED:
+            begun = [step for step in kept if step[0] < event.time_unix_nano]
+            if begun:
+                kept.remove(begun[-1])
+    last = str(names.first(attributes, names.RESPONSE_TEXT) or "")
+    return "\n".join(text for text in (*(text for _, text in kept[:-1]), last) if text)
+
+
+def _bound(kept: dict[Any, Any], size: int) -> None:
+    if len(kept) > size:
+        del kept[next(iter(kept))]

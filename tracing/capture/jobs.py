@@ -1,0 +1,86 @@
+"""The LiveKit job that this code runs in: its root span, its outcome, its recording."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import JobContext, get_job_context
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from tracing import names
+from tracing.capture.outcome import outcome_attributes
+from tracing.capture.processor import LIVEKIT_SCOPE, TracingProcessor
+from tracing.capture.recording import recording_attributes
+from tracing.span import Attributes
+
+if TYPE_CHECKING:
+    from livekit.agents import AgentSession
+
+logger = logging.getLogger(__name__)
+
+_late_was_said = False
+
+
+def current_job_id() -> str | None:
+    """The id of the job that is current here; None outside of jobs."""
+    context = get_job_context(required=False)
+    return context.job.id if context is not None else None
+
+
+def job_attributes() -> Attributes:
+    """What LiveKit stamps on a job's root span, of the job that is current here."""
+    context = get_job_context(required=False)
+    return _attributes_of(context) if context is not None else {}
+
+
+def _attributes_of(context: JobContext) -> Attributes:
+    job = context.job
+    return {
+        names.JOB_ID: job.id,
+        names.AGENT_NAME: job.agent_name,
+        names.ROOM_NAME[0]: job.room.name,
+        names.ROOM_SID: job.room.sid,
+    }
+
+
+def job_outcome(*, withhold: bool) -> Attributes:
+    """What the current job's tagger says of the call; asked for when its root span ends."""
+    context = get_job_context(required=False)
+    tagger = getattr(context, "tagger", None)  # not before livekit-agents 1.5
+    return outcome_attributes(tagger, withhold=withhold) if tagger is not None else {}
+
+
+def keep_recording(
+    job: JobContext, session: AgentSession[Any], processor: TracingProcessor, directory: Path
+) -> None:
+    """Keep the session's audio when its job ends, and say where on the job's root span."""
+
+    async def keep_session_recording(reason: str) -> None:
+        withhold = bool(getattr(job, "_redaction_enabled", False))  # by the LiveKit project
+        attributes = await recording_attributes(session, directory, withhold=withhold)
+        processor.stamp_root(job.job.id, attributes)
+
+    job.add_shutdown_callback(keep_session_recording)
+
+
+def join_running_job(provider: trace.TracerProvider, processor: TracingProcessor) -> None:
+    """Called inside an entrypoint whose root span was not recorded: begin one here."""
+    global _late_was_said
+    context = get_job_context(required=False)
+    if context is None or processor.has_root(context.job.id):
+        return
+    if trace.get_current_span().is_recording():
+        return
+    if not _late_was_said:
+        _late_was_said = True
+        logger.warning(
+            "setup_tracer was called inside a job, whose root span had begun before: the trace "
+            "begins here. Call it where the agent's module is imported, or in the setup_fnc."
+        )
+    job, known = context.job, dict(_attributes_of(context))
+    root = provider.get_tracer(LIVEKIT_SCOPE).start_span(names.JOB_ENTRYPOINT, attributes=known)
+    processor.end_with_job(job.id, root)
+    otel_context.attach(trace.set_span_in_context(root))

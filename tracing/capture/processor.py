@@ -1,0 +1,357 @@
+"""The span processor: stamp what the call knows, redact, append one record. Nothing else.
+
+Runs on the voice loop, so everything here is microseconds: no lock, no thread, no socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import Span as SdkSpan
+
+from tracing import names
+from tracing.account.call import Call
+from tracing.account.failures import with_status
+from tracing.account.rewrites import INPUT_SPANS, RecordedInputs
+from tracing.capture.convert import SpanConverter
+from tracing.capture.redaction import Redaction, without_content
+from tracing.span import Attributes, Span, as_number
+from tracing.spool import losses
+from tracing.spool.losses import Ledger
+from tracing.spool.records import end_frame, not_open_frame, start_frame
+
+logger = logging.getLogger(__name__)
+
+_MAX_CALLS = 256
+_MAX_OPEN_SPANS = 20_000
+_MAX_RECORD_BYTES = 2**20
+_SAY_EVERY_SECONDS = 60.0
+
+LIVEKIT_SCOPE = "livekit-agents"
+
+_LIVES_LONG = frozenset(
+    {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.USER_TURN, names.AGENT_TURN}
+)
+"""These get a start record at once; others when a child of theirs ends, or after a while."""
+
+_REWRITTEN = INPUT_SPANS | {names.FUNCTION_TOOL}
+
+_LIVES_LONG_NANOS = 200_000_000
+
+
+class TracingProcessor(SpanProcessor):
+    """Writes each span of LiveKit's, and of whoever shares the provider, to the spool.
+
+    A span that lives long leaves a start record, so that it survives its process; the record
+    of its end carries everything. `append` writes a frame and `close` ends that; `flush` is what
+    `force_flush` asks, because nothing is kept in memory here. `withhold` says that LiveKit's
+    own filter strips content from this provider's spans.
+    """
+
+    def __init__(
+        self,
+        redaction: Redaction,
+        ledger: Ledger,
+        *,
+        resource: Resource | None = None,
+        make_call: Callable[[], Call] = Call,
+        withhold: bool = False,
+        current_job: Callable[[], str | None] = lambda: None,
+        job_attributes: Callable[[], Attributes] = dict,
+        at_job_end: Callable[[], Attributes] = dict,
+        input_deltas: bool = False,
+    ) -> None:
+        self.converter = SpanConverter(resource)
+        self.append: Callable[[bytes], None] = lambda frame: None
+        self.close: Callable[[], None] = lambda: None
+        self.flush: Callable[[float], bool] = lambda timeout_seconds: True
+        self._redaction = redaction
+        self._ledger = ledger
+        self._make_call = make_call
+        self._withhold = withhold or not redaction.capture_content
+        self._current_job = current_job
+        self._job_attributes = job_attributes
+        self._at_job_end = at_job_end
+        self._input_deltas = input_deltas
+        self._said_at = float("-inf")
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget the spans of the process that this one was forked from: they end there."""
+        # By ids as OpenTelemetry's API has them, so that nothing is converted to look one up.
+        self._calls: dict[int, Call] = {}
+        self._inputs = RecordedInputs(deltas=self._input_deltas)
+        self._open: dict[int, SdkSpan] = {}
+        self._start_frames: dict[int, bytes] = {}
+        """The start records of those open spans that have one."""
+        self._roots: dict[str, Span] = {}
+        self._moved: dict[bytes, Span] = {}
+        self._substitutes: dict[bytes, SdkSpan] = {}
+        self._root_stamps: dict[bytes, Attributes] = {}
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        """Note that the span is open; write its start record where it lives long."""
+        try:
+            trace_id, span_id, _, flags, _, _ = span._context  # type: ignore[misc]
+            if not flags & 1:  # not sampled
+                return
+            if len(self._open) < _MAX_OPEN_SPANS:
+                self._open[span_id] = span
+            call, parent, name = self._calls.get(trace_id), span._parent, span._name
+            if call is None or parent is None or self._moved or name in _LIVES_LONG:
+                self._start(span)
+            else:
+                call.opened(span_id, parent[1], name, span._attributes)  # type: ignore[arg-type]
+        except Exception as error:
+            self._internal_error(error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Write the span, with what its call knows stamped on it."""
+        try:
+            context = span._context
+            if context is not None and context[3] & 1:  # sampled
+                self._end(span)
+        except Exception as error:
+            self._internal_error(error)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until the backends have what is on disk; never needed for safety."""
+        return self.flush(timeout_millis / 1000)
+
+    def shutdown(self) -> None:
+        """Write no more; what is on disk is delivered all the same."""
+        self.close()
+
+    def call(self, trace_id: int) -> Call | None:
+        """What is known of the call whose spans carry this trace id."""
+        return self._calls.get(as_number(self.recorded_trace_id(trace_id)))
+
+    def recorded_trace_id(self, trace_id: int) -> bytes:
+        """The id under which a trace is written: that of its job's root, where it was moved."""
+        key = trace_id.to_bytes(16, "big")
+        moved = self._moved.get(key)
+        return moved.trace_id if moved else key
+
+    def open_span(self, span_id: int) -> SdkSpan | None:
+        """The open span with this id, so that events can write onto it."""
+        return self._open.get(span_id)
+
+    def open_attributes(self, span_id: bytes) -> Attributes:
+        """What an open span carries by now, redacted as it will be on disk."""
+        found = self._open.get(as_number(span_id))
+        if found is None:
+            return {}
+        span = self.converter.convert(found)
+        withhold = self._withhold or bool(span.attributes.get(names.REDACTION_ENABLED))
+        return self._redaction.apply(span, withhold=withhold).attributes
+
+    def open_frames(self) -> Iterable[bytes]:
+        """The start records of the spans that are open now."""
+        return list(self._start_frames.values())
+
+    def record_open_spans(self) -> None:
+        """Write the start records of the spans that turn out to live long; not on the loop."""
+        began_before = time.time_ns() - _LIVES_LONG_NANOS
+        for span_id, span in list(self._open.items()):
+            if span_id not in self._start_frames and (span.start_time or 0) < began_before:
+                self.append(self._start_record(span))
+                self._take_back_if_ended(span)
+
+    def has_root(self, job_id: str) -> bool:
+        """Whether this job's root span is known here."""
+        return job_id in self._roots
+
+    def stamp_root(self, job_id: str, attributes: Attributes) -> None:
+        """Give a job's root span, when it ends, attributes that no redaction applies to."""
+        root = self._roots.get(job_id)
+        if root is not None and attributes:
+            self._root_stamps[root.span_id] = attributes
+
+    def end_with_job(self, job_id: str, root: Any) -> None:
+        """Make `root` the root of a job whose own was not recorded; end it with the job.
+
+        The job's other parentless spans are hung below it.
+        """
+        self._roots[job_id] = self.converter.convert(root)
+        self._substitutes[self._roots[job_id].trace_id] = root
+
+    def end_substitutes(self) -> None:
+        """At the process's end: end the roots whose jobs did not say that they ended."""
+        for root in list(self._substitutes.values()):
+            root.end()
+        self._substitutes.clear()
+
+    def _start(self, span: SdkSpan) -> None:
+        """Tell the call of a span that may be its first, may be moved, or has a start record."""
+        if span.name in _LIVES_LONG:
+            self.append(self._start_record(span, is_new=True))
+            return
+        record = self.converter.convert(span)
+        record = record._replace(attributes=_flags(record.attributes), events=(), links=())
+        if self._moved or not record.parent_span_id:
+            record = self._in_place(record, span)
+        self._tell_start(self._call_of(record), record)
+
+    def _tell_start(self, call: Call, record: Span) -> None:
+        try:
+            call.started(record)
+        except Exception as error:
+            self._internal_error(error, losses.UNSTAMPED)
+
+    def _start_record(self, span: SdkSpan, *, is_new: bool = False) -> bytes:
+        """The frame of a span's start, from now on in every segment until the span ends.
+
+        Its call hears of it first where it is new.
+        """
+        record = self._in_place(self.converter.convert(span), span)
+        if record.name == names.JOB_ENTRYPOINT and names.JOB_ID not in record.attributes:
+            # Before 1.8 LiveKit stamps the job only after the span has started.
+            record = record._replace(attributes={**self._job_attributes(), **record.attributes})
+        # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
+        # so no content goes to disk here, and none to the call where it is withheld now.
+        withhold = self._withhold or names.REDACTION_ENABLED in record.attributes
+        if withhold or self._redaction.changes_spans:
+            record = self._redaction.apply(record, withhold=withhold)
+        call = self._call_of(record)
+        if is_new:
+            self._tell_start(call, record)
+        certain, bare = call.identity.certain, without_content(record.attributes)
+        frame = start_frame(record, {**certain, **bare} if certain else bare)
+        span_id = span.context.span_id
+        if span_id in self._open:
+            self._start_frames[span_id] = frame
+        return frame
+
+    def _start_records_above(self, span_id: int) -> list[tuple[SdkSpan, bytes]]:
+        """The start records that an open span and those above it have to have by now.
+
+        What ends is on disk, so its open parents have to be: no span without its parent.
+        """
+        found: list[tuple[SdkSpan, bytes]] = []
+        while (span := self._open.get(span_id)) and span_id not in self._start_frames:
+            found.append((span, self._start_record(span)))
+            span_id = span._parent.span_id if span._parent is not None else 0
+        return found
+
+    def _take_back_if_ended(self, span: SdkSpan) -> None:
+        """Where another thread ended a span before its start was written, say that it is over."""
+        context = span.context
+        if context.span_id not in self._open:
+            self._start_frames.pop(context.span_id, None)
+            trace_id, span_id = self.recorded_trace_id(context.trace_id), context.span_id
+            self.append(not_open_frame(trace_id, span_id.to_bytes(8, "big")))
+
+    def _end(self, span: ReadableSpan) -> None:
+        record, context, parent = self.converter.convert(span), span._context, span._parent
+        trace_id, span_id = context[0], context[1]  # type: ignore[index]
+        parent_id = parent[1] if parent is not None else 0
+        if self._moved:
+            record = self._in_place(record, span)
+            trace_id, parent_id = as_number(record.trace_id), as_number(record.parent_span_id)
+        name = record.name
+        if name == names.JOB_ENTRYPOINT:
+            record = record._replace(attributes={**record.attributes, **self._at_job_end()})
+        withhold = names.REDACTION_ENABLED in record.attributes
+        if withhold or self._redaction.changes_spans:
+            record = self._redaction.apply(record, withhold=withhold)
+        call = self._calls.get(trace_id) or self._new_call(trace_id)
+        stamps: Attributes = {}
+        try:
+            stamps = call.ended(record, span_id)
+        except Exception as error:  # costs the stamps, not the span
+            self._internal_error(error, losses.UNSTAMPED)
+        if name in _REWRITTEN:
+            record = with_status(self._inputs.once(record))
+        if record.span_id in self._root_stamps:
+            stamps = {**stamps, **self._root_stamps.pop(record.span_id)}
+        attributes = {**record.attributes, **stamps} if stamps else record.attributes
+        self._open.pop(span_id, None)
+        self._start_frames.pop(span_id, None)
+        identity, bare = call.identity, withhold or self._withhold
+        frame = end_frame(record, attributes, identity.bare_packed if bare else identity.packed)
+        if len(frame) > _MAX_RECORD_BYTES:
+            known = identity.bare if bare else identity.attributes
+            frame = self._shortened(record._replace(attributes={**known, **attributes}))
+        if parent_id in self._open and parent_id not in self._start_frames:
+            above = self._start_records_above(parent_id)
+            self.append(b"".join((*(begun for _, begun in above), frame)))
+            for opened, _ in above:
+                self._take_back_if_ended(opened)
+        else:
+            self.append(frame)
+        if name == names.JOB_SHUTDOWN and record.trace_id in self._substitutes:
+            self._substitutes.pop(record.trace_id).end()
+
+    def _call_of(self, record: Span) -> Call:
+        trace_id = as_number(record.trace_id)
+        return self._calls.get(trace_id) or self._new_call(trace_id)
+
+    def _new_call(self, trace_id: int) -> Call:
+        if len(self._calls) >= _MAX_CALLS:
+            self._forget_ended_calls()
+        call = self._calls[trace_id] = self._make_call()
+        return call
+
+    def _forget_ended_calls(self) -> None:
+        """Make room: drop the older half of the calls, but none that has an open span."""
+        open_traces = {span.context.trace_id for span in list(self._open.values())}
+        open_traces |= {as_number(root.trace_id) for root in self._moved.values()}
+        ended = [trace_id for trace_id in self._calls if trace_id not in open_traces]
+        for trace_id in ended[: _MAX_CALLS // 2]:
+            del self._calls[trace_id]
+
+    def _find_root(self, record: Span, span: ReadableSpan) -> None:
+        """Note a job's root; note where another parentless span of that job belongs."""
+        scope = span.instrumentation_scope
+        if scope is None or scope.name != LIVEKIT_SCOPE:
+            return
+        job_id = self._current_job()
+        if job_id is None:
+            return
+        root = self._roots.get(job_id)
+        if record.name == names.JOB_ENTRYPOINT:
+            self._roots[job_id] = record
+        elif root is not None and root.trace_id != record.trace_id and not span.end_time:
+            self._moved[record.trace_id] = root
+        for kept in (self._roots, self._moved):
+            if len(kept) > _MAX_CALLS:
+                del kept[next(iter(kept))]  # type: ignore[arg-type]
+
+    def _in_place(self, record: Span, span: ReadableSpan) -> Span:
+        """The span in its call's trace, below its call's root."""
+        if not record.parent_span_id:
+            self._find_root(record, span)
+        root = self._moved.get(record.trace_id)
+        if root is None:
+            return record
+        parent = record.parent_span_id or root.span_id
+        return record._replace(trace_id=root.trace_id, parent_span_id=parent)
+
+    def _shortened(self, record: Span) -> bytes:
+        """The frame of a span whose longest texts are cut to what a record may hold."""
+        from tracing.spool.truncate import shorten
+
+        record, attributes = shorten(record, _MAX_RECORD_BYTES)
+        self._ledger.count(
+            losses.TRUNCATED, len(attributes), detail=f"{', '.join(attributes)} of {record.name}"
+        )
+        return end_frame(record, record.attributes)
+
+    def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
+        """An error of ours costs a span at the most, never the call."""
+        self._ledger.count(loss, detail=repr(error)[:200])
+        if time.monotonic() - self._said_at > _SAY_EVERY_SECONDS:
+            self._said_at = time.monotonic()
+            logger.exception("a span could not be recorded as it should")
+
+
+def _flags(attributes: Attributes) -> Attributes:
+    """What a call may read of a span that no redaction has seen yet."""
+    is_probe = attributes.get(names.FALLBACK_RECOVERY)
+    return {names.FALLBACK_RECOVERY: True} if is_probe else {}

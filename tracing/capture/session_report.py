@@ -1,0 +1,106 @@
+"""LiveKit's own report of a session, kept beside the local store when the session ends.
+
+A process that is killed leaves none; everything else about its calls is in their spans.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracing import names, stamps
+from tracing.capture.redaction import Redaction
+from tracing.handle import current
+from tracing.store.reports import DIRECTORY_NAME, file_name, keep
+
+if TYPE_CHECKING:
+    from livekit.agents import AgentSession, JobContext
+    from opentelemetry import trace
+
+logger = logging.getLogger(__name__)
+
+_LET_GO_SECONDS = 0.001
+"""Whoever starts a thread waits until it pauses, and that is the voice loop."""
+_CONTENT = ("room", "events", "audio_recording_path")
+"""Of a report, what carries what somebody said or is called."""
+_BARE_ITEM = frozenset(
+    {
+        "id",
+        "type",
+        "role",
+        "interrupted",
+        "created_at",
+        "metrics",
+        "call_id",
+        "name",
+        "is_error",
+        "old_agent_id",
+        "new_agent_id",
+    }
+)
+"""Of an item of the chat history, what does not."""
+
+
+def keep_report(
+    job: JobContext | None, session: AgentSession[Any], span: trace.Span
+) -> dict[str, str]:
+    """Keep the report of a job's session that closes, where there is a local store.
+
+    Returns what to stamp on the session's span, so that it leads to the report.
+    """
+    tracing, context = current(), span.get_span_context()
+    if job is None or tracing is None or tracing.reports is None or not span.is_recording():
+        return {}
+    assert tracing.processor is not None
+    name = file_name(
+        tracing.processor.recorded_trace_id(context.trace_id), context.span_id.to_bytes(8, "big")
+    )
+    demanded = getattr(span, "attributes", {}).get(names.REDACTION_ENABLED, False)
+    tracing.reports.keep(name, job.make_session_report(session), withhold=bool(demanded))
+    return {stamps.CALL_REPORT: name}
+
+
+class SessionReports:
+    """Where the reports of this process's sessions go, and what may be in them."""
+
+    def __init__(self, tracing_directory: Path, redaction: Redaction, *, withhold: bool) -> None:
+        self._directory = tracing_directory / DIRECTORY_NAME
+        self._redaction = redaction
+        self._withhold = withhold
+
+    def keep(self, name: str, report: Any, *, withhold: bool = False) -> None:
+        """Write a report under a name, in a thread: it takes milliseconds.
+
+        The process's end waits for it.
+        """
+        threading.Thread(
+            target=self._write,
+            args=(self._directory / name, report, withhold or self._withhold),
+            name="tracing-report",
+        ).start()
+
+    def _write(self, path: Path, report: Any, withhold: bool) -> None:
+        time.sleep(_LET_GO_SECONDS)
+        try:
+            document = report.to_dict()
+            if withhold:
+                document = without_content(document)
+            keep(path, self._redaction.document(document))
+        except Exception:
+            logger.warning("the report of a session could not be kept", exc_info=True)
+
+
+def without_content(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report of which only numbers, states and times are left."""
+    bare = {key: value for key, value in report.items() if key not in _CONTENT}
+    items = (report.get("chat_history") or {}).get("items", [])
+    bare["chat_history"] = {
+        "items": [
+            {key: value for key, value in item.items() if key in _BARE_ITEM} for item in items
+        ]
+    }
+    return bare

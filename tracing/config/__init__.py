@@ -1,0 +1,1 @@
+"""Arguments and environment -> settings, and the backends that they name."""

@@ -1,0 +1,298 @@
+"""One backend's own thread in the drainer: read, translate, send, acknowledge."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tracing.config.backends import Backend
+from tracing.deliver.quarantine import quarantine
+from tracing.deliver.segment_reader import SegmentReader
+from tracing.deliver.senders.http import Unavailable
+from tracing.deliver.senders.otlp_http import OtlpHttpSender
+from tracing.deliver.status import BackendStatus, post_notice
+from tracing.span import Span
+from tracing.spool import losses
+from tracing.spool.acks import DONE, Acks
+from tracing.spool.losses import Ledger
+from tracing.spool.segments import segment_paths, size_of
+
+logger = logging.getLogger(__name__)
+
+_BATCH_BYTES = 2**20
+_BATCH_SPANS = 512
+_LINGER_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+_SHORTEST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 30.0
+_SAY_AFTER_SECONDS = 5.0
+
+
+class Sender(Protocol):
+    """What a transport does with a batch: `OtlpHttpSender`, the local store, the console."""
+
+    def deliver(self, spans: Sequence[Span]) -> None:
+        """Take every span, or raise Unavailable."""
+
+
+class _Batch:
+    """Spans from one or more segments, and how far each was read for them."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.readers: list[SegmentReader] = []
+        self.finished: list[SegmentReader] = []
+
+
+class Delivery(threading.Thread):
+    """Delivers a spool to one backend until told to stop; other backends go their own pace."""
+
+    def __init__(self, directory: Path, backend: Backend, ledger: Ledger) -> None:
+        super().__init__(name=f"tracing-{backend.name}", daemon=True)
+        self.status = BackendStatus(backend.name, backend.url, beside=backend.beside)
+        self.done: frozenset[str] = frozenset()
+        """The segments that this backend needs no more."""
+        self.stopping = threading.Event()
+        self.hurry = threading.Event()
+        self._directory = directory
+        self._backend = backend
+        self._ledger = ledger
+        self._acks = Acks(directory, backend.name)
+        self._readers: dict[str, SegmentReader] = {}
+        self._translate = translator_of(backend)
+        self._sender: Sender | None = None
+        self._down_since = 0.0
+        self._said = False
+        self.progressed_at = time.monotonic()
+
+    def run(self) -> None:
+        """Deliver batch after batch; an error of ours is logged and the batch tried again."""
+        while not self.stopping.is_set():
+            try:
+                self._step()
+            except Unavailable as error:
+                self._pause(error)
+            except Exception as error:
+                logger.exception("delivery to %s failed", self._backend.name)
+                self._pause(Unavailable(f"internal error: {error!r}"))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every segment is delivered as far as it is written by now."""
+        if self.status.state != "delivering":
+            return False
+        offsets = ((path, self._acks.offset(path.name)) for path in segment_paths(self._directory))
+        return all(offset == DONE or offset >= size_of(path) for path, offset in offsets)
+
+    def _step(self) -> None:
+        self._follow_directory()
+        if not self._await_batch():
+            self.stopping.wait(_POLL_SECONDS)
+            return
+        batch = self._collect()
+        if batch.spans:
+            self._send(batch.spans)
+        self._acknowledge(batch)
+
+    def _follow_directory(self) -> None:
+        paths = segment_paths(self._directory)
+        names = {path.name for path in paths}
+        self._acks.forget(names)
+        self._readers = {n: reader for n, reader in self._readers.items() if n in names}
+        for path in paths:
+            offset = self._acks.offset(path.name)
+            if path.name not in self._readers and offset != DONE:
+                self._readers[path.name] = SegmentReader(path, offset, self._backend.open_spans)
+        self.done = frozenset(n for n in names if self._acks.offset(n) == DONE)
+
+    def _await_batch(self) -> bool:
+        """Whether there is something to do; lets a batch grow for up to a second."""
+        began = time.monotonic()
+        while not self.stopping.is_set():
+            for reader in self._readers.values():
+                reader.rewind()
+            waiting = {r: r.unread_bytes() for r in self._readers.values()}
+            self.status.pending_bytes = pending = sum(waiting.values())
+            if any(not reader.is_being_written() for reader in self._readers.values()):
+                return True
+            if pending >= _BATCH_BYTES or (pending and self.hurry.is_set()):
+                return True
+            if not pending:
+                self.hurry.clear()
+                return False
+            if time.monotonic() - began >= _LINGER_SECONDS:
+                return True
+            self.stopping.wait(_POLL_SECONDS)
+        return False
+
+    def _collect(self) -> _Batch:
+        batch, room = _Batch(), _BATCH_BYTES
+        for reader in self._readers.values():
+            alive = reader.is_being_written()  # asked before reading: then nothing is missed
+            before = reader.position
+            spans = reader.read(room, _BATCH_SPANS - len(batch.spans))
+            room -= reader.position - before
+            batch.spans += spans
+            batch.readers.append(reader)
+            if not alive and reader.position == before:
+                batch.spans += reader.recovered()
+                batch.finished.append(reader)
+            if room <= 0 or len(batch.spans) >= _BATCH_SPANS:
+                break
+        return batch
+
+    def _send(self, spans: list[Span]) -> None:
+        if self._sender is None:
+            self._sender = make_sender(self._backend, _Tally(self._directory, self, self._ledger))
+        translated = [span for span in map(self._translated, spans) if span is not None]
+        self.status.asking_since = time.time()
+        try:
+            self._sender.deliver(translated)
+        finally:
+            self.status.asking_since = 0.0
+        self.status.delivered_spans += len(translated)
+
+    def _translated(self, span: Span) -> Span | None:
+        """The span in the backend's dialect; an error there costs this span, and is counted."""
+        try:
+            return self._translate(span)
+        except Exception:
+            logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
+            detail = f"the dialect failed on {span.name}"
+            self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
+            return None
+
+    def _acknowledge(self, batch: _Batch) -> None:
+        for reader in batch.readers:
+            self._ledger.count(losses.DAMAGED, reader.damaged, backend=self._backend.name)
+            reader.damaged = 0
+        offsets = {reader.path.name: reader.position for reader in batch.readers}
+        offsets |= {reader.path.name: DONE for reader in batch.finished}
+        for reader in batch.readers:
+            reader.acknowledged = reader.position
+        for reader in batch.finished:
+            del self._readers[reader.path.name]
+        self._acks.acknowledge(offsets)
+        self.progressed_at = time.monotonic()
+        if self.status.state != "delivering":
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._said:
+            self._notice(logging.INFO, f"{self._backend.name} takes {self._backend.carries} again")
+        self.status.state, self.status.since = "delivering", time.time()
+        self.status.detail = ""
+        self._down_since, self._said = 0.0, False
+
+    def _pause(self, error: Unavailable) -> None:
+        """Wait a tenth of how long the backend has been away, so that it is found again soon."""
+        now = time.monotonic()
+        self._down_since = self._down_since or now
+        down_seconds = now - self._down_since
+        state = "paused" if error.refused else "retrying"
+        if state != self.status.state:
+            self.status.state, self.status.since = state, time.time()  # type: ignore[assignment]
+            self._said = self._said and not error.refused
+        self.status.detail = str(error)
+        if not self._said and (error.refused or down_seconds > _SAY_AFTER_SECONDS):
+            self._said = True
+            mend = f" Mend: {self._backend.mend}." if error.refused and self._backend.mend else ""
+            kept = f"No {self._backend.carries.removesuffix('s')} is lost: they wait on disk."
+            self._notice(logging.WARNING, f"{error}. {kept}{mend}")
+        wait = min(max(down_seconds / 10, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+        wait = max(wait * random.uniform(0.75, 1.25), error.retry_after_seconds or 0.0)
+        self.stopping.wait(wait)
+
+    def _notice(self, level: int, text: str) -> None:
+        try:
+            post_notice(self._directory, self._backend.name, level, text)
+        except OSError:
+            logger.log(level, "%s", text)
+
+
+class _Tally:
+    """Books what a backend did not take as it was."""
+
+    def __init__(self, directory: Path, delivery: Delivery, ledger: Ledger) -> None:
+        self._directory = directory
+        self._name = delivery.status.name
+        self._ledger = ledger
+
+    def truncated(self, span: Span, attribute: str) -> None:
+        detail = f"{attribute} of {span.name} {span.span_id.hex()}"
+        self._ledger.count(losses.TRUNCATED, backend=self._name, detail=detail)
+
+    def unsendable(self, span: Span, error: Exception) -> None:
+        detail = f"{span.name}: {error!r}"
+        self._ledger.count(losses.UNTRANSLATED, backend=self._name, detail=detail)
+
+    def quarantined(self, span: Span, words: str) -> None:
+        quarantine(self._directory, self._name, span)
+        self._ledger.count(losses.QUARANTINED, backend=self._name, detail=words)
+
+    def partially_rejected(self, number: int, words: str) -> None:
+        self._ledger.count(losses.PARTIALLY_REJECTED, number, backend=self._name, detail=words)
+
+    def score_rejected(self, words: str) -> None:
+        self._ledger.count(losses.SCORE_REJECTED, backend=self._name, detail=words)
+
+    def recording_lost(self, words: str) -> None:
+        self._ledger.count(losses.RECORDING_LOST, backend=self._name, detail=words)
+
+
+def translator_of(backend: Backend) -> Callable[[Span], Span | None]:
+    """The backend's dialect; spans pass untouched where it has none."""
+    if backend.dialect == "langfuse":
+        from tracing.dialects.langfuse import langfuse_dialect
+
+        return langfuse_dialect(**backend.dialect_options)
+    if backend.dialect == "langfuse-scores":
+        from tracing.dialects.scores import scored_only
+
+        return scored_only
+    if backend.dialect == "langfuse-media":
+        from tracing.dialects.media import recorded_only
+
+        return recorded_only
+    return lambda span: span
+
+
+def make_sender(backend: Backend, tally: _Tally) -> Sender:
+    """The transport of a backend; what it needs is imported only then."""
+    senders: dict[str, Callable[[], Sender]] = {
+        "otlp_http": lambda: OtlpHttpSender(backend, tally),
+        "sqlite": lambda: _local_sender(backend),
+        "console": lambda: _console_sender(),
+        "langfuse_scores": lambda: _score_sender(backend, tally),
+        "langfuse_media": lambda: _media_sender(backend, tally),
+    }
+    return senders[backend.transport]()
+
+
+def _local_sender(backend: Backend) -> Sender:
+    from tracing.deliver.senders.local import LocalSender
+
+    return LocalSender(Path(backend.url))
+
+
+def _console_sender() -> Sender:
+    from tracing.deliver.senders.console import ConsoleSender
+
+    return ConsoleSender()
+
+
+def _score_sender(backend: Backend, tally: _Tally) -> Sender:
+    from tracing.deliver.senders.langfuse_scores import ScoreSender
+
+    return ScoreSender(backend, tally)
+
+
+def _media_sender(backend: Backend, tally: _Tally) -> Sender:
+    from tracing.deliver.senders.langfuse_media import MediaSender
+
+    return MediaSender(backend, tally)

@@ -1,0 +1,203 @@
+"""The process that empties a spool: one per spool by lease, gone when there is nothing to do.
+
+It imports neither livekit nor the OpenTelemetry SDK, so that it starts fast and stays small.
+Its configuration, credentials included, arrives on standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import signal
+import sys
+import threading
+import time
+from logging import WARNING
+from pathlib import Path
+
+from tracing.config.backends import Backend, digest, load
+from tracing.deliver.delivery import Delivery
+from tracing.deliver.flush import HURRY_NAME
+from tracing.deliver.lease import Lease, end_holder
+from tracing.deliver.status import post_notice, read_backends, write_status
+from tracing.spool import losses
+from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
+from tracing.spool.locks import is_locked
+from tracing.spool.losses import Ledger
+from tracing.spool.records import count_ended
+from tracing.spool.segments import evict_oldest, segment_paths
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.1
+_STATUS_EVERY_SECONDS = 0.5
+_GIVE_UP_AFTER_SECONDS = 600.0
+_STOP_WITHIN_SECONDS = 5.0
+
+
+class Drainer:
+    """Empties one spool to its backends, each in a thread of its own."""
+
+    def __init__(
+        self,
+        directory: Path,
+        backends: list[Backend],
+        *,
+        spool_bytes: int = 256 * 2**20,
+        max_age_seconds: float = 7 * 86400.0,
+        give_up_after_seconds: float = _GIVE_UP_AFTER_SECONDS,
+        in_agent: bool = False,
+    ) -> None:
+        self.directory = directory
+        self.stopping = threading.Event()
+        self._backends = backends
+        self._spool_bytes = spool_bytes
+        self._max_age_seconds = max_age_seconds
+        self._give_up_after_seconds = give_up_after_seconds
+        self._in_agent = in_agent
+        self._ledger = Ledger(directory, say=self._say)
+        self._deliveries: list[Delivery] = []
+        self._notice_numbers = itertools.count()
+        self._hurried_at = 0.0
+        self._reported_at = 0.0
+
+    def run(self) -> bool:
+        """Drain until nothing is left or `stopping` is set; False when another drainer is at it.
+
+        Gives up on what no backend takes once every producer is gone: it waits on disk.
+        """
+        lease = Lease.take(self.directory, digest(self._backends), in_agent=self._in_agent)
+        if lease is None:
+            return False
+        with lease:
+            settle_acks(self.directory, [backend.name for backend in self._backends])
+            self._adopt_siblings()
+            self._deliveries = [Delivery(self.directory, b, self._ledger) for b in self._backends]
+            for delivery in self._deliveries:
+                delivery.start()
+            while lease.is_valid() and not self.stopping.is_set() and self._has_work():
+                self._tick()
+                self.stopping.wait(_TICK_SECONDS)
+            self._stop()
+        return True
+
+    def _tick(self) -> None:
+        self._delete_delivered()
+        evict_oldest(self.directory, self._spool_bytes, self._ledger)
+        self._expire()
+        self._pass_on_hurry()
+        if time.monotonic() - self._reported_at > _STATUS_EVERY_SECONDS:
+            self._report()
+
+    def _has_work(self) -> bool:
+        """Whether a producer lives, or something waits that a backend may still take."""
+        segments = segment_paths(self.directory)
+        if not segments:
+            return False
+        progressed = max(delivery.progressed_at for delivery in self._deliveries)
+        if time.monotonic() - progressed < self._give_up_after_seconds:
+            return True
+        return any(is_locked(path) for path in segments)
+
+    def _delete_delivered(self) -> None:
+        """Delete the segments that every backend has taken to the end."""
+        for name in frozenset.intersection(*(delivery.done for delivery in self._deliveries)):
+            with contextlib.suppress(OSError):
+                (self.directory / name).unlink()
+
+    def _expire(self) -> None:
+        """Delete segments beyond the age cap, counted."""
+        oldest = time.time() - self._max_age_seconds
+        for path in segment_paths(self.directory):
+            try:
+                if path.stat().st_mtime >= oldest or is_locked(path):
+                    continue
+                spans = count_ended(path, acknowledged_offset(self.directory, path.name))
+                path.unlink()
+            except OSError:
+                continue
+            self._ledger.count(losses.EXPIRED, spans)
+
+    def _pass_on_hurry(self) -> None:
+        try:
+            hurried_at = (self.directory / HURRY_NAME).stat().st_mtime
+        except OSError:
+            return
+        if hurried_at != self._hurried_at:
+            self._hurried_at = hurried_at
+            for delivery in self._deliveries:
+                delivery.hurry.set()
+
+    def _report(self) -> None:
+        self._reported_at = time.monotonic()
+        self._ledger.settle()
+        with contextlib.suppress(OSError):
+            write_status(self.directory, [delivery.status for delivery in self._deliveries])
+
+    def _say(self, text: str) -> None:
+        """Have a living agent process log it; there is no terminal here."""
+        with contextlib.suppress(OSError):
+            post_notice(self.directory, f"losses-{next(self._notice_numbers)}", WARNING, text)
+
+    def _stop(self) -> None:
+        """Let what can leave at once leave, then end the threads and delete what is done."""
+        deadline = time.monotonic() + _STOP_WITHIN_SECONDS
+        for delivery in self._deliveries:
+            delivery.hurry.set()
+        while self.stopping.is_set() and time.monotonic() < deadline:
+            if all(d.is_idle or d.status.state != "delivering" for d in self._deliveries):
+                break
+            time.sleep(_TICK_SECONDS)
+        for delivery in self._deliveries:
+            delivery.stopping.set()
+        for delivery in self._deliveries:
+            delivery.join(max(deadline - time.monotonic(), _TICK_SECONDS))
+        self._delete_delivered()
+        self._ledger.settle(finally_=True)
+        self._report()
+
+    def _adopt_siblings(self) -> None:
+        """Take over spools whose settings were refused by the same kind of backend.
+
+        A wrong key or address that was mended is a new destination with a new spool; what the
+        old one kept would otherwise wait for ever.
+        """
+        names = sorted(backend.name for backend in self._backends if not backend.beside)
+        for sibling in self.directory.parent.iterdir():
+            if sibling != self.directory and _was_refused(sibling, names):
+                self._adopt(sibling)
+
+    def _adopt(self, sibling: Path) -> None:
+        segments = segment_paths(sibling)
+        if any(is_locked(path) for path in segments):
+            return  # its agent still runs, with its own settings
+        end_holder(sibling, within_seconds=_STOP_WITHIN_SECONDS)
+        lease = Lease.take(sibling, "")
+        if lease is None:
+            return
+        with lease:
+            for name in (backend.name for backend in self._backends):
+                Acks(self.directory, name).adopt(Acks(sibling, name))
+            for path in segments:
+                path.rename(self.directory / path.name)
+
+
+def _was_refused(directory: Path, names: list[str]) -> bool:
+    backends = read_backends(directory)
+    if sorted(backend["name"] for backend in backends if not backend["beside"]) != names:
+        return False
+    return any(backend["state"] == "paused" for backend in backends)
+
+
+def main() -> None:
+    """Entry of the drainer process: `<directory> <spool bytes> <max age>`, backends on stdin."""
+    directory, spool_bytes, max_age_seconds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    backends = load(sys.stdin.read())
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    drainer = Drainer(
+        directory, backends, spool_bytes=spool_bytes, max_age_seconds=float(max_age_seconds)
+    )
+    signal.signal(signal.SIGTERM, lambda *_: drainer.stopping.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    drainer.run()

@@ -1,0 +1,64 @@
+"""The state of the spools under a directory, read from their files alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracing.deliver import lease
+from tracing.deliver.quarantine import quarantined_files
+from tracing.deliver.status import read_backends
+from tracing.spool.acks import acknowledged_offset
+from tracing.spool.locks import is_locked
+from tracing.spool.losses import NOT_SPANS, count_losses
+from tracing.spool.records import count_ended
+from tracing.spool.segments import segment_paths
+
+
+@dataclass(frozen=True)
+class SpoolState:
+    """One spool: what waits in it, who works on it, what it lost."""
+
+    directory: Path
+    waiting_spans: int
+    """Ended spans that some backend has not taken."""
+    size_bytes: int
+    writers: int
+    """Living processes that write spans here."""
+    drainer_pid: int | None
+    backends: tuple[dict[str, Any], ...]
+    """What the drainer said last of each backend: name, url, state, since, detail."""
+    lost: dict[str, int]
+    """Spans by reason, since the spool was made."""
+    changed: dict[str, int]
+    """Attributes that were truncated or withheld, by reason."""
+    quarantined: tuple[Path, ...]
+    """OTLP JSON files of spans that a backend rejected for good."""
+
+
+def inspect_spools(tracing_directory: Path) -> list[SpoolState]:
+    """Every spool under a TRACING_DIR, by name; empty where there is none."""
+    parent = tracing_directory / "spool"
+    if not parent.is_dir():
+        return []
+    return [_inspect(path) for path in sorted(parent.iterdir()) if path.is_dir()]
+
+
+def _inspect(directory: Path) -> SpoolState:
+    segments = segment_paths(directory)
+    holder = lease.holder(directory)
+    losses = count_losses(directory)
+    return SpoolState(
+        directory=directory,
+        waiting_spans=sum(
+            count_ended(path, acknowledged_offset(directory, path.name)) for path in segments
+        ),
+        size_bytes=sum(path.stat().st_size for path in segments if path.exists()),
+        writers=sum(is_locked(path) for path in segments),
+        drainer_pid=holder[0] if holder else None,
+        backends=tuple(read_backends(directory)),
+        lost={reason: n for reason, n in losses.items() if reason not in NOT_SPANS},
+        changed={reason: n for reason, n in losses.items() if reason in NOT_SPANS},
+        quarantined=tuple(quarantined_files(directory)),
+    )

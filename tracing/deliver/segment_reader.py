@@ -1,0 +1,166 @@
+"""One segment as one backend reads it: what is new, what is acknowledged, what was left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracing import names, stamps
+from tracing.config.backends import OpenSpans
+from tracing.span import STATUS_ERROR, Attributes, Span
+from tracing.spool.acks import DONE
+from tracing.spool.locks import is_locked
+from tracing.spool.records import CLOSED, DAMAGED, END, HEADER, START, Record, read_records
+from tracing.spool.segments import size_of
+
+_LARGEST_READ_BYTES = 80 * 2**20
+
+_IDENTITY = (stamps.SESSION_ID, stamps.USER_ID)
+_MAX_IDENTITIES = 10_000
+
+RECOVERED_MESSAGE = "the process ended before this span did"
+
+
+class SegmentReader:
+    """Reads a segment from the last acknowledged offset on, and again after `rewind`.
+
+    A segment whose process died is finished by `recovered`: the spans that it left open,
+    closed as errors at the time of the last sign of life.
+    """
+
+    def __init__(self, path: Path, acknowledged: int, open_spans: OpenSpans = "none") -> None:
+        self.path = path
+        self._open_spans = open_spans
+        self.acknowledged = acknowledged
+        self.position = 0
+        self.damaged = 0
+        """Damaged stretches behind what was acknowledged when reading began."""
+        self._header: Mapping[str, Any] = {}
+        self._open: dict[tuple[bytes, bytes], Span] = {}
+        self._identities: dict[bytes, Attributes] = {}
+        self._carried_on = False
+        self._last_sign_of_life = 0
+        self._looked_for_damage_until = acknowledged
+        while self.position < acknowledged and self._read(acknowledged - self.position, 2**62):
+            pass
+        self.rewind()
+
+    def unread_bytes(self) -> int:
+        """How many bytes lie behind the position; a torn tail among them."""
+        return max(size_of(self.path) - self.position, 0)
+
+    def is_being_written(self) -> bool:
+        """Whether a living process may still append."""
+        return is_locked(self.path)
+
+    def read(self, limit_bytes: int, limit_spans: int = 2**62) -> list[Span]:
+        """The next spans, about `limit_bytes` of them; empty where there are none yet.
+
+        They are the ended ones, and of those that have only started the `open_spans` wanted.
+        """
+        return [
+            record.span
+            for record in self._read(limit_bytes, limit_spans)
+            if record.span is not None and self._is_wanted(record.kind, record.span)
+        ]
+
+    def _is_wanted(self, kind: int, span: Span) -> bool:
+        if kind == START:
+            return self._open_spans == "all" or (
+                self._open_spans == "roots" and not span.parent_span_id
+            )
+        return kind == END
+
+    def rewind(self) -> None:
+        """Go back to what is acknowledged: the last spans were not delivered."""
+        if self.acknowledged != DONE:
+            self.position = max(self.acknowledged, 0)
+
+    def recovered(self) -> list[Span]:
+        """The spans that a dead process left open, as errors; none where it ended in order."""
+        if self._carried_on:
+            return []
+        return [self._recover(span) for span in self._open.values()]
+
+    def _read(self, limit_bytes: int, limit_spans: int) -> list[Record]:
+        """The next records, read in growing pieces until at least one is whole."""
+        want = max(limit_bytes, 4096)
+        is_whole = not self.is_being_written()  # asked before reading: then nothing is missed
+        while True:
+            data = _read_at(self.path, self.position, want)
+            is_end = len(data) < want
+            resource = self._header.get("resource")
+            records = list(read_records(data, resource=resource, is_whole=is_whole and is_end))
+            if records or is_end or want > _LARGEST_READ_BYTES:
+                break
+            want *= 4
+        records = _up_to(records, limit_spans)
+        for record in records:
+            self._note(record)
+        self.position += records[-1].end_offset if records else 0
+        return records
+
+    def _note(self, record: Record) -> None:
+        """Remember what a record says of the segment, and of the spans that are open."""
+        kind, span = record.kind, record.span
+        if kind == DAMAGED:
+            if self.position + record.start_offset >= self._looked_for_damage_until:
+                self.damaged += record.values.get("records", 1)
+                self._looked_for_damage_until = self.position + record.end_offset
+            return
+        if span is None:
+            if kind == HEADER:
+                self._header = record.values
+            self._carried_on = kind == CLOSED
+            return
+        key = span.trace_id, span.span_id
+        if kind == START:
+            self._open[key] = span
+        else:
+            self._open.pop(key, None)
+            self._learn_identity(span)
+        self._last_sign_of_life = max(
+            self._last_sign_of_life, span.start_time_unix_nano, span.end_time_unix_nano
+        )
+
+    def _learn_identity(self, span: Span) -> None:
+        known = {key: span.attributes[key] for key in _IDENTITY if key in span.attributes}
+        if known and len(self._identities) < _MAX_IDENTITIES:
+            self._identities[span.trace_id] = known
+
+    def _recover(self, span: Span) -> Span:
+        pid = self._header.get("pid", "?")
+        return span._replace(
+            end_time_unix_nano=max(self._last_sign_of_life, span.start_time_unix_nano),
+            status_code=STATUS_ERROR,
+            status_message=RECOVERED_MESSAGE,
+            attributes={
+                **self._identity_of(span),
+                **span.attributes,
+                names.ERROR_TYPE: "process_died",
+                stamps.RECOVERED_REASON: f"process {pid} died with the span open",
+            },
+        )
+
+    def _identity_of(self, span: Span) -> Attributes:
+        """Whose call it was, as the spans that ended say; a start record does not tell."""
+        found = self._identities.get(span.trace_id)
+        if found is None and names.JOB_ID in span.attributes:
+            return {stamps.SESSION_ID: span.attributes[names.JOB_ID]}
+        return found or {}
+
+
+def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
+    """The records up to and with the span number `limit_spans`."""
+    ended = [index for index, record in enumerate(records) if record.kind == END]
+    return records[: ended[limit_spans - 1] + 1] if len(ended) > limit_spans else records
+
+
+def _read_at(path: Path, offset: int, length: int) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(length)
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,164 @@
+"""One request to a backend, and what its answer means for what was sent."""
+
+from __future__ import annotations
+
+import email.utils
+import enum
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import IO, NamedTuple
+
+import urllib3
+
+from tracing.config.backends import Backend
+
+_MAX_RETRY_AFTER_SECONDS = 300.0
+_READ_BYTES = 2**16
+_MAX_ANSWER_BYTES = 2**20
+
+
+class Verdict(enum.Enum):
+    """What an answer means for what was sent."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    TOO_LARGE = "too large"
+    BAD = "bad"
+    REFUSED = "refused"
+
+
+class Answer(NamedTuple):
+    """A backend's complete answer to one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def words(self) -> str:
+        """The server's own words, one line, at most 300 characters."""
+        return " ".join(self.body.decode("utf-8", "replace").split())[:300]
+
+
+class Unavailable(Exception):
+    """The backend takes nothing now. `refused` means: not before somebody mends something."""
+
+    def __init__(
+        self, message: str, *, refused: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.retry_after_seconds = retry_after_seconds
+
+
+def verdict_of(status: int) -> Verdict:
+    """The class of an HTTP status, by what can be done about it."""
+    if 200 <= status < 300:
+        return Verdict.ACCEPTED
+    if status in (408, 429) or status >= 500:
+        return Verdict.RETRY
+    if status == 413:
+        return Verdict.TOO_LARGE
+    if status in (400, 422):
+        return Verdict.BAD
+    return Verdict.REFUSED
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """The `Retry-After` of an answer, given in seconds or as a date; at most five minutes."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
+
+
+def refusal(method: str, url: str, answer: Answer) -> str:
+    """What was asked and what was answered, in one sentence."""
+    location = answer.headers.get("Location", "")
+    words = f"redirected to {location}" if location else answer.words or "(no words)"
+    return f"{method} {url} answered {answer.status}: {words}"
+
+
+class HttpClient:
+    """Asks one backend over one kept-alive connection, by its proxy and its certificates."""
+
+    def __init__(self, backend: Backend, *, timeout_seconds: float | None = None) -> None:
+        self._timeout_seconds = timeout_seconds or backend.timeout_seconds
+        self._pool = _pool_of(backend, self._timeout_seconds)
+
+    def request(
+        self, method: str, url: str, body: bytes | IO[bytes], headers: Mapping[str, str]
+    ) -> Answer:
+        """Ask once, without redirects; raises Unavailable where no whole answer comes back."""
+        deadline = time.monotonic() + self._timeout_seconds
+        shown = url.partition("?")[0]  # what follows may be a signature
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            try:
+                content = self._read(response, deadline)
+            except BaseException:
+                response.close()
+                raise
+            response.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"{shown} cannot be reached: {_plain(error)}") from error
+        return Answer(response.status, response.headers, content)
+
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        """The whole body: an answer without end, in time or in size, is no answer."""
+        content = bytearray()
+        while chunk := response.read1(_READ_BYTES):
+            content += chunk
+            if time.monotonic() > deadline or len(content) > _MAX_ANSWER_BYTES:
+                raise urllib3.exceptions.HTTPError("the answer does not come to its end")
+        return bytes(content)
+
+
+def _plain(error: BaseException) -> str:
+    """The innermost reason of a failed request: "[Errno 111] Connection refused"."""
+    while (inner := error.__cause__ or getattr(error, "reason", None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return str(error).rpartition("): ")[2] or type(error).__name__
+
+
+def _pool_of(backend: Backend, timeout_seconds: float) -> urllib3.PoolManager:
+    options: dict[str, object] = {
+        "num_pools": 1,
+        "maxsize": 1,
+        "timeout": urllib3.Timeout(total=timeout_seconds),
+    }
+    if backend.url.startswith("https:"):
+        options["ssl_context"] = _ssl_context(backend)
+    make: Callable[..., urllib3.PoolManager] = urllib3.PoolManager
+    if backend.proxy:
+        return urllib3.ProxyManager(backend.proxy, **options)  # type: ignore[arg-type]
+    return make(**options)
+
+
+def _ssl_context(backend: Backend) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=backend.certificate)
+    if not backend.certificate and not context.cert_store_stats()["x509_ca"]:
+        import certifi  # some Python builds know no system certificates
+
+        context.load_verify_locations(certifi.where())
+    if backend.client_certificate:
+        context.load_cert_chain(backend.client_certificate, backend.client_key)
+    return context

@@ -1,0 +1,31 @@
+"""The local store as a backend of the drainer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracing.deliver.senders.http import Unavailable
+from tracing.span import Span
+from tracing.store.store import Store
+
+
+class LocalSender:
+    """Inserts batches into the SQLite store; the database is opened by the first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._store: Store | None = None
+
+    def deliver(self, spans: Sequence[Span]) -> None:
+        """Store every span, or raise Unavailable where the database cannot be written."""
+        try:
+            if self._store is None:
+                self._store = Store(self._path)
+            self._store.add(spans)
+        except (sqlite3.Error, OSError) as error:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+            raise Unavailable(f"{self._path} cannot be written: {error}") from error

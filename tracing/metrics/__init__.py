@@ -1,0 +1,1 @@
+"""Metrics over OTLP, loaded only where they are on."""

@@ -1,0 +1,1 @@
+"""Recorded calls as plain values, for whoever shows them."""

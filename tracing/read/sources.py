@@ -1,0 +1,91 @@
+"""Where a report's calls come from: the store, or files of OTLP JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracing.otlp_json import read_spans
+from tracing.span import Span
+from tracing.store.call_rows import CallSummary, summarize
+
+_logger = logging.getLogger(__name__)
+
+Describe = Callable[[Sequence[Span]], dict[str, Any]]
+"""The spans of one call -> the report's object of it."""
+
+
+class Source(Protocol):
+    """What holds calls: `Store` and `Recording`."""
+
+    def calls(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+    ) -> Iterator[CallSummary]:
+        """The calls that match, newest first."""
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of a call in the order in which they started."""
+
+
+class Recording:
+    """The calls in files of OTLP JSON; of a span's versions the one that ended counts."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        spans_by_id: dict[tuple[bytes, bytes], Span] = {}
+        for span in (span for path in files for span in read_spans(path)):
+            key = (span.trace_id, span.span_id)
+            known = spans_by_id.get(key)
+            if known is None or known.is_open or not span.is_open:
+                spans_by_id[key] = span
+        self._spans_by_trace: dict[str, list[Span]] = {}
+        for span in sorted(spans_by_id.values(), key=lambda span: span.start_time_unix_nano):
+            self._spans_by_trace.setdefault(span.trace_id.hex(), []).append(span)
+
+    def calls(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+    ) -> Iterator[CallSummary]:
+        """The calls that match, newest first."""
+        of_files = (found for spans in self._spans_by_trace.values() for found in summarize(spans))
+        for found in sorted(of_files, key=lambda call: call.started_unix_nano, reverse=True):
+            if found.is_call and found.matches(since=since, until=until, agent=agent, model=model):
+                yield found
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of a call in the order in which they started."""
+        return self._spans_by_trace.get(trace_id, [])
+
+
+def load_calls(
+    source: Source, describe: Describe, *, last: int | None = None, **wanted: Any
+) -> list[dict[str, Any]]:
+    """Describe the calls that match, the `last` only if given, in the order of their starts."""
+    newest = list(islice(source.calls(**wanted), last))
+    return [call for _, call in described(source, reversed(newest), describe)]
+
+
+def described(
+    source: Source, calls: Iterable[CallSummary], describe: Describe
+) -> Iterator[tuple[list[Span], dict[str, Any]]]:
+    """Each call's spans and description; one that defeats `describe` does not hide the others."""
+    for call in calls:
+        spans = source.spans(call.trace_id)
+        try:
+            found = describe(spans)
+        except Exception as error:
+            _logger.warning("left out trace %s, cannot describe it: %r", call.trace_id, error)
+            continue
+        yield spans, found

@@ -1,0 +1,1 @@
+"""The embedded backend: calls in one SQLite file, and LiveKit's reports beside it."""

@@ -1,0 +1,218 @@
+"""The embedded backend: every span of every call in one SQLite file, `calls.db`.
+
+The drainer writes, reports read, also at the same time. Imports neither livekit nor
+OpenTelemetry, as the drainer must start fast. The tables: see `schema`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from tracing.span import Span
+from tracing.store.call_rows import CallSummary, merge, nanos, summarize
+from tracing.store.schema import StoreError, open_to_read, open_to_write
+from tracing.store.span_rows import COLUMNS, from_row, to_row
+
+RETENTION_DAYS = 30.0
+MAX_BYTES = 1024**3
+
+_logger = logging.getLogger(__name__)
+_CALLS_DELETED_AT_ONCE = 100
+_LOG_INTERVAL_SECONDS = 60.0
+
+_CHANGEABLE = [column for column in COLUMNS if column not in ("trace_id", "span_id")]
+_PUT_SPAN = f"""
+    INSERT INTO spans ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
+    ON CONFLICT (trace_id, span_id) DO UPDATE
+    SET {", ".join(f"{column} = excluded.{column}" for column in _CHANGEABLE)}
+    WHERE excluded.end_time_unix_nano != 0 OR spans.end_time_unix_nano = 0"""
+_SUMMARY = ", ".join(CallSummary._fields)
+
+
+class Store:
+    """Spans in, calls out; for one thread at a time, and for one writing process.
+
+    What `add` took is on disk when it returns. Beyond `max_bytes` of data, or when nothing
+    has come in for a call in `retention_days`, whole calls are deleted, the longest quiet
+    first, and counted; the file keeps its size and reuses the room. Reading a store that does
+    not exist yet finds no calls.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        retention_days: float = RETENTION_DAYS,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._retention_seconds = retention_days * 86400
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._logged_at = -_LOG_INTERVAL_SECONDS
+        self._unlogged_calls = 0
+        with self._errors():
+            self._db = open_to_read(path) if read_only else open_to_write(path)
+            if not read_only:
+                self._delete_old_calls()
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Store spans in one transaction; a later version of a span replaces an earlier.
+
+        An ended span is never replaced by an open one.
+        """
+        if not spans:
+            return
+        with self._errors():
+            with self._transaction():
+                self._db.executemany(_PUT_SPAN, map(to_row, spans))
+                for summary in summarize(spans):
+                    self._put_call(summary)
+            self._delete_old_calls()
+
+    def calls(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+    ) -> Iterator[CallSummary]:
+        """The calls that match (see `CallSummary.matches`), newest first."""
+        bounds = (nanos(since, 0), nanos(until, 2**63 - 1))
+        with self._errors():
+            rows = self._db.execute(
+                f"SELECT {_SUMMARY} FROM calls"
+                " WHERE is_call AND started_unix_nano >= ? AND started_unix_nano < ?"
+                " ORDER BY started_unix_nano DESC, trace_id",
+                bounds,
+            ).fetchall()
+        summaries = (_summary(row) for row in rows)
+        return (found for found in summaries if found.matches(agent=agent, model=model))
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of a call in the order in which they started."""
+        with self._errors():
+            rows = self._db.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM spans WHERE trace_id = ?"
+                " ORDER BY start_time_unix_nano, rowid",
+                (trace_id,),
+            )
+            return [from_row(row) for row in rows]
+
+    @property
+    def deleted_calls(self) -> int:
+        """How many calls retention has deleted since the store was made."""
+        with self._errors():
+            query = "SELECT value FROM counters WHERE name = 'deleted_calls'"
+            row = self._db.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """Close the file; may be called again."""
+        with self._errors():
+            self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _put_call(self, summary: CallSummary) -> None:
+        row = self._db.execute(
+            f"SELECT {_SUMMARY} FROM calls WHERE trace_id = ?", (summary.trace_id,)
+        ).fetchone()
+        if row is not None:
+            summary = merge(_summary(row), summary)
+        values = summary._replace(models=json.dumps(summary.models))  # type: ignore[arg-type]
+        self._db.execute(
+            f"REPLACE INTO calls ({_SUMMARY}, stored_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, self._clock()),
+        )
+
+    def _delete_old_calls(self) -> None:
+        """Delete what is past its time, and what is over the bound except the latest call."""
+        longest_quiet = self._db.execute(
+            "SELECT trace_id, stored_unix FROM calls ORDER BY stored_unix LIMIT ?",
+            (_CALLS_DELETED_AT_ONCE + 1,),
+        ).fetchall()
+        too_old = self._clock() - self._retention_seconds
+        deleted = 0
+        for trace_id, stored_unix in longest_quiet:
+            is_latest = deleted == len(longest_quiet) - 1
+            is_over = not is_latest and self._used_bytes() > self._max_bytes
+            if stored_unix >= too_old and not is_over:
+                break
+            self._delete_call(trace_id)
+            deleted += 1
+        self._log_deleted(deleted)
+
+    def _delete_call(self, trace_id: str) -> None:
+        with self._transaction():
+            self._db.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
+            self._db.execute("DELETE FROM calls WHERE trace_id = ?", (trace_id,))
+            self._db.execute(
+                "INSERT INTO counters VALUES ('deleted_calls', 1)"
+                " ON CONFLICT (name) DO UPDATE SET value = value + 1"
+            )
+
+    def _used_bytes(self) -> int:
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {pragma}").fetchone()[0]
+            for pragma in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def _log_deleted(self, count: int) -> None:
+        self._unlogged_calls += count
+        now = self._clock()
+        if self._unlogged_calls and now - self._logged_at >= _LOG_INTERVAL_SECONDS:
+            _logger.info(
+                "deleted the %d oldest calls of %s: it keeps %.0f days and %d MiB",
+                self._unlogged_calls,
+                self.path,
+                self._retention_seconds / 86400,
+                self._max_bytes // 1024**2,
+            )
+            self._unlogged_calls, self._logged_at = 0, now
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite has rolled back itself when the disk is full
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+
+def _summary(row: tuple[str, str, str, str, str, int, int, int]) -> CallSummary:
+    summary = CallSummary(*row)  # type: ignore[arg-type]
+    return summary._replace(models=tuple(json.loads(row[4])), is_call=bool(row[7]))

@@ -1,0 +1,138 @@
+"""A table in the terminal after each turn: its parts, and what its models reported."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from tracing import names, stamps
+from tracing.account.latency import parts
+from tracing.account.turn import Turn, metrics, named
+from tracing.span import Attributes
+
+Row = tuple[str, str]
+
+_FACTS = (
+    (stamps.TURN_LATENCY, "User to agent", "s"),
+    (stamps.TURN_FIRST_OUTPUT, "First output", "s"),
+    (stamps.TURN_OVERLAP, "Gained by preemptive generation", "s"),
+    (stamps.TURN_TTFS, "Time to first sentence", "s"),
+    (stamps.TURN_TTFB, "TTS until first audio", "s"),
+    (stamps.TURN_PLAYBACK_LATENCY, "Playback latency", "s"),
+    (stamps.TURN_TTS_CHARACTERS, "TTS characters", ""),
+    (stamps.TURN_TOOL_CALLS, "Tool calls", ""),
+    (stamps.TURN_TOOL_FAILURES, "Tool failures", ""),
+    (stamps.TURN_RETRIES, "Retries", ""),
+    (stamps.TURN_FALLBACKS, "Fallbacks", ""),
+)
+
+
+class TurnTable:
+    """Prints the tables in a thread of its own, so that drawing never holds up the call."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._printer = ThreadPoolExecutor(1, thread_name_prefix="tracing-table")
+
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
+        """Print a turn's tables."""
+        self._print(lambda: Group(*turn_tables(turn, stamped)))
+
+    def session_ended(self, stamped: Attributes) -> None:
+        """Print the summary."""
+        self._print(lambda: summary_table(stamped))
+
+    def close(self) -> None:
+        """Wait until all is printed."""
+        self._printer.shutdown()
+
+    def _print(self, render: Callable[[], RenderableType]) -> None:
+        with contextlib.suppress(RuntimeError):  # closed, or the interpreter ends
+            self._printer.submit(lambda: self._console.print(render()))
+
+
+def turn_tables(turn: Turn, stamped: Attributes) -> Iterator[Table]:
+    """Yield a turn's own table, and one for each request to its LLM or realtime model."""
+    title = f"Turn {stamped[stamps.TURN_NUMBER]!s} · {stamped[stamps.TURN_KIND]!s}"
+    for key, word in (
+        (stamps.TURN_BARGED_IN, "barged in"),
+        (stamps.TURN_OVER_BUDGET, "over budget"),
+    ):
+        title += f" · {word}" if stamped.get(key) else ""
+    yield _table(title, _turn_rows(stamped))
+    for measured in metrics(named(turn.steps, names.LLM_REQUEST), names.LLM_METRICS):
+        yield _table("LLM", _llm_rows(measured))
+    realtime = named(turn.steps, names.REALTIME_INFERENCE, names.REALTIME_METRICS)
+    for measured in metrics(realtime, names.REALTIME_METRICS_JSON):
+        yield _table("Realtime model", _realtime_rows(measured))
+
+
+def summary_table(stamped: Attributes) -> Table:
+    """Return a session's summary."""
+    rows = ((key[len(stamps.CALL) :], _shown(value)) for key, value in stamped.items())
+    return _table("Call", rows)
+
+
+def _table(title: str, rows: Iterator[Row]) -> Table:
+    table = Table(title=title, box=box.ROUNDED, title_justify="left")
+    table.add_column("Metric", style="green")
+    table.add_column("Value", justify="right")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _turn_rows(stamped: Attributes) -> Iterator[Row]:
+    for key, label, unit in _FACTS:
+        if key in stamped:
+            yield label, f"{_shown(stamped[key])}{unit and ' ' + unit}"
+        if key == stamps.TURN_FIRST_OUTPUT:
+            for name, seconds in parts(stamped).items():
+                yield f"  {name}", f"{seconds:.3f} s"
+
+
+def _llm_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
+    yield from _request_rows(measured, "Time to first token")
+    yield "Prompt tokens", str(measured["prompt_tokens"])
+    yield "  cached", str(measured["prompt_cached_tokens"])
+    yield "Completion tokens", str(measured["completion_tokens"])
+    yield from _total_rows(measured)
+
+
+def _realtime_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
+    yield from _request_rows(measured, "Time to first audio token")
+    sent, made = measured["input_token_details"], measured["output_token_details"]
+    yield "Input tokens", str(measured["input_tokens"])
+    for kind in ("audio", "text", "image", "cached"):
+        yield f"  {kind}", str(sent[f"{kind}_tokens"])
+    yield "Output tokens", str(measured["output_tokens"])
+    for kind in ("audio", "text"):
+        yield f"  {kind}", str(made[f"{kind}_tokens"])
+    yield from _total_rows(measured)
+
+
+def _request_rows(measured: Mapping[str, Any], first: str) -> Iterator[Row]:
+    metadata = measured.get("metadata") or {}
+    yield "Model", metadata.get("model_name") or measured["label"]
+    yield "Request", measured["request_id"]
+    yield "Time", datetime.fromtimestamp(measured["timestamp"]).strftime("%H:%M:%S")
+    yield "Duration", f"{measured['duration']:.3f} s"
+    # LiveKit writes -1 where nothing came.
+    yield first, f"{measured['ttft']:.3f} s" if measured["ttft"] >= 0 else "none came"
+    yield "Cancelled", "yes" if measured["cancelled"] else "no"
+
+
+def _total_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
+    yield "Total tokens", str(measured["total_tokens"])
+    yield "Tokens per second", f"{measured['tokens_per_second']:.1f}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
