@@ -189,7 +189,7 @@ def _source(files: Sequence[Path] | None, directory: Path) -> Iterator[Source]:
 
 def _describe() -> Describe:
     # Late, because `--help` and `doctor` can do without.
-    from tracing.account.restamp import describe
+    from tracing.read.describe import describe
 
     return describe
 

@@ -6,11 +6,11 @@ moved from `lk.X` to `lk.pii.X` in livekit-agents 1.7. Read it with `first`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracing.span import AttributeValue
+    from tracing.span import AttributeValue, Span
 
 # Spans, from the outside in.
 JOB_ENTRYPOINT = "job_entrypoint"
@@ -188,3 +188,8 @@ def text(attributes: Mapping[str, AttributeValue], key: str) -> str:
     """Return an attribute that is a string; empty for anything else."""
     value = attributes.get(key)
     return value if isinstance(value, str) else ""
+
+
+def first_text(spans: Iterable[Span], key: str) -> str | None:
+    """The first of the spans' texts under a key; None where none has one."""
+    return next((found for span in spans if (found := text(span.attributes, key))), None)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tracing.account.failures import with_status
 from tracing.account.restamp import restamp
-from tracing.account.rewrites import RecordedInputs
+from tracing.account.rewrites import RecordedInputs, with_status
 from tracing.capture.redaction import Redaction
 from tracing.config.backends import backends_of, fingerprint
 from tracing.config.settings import Settings

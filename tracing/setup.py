@@ -6,6 +6,7 @@ Safe to repeat: in every job, from prewarm, from the entrypoint, in parents and 
 from __future__ import annotations
 
 import atexit
+import functools
 import inspect
 import logging
 import multiprocessing.util
@@ -161,15 +162,13 @@ def _build(
     metrics = _start_metrics(settings, directory, provider)
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
 
-    def make_call() -> Call:
-        return Call(
-            session_id=session_id,
-            user_id=user_id,
-            watchers=[metrics] if metrics else [],
-            attributes_of=processor.open_attributes,
-            rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,
-        )
-
+    make_call = functools.partial(
+        Call,
+        session_id=session_id,
+        user_id=user_id,
+        watchers=[metrics] if metrics else [],
+        rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,
+    )
     processor = TracingProcessor(
         redaction,
         ledger,

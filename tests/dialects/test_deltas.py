@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tracing.account.deltas import Inputs
+from tracing.account.rewrites import RebuiltInputs
 from tracing.span import Span
 
 from .spans import livekit_span
@@ -29,7 +29,7 @@ def messages_of(stamped: Any) -> Any:
 
 def test_a_recorded_session_is_whole_again() -> None:
     """Three requests of a real session: the second and third are deltas of the one before."""
-    inputs = Inputs()
+    inputs = RebuiltInputs()
     spans = [span for span in recorded("input_delta") if span.name == "llm_request"]
     whole = [{**span.attributes, **inputs.ended(span)} for span in spans]
     roles = [[m["role"] for m in messages_of(attributes)] for attributes in whole]
@@ -45,7 +45,7 @@ def test_a_recorded_session_is_whole_again() -> None:
 
 def test_dropped_messages_are_dropped() -> None:
     """The base's last messages are replaced by the span's own."""
-    inputs = Inputs()
+    inputs = RebuiltInputs()
     assert inputs.ended(request(1, ["a", "b, with ] and }", "guide"])) == {}
     stamped = inputs.ended(request(2, ["c", "guide"], base_span_id=span_id(1), dropped_from_base=1))
     assert messages_of(stamped) == ["a", "b, with ] and }", "c", "guide"]
@@ -55,7 +55,7 @@ def test_dropped_messages_are_dropped() -> None:
 
 def test_a_discarded_request_is_no_base() -> None:
     """Two requests may continue the same one."""
-    inputs = Inputs()
+    inputs = RebuiltInputs()
     inputs.ended(request(1, ["a"]))
     inputs.ended(request(2, ["b"], base_span_id=span_id(1)))
     stamped = inputs.ended(request(3, ["c"], base_span_id=span_id(1), dropped_from_base=0))
@@ -64,12 +64,12 @@ def test_a_discarded_request_is_no_base() -> None:
 
 def test_a_delta_without_its_base_stays_as_it_is() -> None:
     """What is not known is not made up."""
-    assert Inputs().ended(request(2, ["b"], base_span_id=span_id(1))) == {}
+    assert RebuiltInputs().ended(request(2, ["b"], base_span_id=span_id(1))) == {}
 
 
 def test_what_is_rebuilt_is_not_rebuilt_again() -> None:
     """A recording of rebuilt spans is read as it is, and serves as a base."""
-    inputs = Inputs()
+    inputs = RebuiltInputs()
     inputs.ended(request(1, ["a"]))
     again = request(2, ["a", "b"], base_span_id=span_id(1))
     again = again._replace(attributes={**again.attributes, "input.is_rebuilt": True})
@@ -79,7 +79,7 @@ def test_what_is_rebuilt_is_not_rebuilt_again() -> None:
 
 def test_memory_is_bounded() -> None:
     """Only the latest requests are kept."""
-    inputs = Inputs(kept=2)
+    inputs = RebuiltInputs(kept=2)
     for number in range(1, 4):
         inputs.ended(request(number, ["a"]))
     assert inputs.ended(request(9, ["b"], base_span_id=span_id(1))) == {}
@@ -88,14 +88,14 @@ def test_memory_is_bounded() -> None:
 
 def test_a_delta_of_what_is_no_json_stays_as_it_is() -> None:
     """A text cut off by a limit of the SDK's is passed over."""
-    inputs = Inputs()
+    inputs = RebuiltInputs()
     inputs.ended(request(1, ["a"])._replace(attributes={"gen_ai.input.messages": '["a'}))
     assert inputs.ended(request(2, ["b"], base_span_id=span_id(1))) == {}
 
 
 def test_withheld_messages_stay_away() -> None:
     """A delta without content adds none."""
-    inputs = Inputs()
+    inputs = RebuiltInputs()
     inputs.ended(livekit_span("llm_request", span_id=b"1" * 8))
     bare = livekit_span("llm_request", {"lk.input.base_span_id": (b"1" * 8).hex()})
     assert inputs.ended(bare) == {}

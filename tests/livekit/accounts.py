@@ -9,7 +9,7 @@ from livekit.agents import Agent, function_tool
 
 from tests.livekit.scripted import Said, Stalls, Waits
 from tests.livekit.sessions import Recorder, Studio, studio
-from tracing.account.latency import parts
+from tracing.account.latency import parts_of
 from tracing.span import Span
 
 NOT_PREEMPTIVE = {"turn_handling": {"preemptive_generation": {"enabled": False}}}
@@ -70,7 +70,7 @@ def tolerance() -> float:
 
 def account_of(turn: Span) -> dict[str, float]:
     """Return a turn's parts, having checked that they add up and leave little unexplained."""
-    found = parts(turn.attributes)
+    found = parts_of(turn.attributes)
     whole = turn.attributes.get(
         "turn.user_bot_latency_seconds", turn.attributes.get("turn.first_output_seconds")
     )

@@ -26,7 +26,7 @@ from tests.livekit.scripted import (
     Stalls,
     Waits,
 )
-from tracing.account.restamp import Call
+from tracing.account.call import Call
 from tracing.capture.convert import SpanConverter
 from tracing.span import Span
 

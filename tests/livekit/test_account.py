@@ -21,7 +21,7 @@ from tests.livekit.accounts import (
 from tests.livekit.realtime import Answered, FakeRealtime
 from tests.livekit.scripted import FakeLLM, FakeTTS, Said, Waits
 from tests.livekit.sessions import studio
-from tracing.account.restamp import describe
+from tracing.read.describe import describe
 
 
 async def test_a_plain_turn() -> None:

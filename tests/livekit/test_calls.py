@@ -10,9 +10,11 @@ from tests.livekit.accounts import Clerk, account_of, last_turn, one_turn
 from tests.livekit.scripted import Said
 from tests.livekit.sessions import studio
 from tests.livekit.spans import TRACE_ID, nanos, span
-from tracing.account.latency import parts
-from tracing.account.restamp import Call, describe, restamp
+from tracing.account.call import Call
+from tracing.account.latency import parts_of
+from tracing.account.restamp import restamp
 from tracing.otlp_json import read_spans
+from tracing.read.describe import describe
 from tracing.span import Span
 
 
@@ -183,7 +185,7 @@ def test_calls_of_every_livekit_version_add_up(path: Path) -> None:
         calls.setdefault(one.trace_id, []).append(one)
     for spans in calls.values():
         for turn in restamp(spans):
-            if turn.name == "agent_turn" and parts(turn.attributes):
+            if turn.name == "agent_turn" and parts_of(turn.attributes):
                 assert turn.attributes["turn.kind"] != "discarded"
                 if path.stem == "realtime_late" and "lk.e2e_latency" not in turn.attributes:
                     continue  # before 1.8 nothing told in time what ran
@@ -197,7 +199,7 @@ def test_what_a_call_remembers_is_bounded() -> None:
     call.started(session)
     for index in range(10_000):
         call.started(span("user_speaking", index, None, parent=session))
-    assert len(call._story.open) <= 4_096
+    assert len(call._neighbours.open) <= 4_096
     turn = span("agent_turn", 0, None, parent=session)
     call.started(turn)
     for index in range(1_000):

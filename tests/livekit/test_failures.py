@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import make_span
-from tracing.account.failures import with_status
+from tracing.account.rewrites import with_status
 from tracing.span import STATUS_ERROR, STATUS_OK
 
 TOOL = "function_tool"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.livekit.spans import TRACE_ID, nanos, span
-from tracing.account.restamp import Call
+from tracing.account.call import Call
 from tracing.span import Event, Span
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.livekit.spans import answered, nanos, reply, span, tts_metrics
 from tracing import stamps
 from tracing.account import latency
-from tracing.account.latency import Stage, account, parts, split
-from tracing.account.turn import Turn, by_name, facts, kind
+from tracing.account.facts import facts_of, kind_of
+from tracing.account.latency import Stage, account, parts_of, split
+from tracing.account.turn import Turn, by_name
 
 SECONDS = st.floats(min_value=0.0, max_value=3.0)
 
@@ -61,9 +62,9 @@ def test_parts_are_never_negative_and_always_add_up(end: int, stages: list[Stage
     assert sum(found.values()) == pytest.approx(end / 1e9, abs=1e-9)
 
 
-def parts_of(turn: Turn) -> dict[str, float]:
+def millis_of(turn: Turn) -> dict[str, float]:
     """Return the parts in milliseconds."""
-    found = parts(account(turn, kind(turn, user_has_spoken=True), 1.0))
+    found = parts_of(account(turn, kind_of(turn, user_has_spoken=True), 1.0))
     return {name: round(seconds * 1e3, 3) for name, seconds in found.items()}
 
 
@@ -89,7 +90,7 @@ def test_every_stage_of_a_plain_turn_is_a_part() -> None:
         span("on_user_turn_completed", 452, 502),
     ]
     stamped = account(answered(agent_turn, steps, user), "reply", 1.0)
-    assert {name: round(value * 1e3, 3) for name, value in parts(stamped).items()} == {
+    assert {name: round(value * 1e3, 3) for name, value in millis_of(stamped).items()} == {
         "end_of_speech_detection": 200,
         "transcription_wait": 100,
         "turn_decision": 150,
@@ -115,7 +116,7 @@ def test_preemptive_generation_is_gained_time_and_no_negative_part() -> None:
         span("agent_speaking", 800, 4_000),
     ]
     stamped = account(answered(agent_turn, steps), "reply", 1.0)
-    assert parts(stamped) == {
+    assert millis_of(stamped) == {
         "turn_decision": 0.5,
         "llm_first_token": 0.0,
         "llm_speakable_text": 0.0,
@@ -135,7 +136,7 @@ def test_a_discarded_generation_is_no_part_of_the_reply() -> None:
         span("agent_speaking", 900, 4_000),
     ]
     turn = answered(reply(**{"lk.e2e_latency": 0.9, "lk.end_of_turn_delay": 0.5}), steps)
-    assert parts_of(turn) == {
+    assert millis_of(turn) == {
         "turn_decision": 500,
         "llm_first_token": 300,
         "queue_wait": 0,
@@ -156,7 +157,7 @@ def test_tool_steps_are_named_where_the_reply_waited_for_them() -> None:
         span("function_tool", 700, 2_000, {tool: "later"}),
         span("agent_speaking", 700, 4_000),
     ]
-    assert parts_of(answered(reply(**{"lk.e2e_latency": 0.7}), steps)) == {
+    assert millis_of(answered(reply(**{"lk.e2e_latency": 0.7}), steps)) == {
         "llm_step": 100,
         "tool.slow": 299,
         "llm_step.2": 100,
@@ -180,7 +181,7 @@ def test_failed_attempts_are_a_part_of_their_own() -> None:
         span("agent_speaking", 1_300, 4_000),
     ]
     turn = answered(reply(**{"lk.e2e_latency": 1.3, "lk.end_of_turn_delay": 0.5}), steps)
-    assert parts_of(turn) == {
+    assert millis_of(turn) == {
         "turn_decision": 500,
         "llm_failed_attempts": 200,
         "llm_first_token": 300,
@@ -190,7 +191,7 @@ def test_failed_attempts_are_a_part_of_their_own() -> None:
         "queue_wait": 0,
         "playout_start": 0,
     }
-    found = facts(turn)
+    found = facts_of(turn)
     assert {key: found[key] for key in ("turn.retries", "turn.errors.llm", "turn.errors.tts")} == {
         "turn.retries": 2,
         "turn.errors.llm": 1,
@@ -206,7 +207,7 @@ def test_queue_wait_counts_from_when_the_audio_was_ready() -> None:
         span("tts_node", 300, 700, {"lk.response.ttfb": 0.2}),
         span("agent_speaking", 2_050, 4_000),
     ]
-    assert parts_of(Turn(agent_turn, by_name(steps))) == {
+    assert millis_of(Turn(agent_turn, by_name(steps))) == {
         "llm_first_token": 200,
         "llm_speakable_text": 100,
         "tts_first_audio": 200,
@@ -229,7 +230,7 @@ def test_a_reply_by_another_agent_includes_the_handoff() -> None:
     turn = Turn(
         agent_turn, by_name(steps), by_name([span("update_agent", 650, 700)]), by_name(earlier)
     )
-    assert parts_of(turn) == {
+    assert millis_of(turn) == {
         "llm_step": 100,
         "tool.transfer": 50,
         "agent_handoff": 50,
@@ -285,7 +286,7 @@ def test_the_account_of_any_timing_adds_up(delays: list[float], lead: float, too
         span("on_user_turn_completed", decided, hooked),
     ]
     stamped = account(answered(agent_turn, steps, user), "reply", 1.0)
-    found = parts(stamped)
+    found = millis_of(stamped)
     assert all(seconds >= 0 for seconds in found.values())
     assert sum(found.values()) == pytest.approx(stamped["turn.user_bot_latency_seconds"], abs=1e-3)
     assert stamped.get("turn.overlap_seconds", 1.0) > 0

@@ -9,7 +9,7 @@ import pytest
 from tests.dialects.stamps import VERSIONS, _Tree, recorded, scenarios
 from tests.fakes import make_span
 from tracing import names, stamps
-from tracing.account.neighbours import Story
+from tracing.account.neighbours import Neighbours
 from tracing.account.restamp import restamp
 from tracing.span import STATUS_ERROR, Span, as_number
 
@@ -30,7 +30,7 @@ def test_every_recording_is_told_as_its_tree_shows(version: str, scenario: str) 
 
 def story(*spans: Span) -> dict[str, dict[str, object]]:
     """What is told of each span, when all start first and then end in turn."""
-    teller = Story(attributes_of=lambda span_id: {})
+    teller = Neighbours(attributes_of=lambda span_id: {})
     for span in spans:
         span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
         teller.opened(span_id, parent_id, span.name, span.attributes)

@@ -15,7 +15,8 @@ from tests.livekit.realtime import realtime_metrics
 from tests.livekit.scripted import Said
 from tests.livekit.sessions import Recorder, studio, watched
 from tests.livekit.spans import span
-from tracing.account.turn import Turn, by_name, facts
+from tracing.account.facts import facts_of
+from tracing.account.turn import Turn, by_name
 from tracing.capture.session_events import SummaryLog
 from tracing.terminal.turn_table import TurnTable, summary_table, turn_tables
 
@@ -49,7 +50,7 @@ def test_tables_of_a_realtime_turn_show_each_modality() -> None:
     told = realtime_metrics("r", 1.0, 0.15).model_dump_json()
     inference = span("realtime_inference", 0, 9, {"lk.realtime_model_metrics": told})
     turn = Turn(span("agent_turn", 0, 9), by_name([inference]))
-    stamps = {"turn.number": 1, "turn.kind": "reply", "turn.over_budget": True, **facts(turn)}
+    stamps = {"turn.number": 1, "turn.kind": "reply", "turn.over_budget": True, **facts_of(turn)}
     own, realtime = turn_tables(turn, stamps)
     assert own.title == "Turn 1 · reply · over budget"
     labels = list(realtime.columns[0].cells)

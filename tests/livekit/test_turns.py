@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.livekit.spans import answered, llm_metrics, nanos, reply, span, tts_metrics
-from tracing.account.turn import Turn, by_name, facts, kind, number
+from tracing.account.facts import facts_of, kind_of
+from tracing.account.turn import Turn, by_name, number
 from tracing.span import Event, Span
 
 
@@ -58,7 +59,7 @@ def test_kinds_of_turns(
     agent_turn = span("agent_turn", 500, 2_000, attributes)
     observed = {key: value for key, value in attributes.items() if key.startswith("turn.")}
     turn = Turn(agent_turn, by_name(steps), by_name(user), observed=observed)
-    assert kind(turn, user_has_spoken=spoken) == expected
+    assert kind_of(turn, user_has_spoken=spoken) == expected
 
 
 def test_facts_of_an_interrupted_reply() -> None:
@@ -89,7 +90,7 @@ def test_facts_of_an_interrupted_reply() -> None:
         "lk.eou.resume_count": 2,
     }
     user = [span("user_turn", 0, 505, attributes), span("on_user_turn_completed", 450, 500)]
-    assert facts(answered(agent_turn, steps, user)) == {
+    assert facts_of(answered(agent_turn, steps, user)) == {
         "turn.was_interrupted": True,
         "turn.barged_in": True,
         "turn.heard_seconds": 0.5,
@@ -137,12 +138,12 @@ def test_only_the_user_barges_in(source: str | None, barged_in: bool) -> None:
     attributes: dict[str, Any] = {"lk.interrupted": True}
     if source is not None:
         attributes["lk.interruption.source"] = source
-    found = facts(answered(reply(**attributes), [SPEAKING]))
+    found = facts_of(answered(reply(**attributes), [SPEAKING]))
     assert (found["turn.was_interrupted"], found["turn.barged_in"]) == (True, barged_in)
 
 
 def test_two_stretches_of_one_generation_are_a_false_interruption() -> None:
     """The agent paused and went on; without events, that is what its spans show."""
     steps = [span("agent_speaking", 900, 1_000), span("agent_speaking", 1_500, 2_000)]
-    found = facts(answered(reply(**{"lk.generation_count": 1}), steps))
+    found = facts_of(answered(reply(**{"lk.generation_count": 1}), steps))
     assert found["turn.false_interruptions"] == 1

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from tracing import names, stamps
 from tracing.span import Attributes, AttributeValue, Span
-from tracing.spool.records import NO_ATTRIBUTES, packed
 
 _COPIED_BARE = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
 _COPIED = (*_COPIED_BARE, *names.ROOM_NAME)
@@ -27,6 +26,7 @@ TELLING = _CALLER_SPANS | {
 class Identity:
     """What is known so far of a call's identity, as attributes that are rebuilt on change only.
 
+    `pack` makes of attributes the bytes that records carry, once for all spans of the call.
     The session's name is made from the first span and then stays: a backend would file the
     spans under another name as those of another session.
     """
@@ -35,12 +35,15 @@ class Identity:
         self,
         session_id: str | Callable[[Attributes], str] | None = None,
         user_id: str | None = None,
+        *,
+        pack: Callable[[Attributes], bytes] = lambda attributes: b"",
     ) -> None:
+        self._pack = pack
         self.attributes: Attributes = {}
         """All that is known."""
         self.bare: Attributes = {}
         """The same without content: no room's name, no caller, no session named for them."""
-        self.packed = self.bare_packed = NO_ATTRIBUTES
+        self.packed = self.bare_packed = pack({})
         """Both as records carry them: packed once, not with every span."""
         self.certain: Attributes = {}
         """Of `bare`, what `attributes` says too: without a session that has two names."""
@@ -94,7 +97,7 @@ class Identity:
         self.certain = {
             key: value for key, value in known.items() if self.attributes.get(key) == value
         }
-        self.packed, self.bare_packed = packed(self.attributes), packed(self.bare)
+        self.packed, self.bare_packed = self._pack(self.attributes), self._pack(self.bare)
 
 
 def _session_id(known: Attributes, trace_id: bytes) -> str:

@@ -83,7 +83,7 @@ def split(start: int, end: int, stages: Sequence[Stage]) -> dict[str, float]:
     return {name: value / 1e9 for name, value in nanos.items()}
 
 
-def parts(attributes: Attributes) -> dict[str, float]:
+def parts_of(attributes: Attributes) -> dict[str, float]:
     """Return the parts of a stamped turn by name, in seconds."""
     prefix = stamps.TURN_PART
     return {

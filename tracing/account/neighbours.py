@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.deltas import Inputs
+from tracing.account.rewrites import RebuiltInputs
+from tracing.limits import forget_oldest
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span, as_number
 
 _MAX_OPEN = 4096
@@ -37,8 +38,8 @@ class OpenSpan:
     """Of an `agent_turn`: the text of each generation, by its start."""
 
 
-class Story:
-    """One call's story, told while it runs.
+class Neighbours:
+    """The open spans of one call, and what those that ended said; asked as spans start and end.
 
     `attributes_of` gives the attributes of an open span by its id, redacted as on disk;
     `rebuild_inputs` makes LiveKit's input deltas whole again.
@@ -48,7 +49,7 @@ class Story:
         self, *, attributes_of: Callable[[bytes], Attributes], rebuild_inputs: bool = False
     ) -> None:
         self._attributes_of = attributes_of
-        self._inputs = Inputs() if rebuild_inputs else None
+        self._inputs = RebuiltInputs() if rebuild_inputs else None
         self.open: dict[int, OpenSpan] = {}
         """The call's open spans by id, as a number: nothing is converted for it; bounded."""
         self._user_turns = 0
@@ -68,7 +69,7 @@ class Story:
             opened.parent, opened.scope = parent, parent.scope
         if len(self.open) > _MAX_OPEN:
             del self.open[next(iter(self.open))]
-        begin = _BEGINNERS.get(name)
+        begin = _ON_START.get(name)
         if begin is not None:
             begin(self, opened, name, span_id, parent_span_id, attributes)
         return opened
@@ -76,15 +77,15 @@ class Story:
     def ended(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         """Return what others tell of a span that ends, which is no longer among the open ones.
 
-        That is nothing but for `TOLD`, a root, or a span that failed. `stamped` is what its call
-        knows.
+        That is nothing but for `CONCERNED`, a root, or a span that failed. `stamped` is what its
+        call knows.
         """
         found: dict[str, AttributeValue] = {}
         if span.status_code == STATUS_ERROR:
             _fail_above(opened)
             if opened.failed_below:
                 found[stamps.ERROR_IS_BELOW] = True
-        tell = _TELLERS.get(span.name)
+        tell = _ON_END.get(span.name)
         if tell is not None:
             found.update(tell(self, span, opened, stamped))
         if not span.parent_span_id and self._messages:
@@ -98,7 +99,7 @@ class Story:
 
     def _begin_adapter(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
         self._fallbacks[span_id] = None
-        _bound(self._fallbacks, _MAX_FALLBACKS)
+        forget_oldest(self._fallbacks, _MAX_FALLBACKS)
 
     def _begin_run(
         self, opened: OpenSpan, name: str, span_id: int, parent_id: int, *more: object
@@ -163,7 +164,7 @@ class Story:
             stamps.INFERENCE_START: span.start_time_unix_nano,
             stamps.INFERENCE_END: span.end_time_unix_nano,
         }
-        _bound(self._inferences, _MAX_INFERENCES)
+        forget_oldest(self._inferences, _MAX_INFERENCES)
         return found
 
     def _late_metrics(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
@@ -184,32 +185,32 @@ class Story:
         return json.dumps(messages, ensure_ascii=False)
 
 
-_Beginner = Callable[[Story, OpenSpan, str, int, int, Attributes], None]
+_AtStart = Callable[[Neighbours, OpenSpan, str, int, int, Attributes], None]
 
-_BEGINNERS: dict[str, _Beginner] = {
-    names.USER_TURN: Story._begin_user_turn,
-    names.LLM_FALLBACK_ADAPTER: Story._begin_adapter,
-    names.TTS_FALLBACK_ADAPTER: Story._begin_adapter,
-    names.LLM_REQUEST_RUN: Story._begin_run,
-    names.TTS_REQUEST_RUN: Story._begin_run,
-    names.LLM_REQUEST: Story._begin_request,
-    names.TTS_REQUEST: Story._begin_request,
+_ON_START: dict[str, _AtStart] = {
+    names.USER_TURN: Neighbours._begin_user_turn,
+    names.LLM_FALLBACK_ADAPTER: Neighbours._begin_adapter,
+    names.TTS_FALLBACK_ADAPTER: Neighbours._begin_adapter,
+    names.LLM_REQUEST_RUN: Neighbours._begin_run,
+    names.TTS_REQUEST_RUN: Neighbours._begin_run,
+    names.LLM_REQUEST: Neighbours._begin_request,
+    names.TTS_REQUEST: Neighbours._begin_request,
 }
 
-_Teller = Callable[[Story, Span, OpenSpan, Attributes], Mapping[str, AttributeValue]]
+_AtEnd = Callable[[Neighbours, Span, OpenSpan, Attributes], Mapping[str, AttributeValue]]
 
-_TELLERS: dict[str, _Teller] = {
-    names.USER_TURN: Story._user_turn,
-    names.AGENT_TURN: Story._agent_turn,
-    names.LLM_NODE: Story._llm_node,
-    names.LLM_REQUEST: Story._request,
-    names.TTS_REQUEST: Story._request,
-    names.LLM_REQUEST_RUN: Story._run,
-    names.REALTIME_INFERENCE: Story._inference,
-    names.REALTIME_METRICS: Story._late_metrics,
+_ON_END: dict[str, _AtEnd] = {
+    names.USER_TURN: Neighbours._user_turn,
+    names.AGENT_TURN: Neighbours._agent_turn,
+    names.LLM_NODE: Neighbours._llm_node,
+    names.LLM_REQUEST: Neighbours._request,
+    names.TTS_REQUEST: Neighbours._request,
+    names.LLM_REQUEST_RUN: Neighbours._run,
+    names.REALTIME_INFERENCE: Neighbours._inference,
+    names.REALTIME_METRICS: Neighbours._late_metrics,
 }
 
-TOLD = frozenset(_TELLERS)
+CONCERNED = frozenset(_ON_END)
 """The spans of which others tell something however they end."""
 
 
@@ -244,8 +245,3 @@ def _agent_text(
                 kept.remove(begun[-1])
     last = str(names.first(attributes, names.RESPONSE_TEXT) or "")
     return "\n".join(text for text in (*(text for _, text in kept[:-1]), last) if text)
-
-
-def _bound(kept: dict[Any, Any], size: int) -> None:
-    if len(kept) > size:
-        del kept[next(iter(kept))]

@@ -1,19 +1,13 @@
-"""Recorded calls: spans stamped after the fact, and described as one object for the report."""
+"""Recorded spans, stamped after the fact as the call stamps live ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from tracing import names, stamps
 from tracing.account.call import Call
-from tracing.account.latency import parts
-from tracing.account.summary import Summary, from_attributes
-from tracing.account.turn import by_name, failures, tools
 from tracing.span import Attributes, Span
-
-__all__ = ["Call", "describe", "restamp"]
 
 
 def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span]:
@@ -24,8 +18,8 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     """
     by_id = {span.span_id: span for span in spans}
     call = Call(
-        session_id=_text(spans, stamps.SESSION_ID),
-        user_id=_text(spans, stamps.USER_ID),
+        session_id=names.first_text(spans, stamps.SESSION_ID),
+        user_id=names.first_text(spans, stamps.USER_ID),
         clock=None,
         attributes_of=lambda span_id: by_id[span_id].attributes if span_id in by_id else {},
         rebuild_inputs=rebuild_inputs,
@@ -54,7 +48,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
 
 def moments_in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, bool]]:
     """Each span as it starts and, marked True, as it ends, in the order of time."""
-    last = _last(spans)
+    last = last_heard_of(spans)
     for moment in sorted((m for span in spans for m in _moments(span, last)), key=_order):
         yield moment.span, moment.ends
 
@@ -76,175 +70,6 @@ def _order(moment: _Moment) -> tuple[int, bool, int]:
     return moment.time_unix_nano, moment.ends, -moment.span.start_time_unix_nano * moment.ends
 
 
-def _last(spans: Iterable[Span]) -> int:
+def last_heard_of(spans: Iterable[Span]) -> int:
+    """The latest time that any of the spans knows, in nanoseconds since the Unix epoch."""
     return max((max(s.start_time_unix_nano, s.end_time_unix_nano) for s in spans), default=0)
-
-
-def _text(spans: Iterable[Span], key: str) -> str | None:
-    """Return the first of the spans' texts under a key."""
-    return next((found for span in spans if (found := names.text(span.attributes, key))), None)
-
-
-def describe(spans: Sequence[Span]) -> dict[str, Any]:
-    """Return one call (the spans of one trace) as the report's JSON object.
-
-    What is unknown is absent. The keys:
-
-    - `trace_id`: 32 hex digits; `session_id`; `user_id`; `agent`: its name, else its label.
-    - `started_at`: ISO 8601 in UTC; `duration_seconds`: until the last that was heard of it.
-    - `summary`: the `call.*` attributes of `agent_session` without the prefix. `errors` (counts
-      by stage), `options`, `vad` are objects; `usage` is a list of LiveKit's `*ModelUsage`.
-    - `turns`, in order, each with `number`, `kind`, `user_text`, `agent_text`,
-      `user_bot_latency_seconds` or `first_output_seconds`, `parts` (name to seconds; together
-      the latency), `interrupted`, `barged_in`, `tools` (`name`, `duration_seconds`, `is_error`,
-      and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
-      one), and the other `turn.*` attributes without the prefix, groups as objects (`stt`, `eou`).
-    """
-    spans = sorted(restamp(_latest(spans)), key=lambda s: s.start_time_unix_nano)
-    turns = [span for span in spans if span.name == names.AGENT_TURN]
-    user_turns = [span for span in spans if span.name == names.USER_TURN]
-    children: dict[bytes, list[Span]] = {}
-    for span in spans:
-        children.setdefault(span.parent_span_id, []).append(span)
-    start = spans[0].start_time_unix_nano
-    described = {
-        "trace_id": spans[0].trace_id.hex(),
-        "session_id": _text(spans, stamps.SESSION_ID),
-        "user_id": _text(reversed(spans), stamps.USER_ID),
-        "agent": _text(spans, names.AGENT_NAME) or _text(_sessions(spans), names.AGENT_LABEL),
-        "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
-        "duration_seconds": (_last(spans) - start) / 1e9,
-        "summary": _summary(spans, turns),
-        "turns": [_describe_turn(turn, _inside(turn, children), user_turns) for turn in turns],
-    }
-    return _known(described)
-
-
-def _latest(spans: Iterable[Span]) -> list[Span]:
-    """Return one version of each span: the one that ended, where there are several."""
-    latest: dict[bytes, Span] = {}
-    for span in spans:
-        if span.span_id not in latest or not span.is_open:
-            latest[span.span_id] = span
-    return list(latest.values())
-
-
-def _known(described: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in described.items() if value is not None}
-
-
-def _sessions(spans: Iterable[Span]) -> list[Span]:
-    return [span for span in spans if span.name == names.AGENT_SESSION]
-
-
-def _summary(spans: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
-    """Return the session's summary, or that of all turns where sessions are several or none."""
-    summaries = [from_attributes(session.attributes) for session in _sessions(spans)]
-    if len(summaries) == 1:
-        return summaries[0]
-    whole = Summary()
-    for turn in turns:
-        whole.add_turn(turn.attributes)
-    for summary in summaries:
-        for used in summary.get("usage", ()):
-            whole.add_usage(used)
-    return whole.numbers()
-
-
-def _describe_turn(
-    turn: Span, inside: Sequence[Span], user_turns: Sequence[Span]
-) -> dict[str, Any]:
-    attributes = turn.attributes
-    described = _grouped(attributes)
-    described.update(
-        user_text=_user_text(turn, user_turns),
-        agent_text=_agent_text(turn, inside),
-        parts=parts(attributes) or None,
-        interrupted=described.pop("was_interrupted", None),
-        tools=_tools(inside) or None,
-        errors=_errors(turn, inside) or None,
-    )
-    return _known(described)
-
-
-def _grouped(attributes: Attributes) -> dict[str, Any]:
-    """Return a turn's stamps without their prefix, `turn.stt.x` as `stt: {x}`."""
-    found: dict[str, Any] = {}
-    for key, value in attributes.items():
-        if key.startswith(stamps.TURN) and not key.startswith(
-            (stamps.TURN_PART, stamps.TURN_ERRORS)
-        ):
-            group, _, field = key[len(stamps.TURN) :].partition(".")
-            if field:
-                found.setdefault(group, {})[field] = value
-            else:
-                found[group] = value
-    return found
-
-
-def _inside(turn: Span, children: Mapping[bytes, Sequence[Span]]) -> list[Span]:
-    """Return what ran inside a turn, by start."""
-    found, level = [], [turn]
-    while level:
-        level = [child for span in level for child in children.get(span.span_id, ())]
-        found += level
-    return sorted(found, key=lambda s: s.start_time_unix_nano)
-
-
-def _user_text(turn: Span, user_turns: Sequence[Span]) -> str | None:
-    """Return what the user said or typed: as the turn has it, else the transcript before it."""
-    text = names.first(turn.attributes, names.USER_INPUT)
-    if text is None and turn.attributes.get(stamps.TURN_KIND) == "reply":
-        heard = [
-            names.first(span.attributes, names.USER_TRANSCRIPT)
-            for span in user_turns
-            if span.start_time_unix_nano <= turn.start_time_unix_nano
-        ]
-        text = heard[-1] if heard else None
-    return str(text) if text else None
-
-
-def _agent_text(turn: Span, inside: Sequence[Span]) -> str | None:
-    """Return what was spoken: the turn has only its last step, the LLM steps have the others."""
-    last = names.first(turn.attributes, names.RESPONSE_TEXT)
-    called = [span.start_time_unix_nano for span in inside if span.name == names.FUNCTION_TOOL]
-    before = [
-        names.first(node.attributes, names.RESPONSE_TEXT)
-        for node in inside
-        if node.name == names.LLM_NODE
-        and any(node.start_time_unix_nano <= call <= node.end_time_unix_nano for call in called)
-    ]
-    texts = [str(text) for text in (*before, last) if text]
-    return " ".join(dict.fromkeys(texts)) or None
-
-
-def _tools(inside: Sequence[Span]) -> list[dict[str, Any]]:
-    called = [span for span in inside if span.name == names.FUNCTION_TOOL]
-    described = tools(called)
-    for tool, span in zip(described, called, strict=True):
-        if tool["is_error"] and (output := names.first(span.attributes, names.TOOL_OUTPUT)):
-            tool["error"] = output
-    return described
-
-
-def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
-    """Return the failed attempts with their messages; of stages without spans only the stage."""
-    found = []
-    counts = {
-        key[len(stamps.TURN_ERRORS) :]: int(str(value))
-        for key, value in turn.attributes.items()
-        if key.startswith(stamps.TURN_ERRORS)
-    }
-    for stage, count in counts.items():
-        failed = failures(by_name(inside), stage)
-        found += [_known({"stage": stage, "message": _message(span)}) for span in failed]
-        found += [{"stage": stage}] * (count - len(failed))
-    return found
-
-
-def _message(span: Span) -> str | None:
-    """Return why a span failed."""
-    for event in span.events:
-        if message := names.text(event.attributes, names.EXCEPTION_MESSAGE):
-            return message
-    return span.status_message or names.text(span.attributes, names.ERROR_TYPE) or None

@@ -17,14 +17,13 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 
 from tracing import names
 from tracing.account.call import Call
-from tracing.account.failures import with_status
-from tracing.account.rewrites import INPUT_SPANS, RecordedInputs
+from tracing.account.rewrites import INPUT_SPANS, RecordedInputs, with_status
 from tracing.capture.convert import SpanConverter
 from tracing.capture.redaction import Redaction, without_content
 from tracing.span import Attributes, Span, as_number
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
-from tracing.spool.records import end_frame, not_open_frame, start_frame
+from tracing.spool.records import end_frame, not_open_frame, packed, start_frame
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,8 @@ class TracingProcessor(SpanProcessor):
     A span that lives long leaves a start record, so that it survives its process; the record
     of its end carries everything. `append` writes a frame and `close` ends that; `flush` is what
     `force_flush` asks, because nothing is kept in memory here. `withhold` says that LiveKit's
-    own filter strips content from this provider's spans.
+    own filter strips content from this provider's spans. `make_call` takes what the processor
+    gives each of its calls: `attributes_of` and `pack`, see `Call`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TracingProcessor(SpanProcessor):
         ledger: Ledger,
         *,
         resource: Resource | None = None,
-        make_call: Callable[[], Call] = Call,
+        make_call: Callable[..., Call] = Call,
         withhold: bool = False,
         current_job: Callable[[], str | None] = lambda: None,
         job_attributes: Callable[[], Attributes] = dict,
@@ -295,7 +295,9 @@ class TracingProcessor(SpanProcessor):
     def _new_call(self, trace_id: int) -> Call:
         if len(self._calls) >= _MAX_CALLS:
             self._forget_ended_calls()
-        call = self._calls[trace_id] = self._make_call()
+        call = self._calls[trace_id] = self._make_call(
+            attributes_of=self.open_attributes, pack=packed
+        )
         return call
 
     def _forget_ended_calls(self) -> None:

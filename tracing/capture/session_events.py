@@ -20,7 +20,8 @@ from livekit.agents import AgentSession, get_job_context
 from opentelemetry import trace
 
 from tracing import names, stamps
-from tracing.account.call import Call, OpenTurn, Session, Watcher
+from tracing.account.call import Call
+from tracing.account.session import OpenTurn, Session, Watcher
 from tracing.account.turn import Turn
 from tracing.capture.event_metrics import PLACES, keep, usage_of
 from tracing.capture.session_options import options_of

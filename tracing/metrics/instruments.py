@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes as OtelAttributes
 
 from tracing import names, stamps
-from tracing.account.latency import parts
+from tracing.account.latency import parts_of
 from tracing.account.turn import Turn
 from tracing.span import Attributes, AttributeValue
 
@@ -122,7 +122,7 @@ class TurnInstruments:
             self._heard.add(1, labels)
         if (latency := stamped.get(stamps.TURN_LATENCY)) is not None:
             self._latency.record(latency, labels, where)
-        for part, seconds in parts(stamped).items():
+        for part, seconds in parts_of(stamped).items():
             self._part.record(seconds, {**labels, "part": part}, where)
         for key, number in stamped.items():
             if key in self._counted:

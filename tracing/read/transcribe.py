@@ -38,8 +38,8 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
         entry["at_seconds"] = (entry["at_seconds"] - start) / 1e9
     head = {
         "trace_id": spans[0].trace_id.hex(),
-        "session_id": _last(spans, stamps.SESSION_ID),
-        "user_id": _last(spans, stamps.USER_ID),
+        "session_id": names.first_text(reversed(spans), stamps.SESSION_ID),
+        "user_id": names.first_text(reversed(spans), stamps.USER_ID),
         "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
     }
     return {**_known(head), "entries": [_known(entry) for entry in found]}
@@ -147,12 +147,6 @@ def _inside(root: Span, spans: Sequence[Span]) -> list[Span]:
 def _text(span: Span, keys: tuple[str, ...]) -> str | None:
     value = names.first(span.attributes, keys)
     return (value.strip() or None) if isinstance(value, str) else None
-
-
-def _last(spans: Sequence[Span], key: str) -> str | None:
-    return next(
-        (text for span in reversed(spans) if (text := names.text(span.attributes, key))), None
-    )
 
 
 def _known(entry: Entry) -> Entry:

@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from tracing import names, stamps
-from tracing.account.latency import parts
+from tracing.account.latency import parts_of
 from tracing.account.turn import Turn, metrics, named
 from tracing.span import Attributes
 
@@ -94,7 +94,7 @@ def _turn_rows(stamped: Attributes) -> Iterator[Row]:
         if key in stamped:
             yield label, f"{_shown(stamped[key])}{unit and ' ' + unit}"
         if key == stamps.TURN_FIRST_OUTPUT:
-            for name, seconds in parts(stamped).items():
+            for name, seconds in parts_of(stamped).items():
                 yield f"  {name}", f"{seconds:.3f} s"
 
 

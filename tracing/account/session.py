@@ -1,0 +1,158 @@
+"""A session and its open turns: what they gather, and what their ends are stamped with."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tracing import names, stamps
+from tracing.account.facts import facts_of, kind_of
+from tracing.account.latency import account
+from tracing.account.summary import Summary, as_attributes
+from tracing.account.turn import ByName, Turn, by_name, in_order, parsed
+from tracing.account.usage import add_usage
+from tracing.span import Attributes, AttributeValue, Span
+
+MAX_TURNS = 64
+
+
+class Session:
+    """One `agent_session`: a call has one, rarely more. Observers write what events tell."""
+
+    def __init__(self, budget_seconds: float, watchers: Sequence[Watcher] = ()) -> None:
+        self.summary = Summary(budget_seconds)
+        self.user: deque[Span] = deque(maxlen=MAX_TURNS)
+        """The user's side since the last answer."""
+        self.earlier: ByName = {}
+        """The steps of the turn that left the user unanswered."""
+        self.open_turns: dict[bytes, OpenTurn] = {}
+        self.user_has_spoken = False
+        self.pending: dict[str, AttributeValue] = {}
+        """What events told of the user's turn that goes on, as attributes of its reply."""
+        self.told_by_turn: dict[bytes, Attributes] = {}
+        """The same of user turns that are over and not answered."""
+        self.errors: dict[str, int] = {}
+        """Errors by stage that events told."""
+        self.observed: dict[str, AttributeValue] = {}
+        """What events told of the session, as attributes of `agent_session`."""
+        self.kinds_by_speech: dict[str, str] = {}
+        """What sort of turn a speech will be, where events told before it began."""
+        self.close_reason: AttributeValue | None = None
+        self.watchers = list(watchers)
+
+    @property
+    def session(self) -> Session:
+        """Itself, as every scope has one."""
+        return self
+
+
+class OpenTurn:
+    """One `agent_turn` that has not ended."""
+
+    def __init__(self, session: Session, number: int, span: Span) -> None:
+        self.session = session
+        self.number = number
+        self.span_id = span.span_id
+        self.start_time_unix_nano = span.start_time_unix_nano
+        self.steps: dict[str, list[Span]] = {}
+        self.observed: dict[str, AttributeValue] = {}
+        """What events told of this turn, as attributes of `agent_turn`."""
+
+
+class Watcher(Protocol):
+    """What wants to hear of a session's turns, and of its end; called on the voice loop."""
+
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
+        """A turn is over, and these are its stamps."""
+
+    def session_ended(self, stamped: Attributes) -> None:
+        """The session is over, and this is its summary."""
+
+
+def end_turn(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+    """The stamps of an `agent_turn` that ends; its session learns of it, and who watches."""
+    session = open_turn.session
+    session.open_turns.pop(span.span_id, None)
+    if names.REALTIME_METRICS_JSON in span.attributes:
+        open_turn.steps[names.REALTIME_INFERENCE] = [_inference_of(span)]
+        add_usage(session.summary, span)
+    observed = {**_recorded(span), **open_turn.observed}
+    speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
+    if speech is not None:
+        observed[stamps.TURN_KIND] = speech
+    turn = Turn(span, in_order(open_turn.steps), by_name(session.user), session.earlier, observed)
+    sort = kind_of(turn, user_has_spoken=session.user_has_spoken)
+    if sort == "reply":
+        observed.update(_told_of(session, turn))
+    stamped = {
+        **facts_of(turn),
+        **observed,
+        **account(turn, sort, session.summary.budget_seconds),
+        stamps.TURN_NUMBER: open_turn.number,
+        stamps.TURN_KIND: sort,
+    }
+    session.summary.add_turn(stamped)
+    for watcher in session.watchers:
+        watcher.turn_ended(turn, stamped)
+    _settle(session, turn, sort)
+    return stamped
+
+
+def _inference_of(turn: Span) -> Span:
+    """Return the inference of a realtime turn, which before 1.8 is told by the turn itself."""
+    told = names.text(turn.attributes, names.REALTIME_METRICS_JSON)
+    attributes: dict[str, AttributeValue] = {names.REALTIME_METRICS_JSON: told}
+    ttft = parsed(told)["ttft"]
+    if ttft >= 0:
+        attributes[names.TIME_TO_FIRST_CHUNK] = ttft
+    return turn._replace(name=names.REALTIME_INFERENCE, attributes=attributes, events=())
+
+
+def _told_of(session: Session, turn: Turn) -> Attributes:
+    """Return what events told of the user's turn that this one answers; once."""
+    answered = turn.answered
+    if answered is not None:
+        return session.told_by_turn.pop(answered.span_id, {})
+    told, session.pending = session.pending, {}
+    return told
+
+
+def _settle(session: Session, turn: Turn, sort: str) -> None:
+    """Forget the user's side once it is answered; keep the steps that left it unanswered."""
+    if sort != "reply":
+        return
+    session.user_has_spoken = True
+    heard = turn.first_sound
+    if heard is None:
+        session.earlier = {} if turn.span.attributes.get(names.INTERRUPTED) else turn.steps
+        return
+    session.earlier = {}
+    kept = [span for span in session.user if span.start_time_unix_nano >= heard]
+    session.user.clear()
+    session.user.extend(kept)
+
+
+def end_session(session: Session, span: Span) -> Mapping[str, AttributeValue]:
+    """The stamps of an `agent_session` that ends: its summary; who watches hears of it."""
+    numbers = session.summary.numbers()
+    for stage, count in session.errors.items():
+        errors = numbers.setdefault("errors", {})
+        errors[stage] = max(count, errors.get(stage, 0))
+    numbers["duration_seconds"] = span.duration_seconds
+    if session.close_reason is not None:
+        numbers["close_reason"] = session.close_reason
+    stamped = {**as_attributes(numbers), **_recorded(span), **session.observed}
+    for watcher in session.watchers:
+        watcher.session_ended(stamped)
+    return stamped
+
+
+def _recorded(span: Span) -> dict[str, AttributeValue]:
+    """Return the stamps that a recorded span already has: events gave some of them."""
+    prefix = stamps.CALL if span.name == names.AGENT_SESSION else stamps.TURN
+    return {
+        key: value
+        for key, value in span.attributes.items()
+        if key.startswith(prefix) and not key.startswith(stamps.TURN_PART)
+    }
