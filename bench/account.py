@@ -12,11 +12,12 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
-import tracing.capture.session_events as observing
 from tests.livekit.scripted import Said
 from tests.livekit.sessions import studio
 from tracing.account.call import Call
 from tracing.account.restamp import moments_in_order
+from tracing.capture.session_events import SessionObserver
+from tracing.observing import observe
 from tracing.otlp_json import read_spans
 
 from .harness import Line, show
@@ -54,7 +55,7 @@ def main(repeat: int = 5) -> bool:
 async def events_of_a_turn() -> float:
     """Microseconds in the handlers of one spoken turn of a real session, by the median event."""
     took: list[float] = []
-    guarded = observing._Observer._guarded
+    guarded = SessionObserver._guarded
 
     def timed(self: Any, handler: Callable[[Any], None]) -> Callable[[Any], None]:
         handle = guarded(self, handler)
@@ -67,10 +68,9 @@ async def events_of_a_turn() -> float:
         return run
 
     def prepare(session: AgentSession[Any], recorder: Any) -> None:
-        observing._current_processor = lambda: recorder
-        observing.observe(session)
+        observe(session)
 
-    observing._Observer._guarded = timed  # type: ignore[method-assign]
+    SessionObserver._guarded = timed  # type: ignore[method-assign]
     answers = {"hello": Said("Good evening.")}
     async with studio(Agent(instructions="Help."), answers, prepare=prepare) as running:
         await running.caller.say("hello")

@@ -16,7 +16,7 @@ from tests.fakes import Reply, draining, until, write_segment
 from tests.langfuse_server import SCORES as SCORES_PATH
 from tests.langfuse_server import LangfuseServer
 from tracing import stamps
-from tracing.capture.outcome import outcome_attributes
+from tracing.capture.jobs import outcome_attributes
 from tracing.config.backends import Backend, backends_of, fingerprint
 from tracing.config.settings import ConfigError, load_settings
 from tracing.deliver import delivery as module

@@ -15,8 +15,8 @@ from opentelemetry import trace
 
 from tests.fakes import RecordingServer, call, run_python, until
 from tracing import ConfigError, setup_tracer
+from tracing.capture.current import current
 from tracing.deliver.status import read_status
-from tracing.handle import current
 from tracing.spool.segments import segment_paths
 
 SECRET = "the secret text"
@@ -152,10 +152,9 @@ def speak() -> None:
             tool.set_status(trace.StatusCode.ERROR, SECRET)
     turn = livekit_tracer.start_span("agent_turn", attributes={"lk.pii.user_input": SECRET})
     assert turn.is_recording()
-    handle = current()
-    assert handle is not None
-    assert handle.processor is not None
-    handle.processor.record_open_spans()
+    capture = current()
+    assert capture is not None
+    capture.processor.record_open_spans()
 
 
 def _broken(text: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracing.capture.session_events import observe
     from tracing.config.settings import ConfigError
     from tracing.handle import Tracing
+    from tracing.observing import observe
     from tracing.setup import setup_tracer
 
 __all__ = ["ConfigError", "Tracing", "observe", "setup_tracer"]
@@ -19,7 +19,7 @@ __all__ = ["ConfigError", "Tracing", "observe", "setup_tracer"]
 _MODULES = {
     "ConfigError": "tracing.config.settings",
     "Tracing": "tracing.handle",
-    "observe": "tracing.capture.session_events",
+    "observe": "tracing.observing",
     "setup_tracer": "tracing.setup",
 }
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
+from tracing.capture.current import register
 from tracing.deliver.flush import flush_spool
 from tracing.spool.losses import Ledger, count_losses
 
 if TYPE_CHECKING:
     from tracing.capture.processor import TracingProcessor
-    from tracing.capture.session_report import SessionReports
     from tracing.deliver.keeper import Keeper
     from tracing.metrics.export import Metrics
 
@@ -35,17 +35,11 @@ class Tracing:
         ledger: Ledger | None = None,
         keeper: Keeper | None = None,
         metrics: Metrics | None = None,
-        reports: SessionReports | None = None,
-        recordings: Path | None = None,
     ) -> None:
         self.provider = provider
         self.directory = directory
         """The spool of this process's backends; None for a no-op."""
-        self.processor = processor
-        self.reports = reports
-        """Where LiveKit's reports of sessions go; None without a local store."""
-        self.recordings = recordings
-        """The TRACING_DIR that sessions' audio is kept in until it is uploaded; None if not."""
+        self._processor = processor
         self._ledger = ledger
         self._keeper = keeper
         self._metrics = metrics
@@ -53,7 +47,7 @@ class Tracing:
     @property
     def enabled(self) -> bool:
         """Whether spans are recorded."""
-        return self.processor is not None
+        return self._processor is not None
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -81,8 +75,9 @@ class Tracing:
         global _current
         if _current is self:
             _current = None
-        if self.processor is not None:
-            self.processor.shutdown()
+            register(None)
+        if self._processor is not None:
+            self._processor.shutdown()
         if self._metrics is not None:
             self._metrics.stop()
         if self._keeper is not None:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tracing.span import AttributeValue, Span
 
+SCOPE = "livekit-agents"
+"""The instrumentation scope of LiveKit's own spans."""
+
 # Spans, from the outside in.
 JOB_ENTRYPOINT = "job_entrypoint"
 JOB_SHUTDOWN = "job_shutdown"

@@ -24,6 +24,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.account.call import Call
+from tracing.capture.current import Capture, register
+from tracing.capture.current import current as current_capture
 from tracing.capture.jobs import (
     current_job_id,
     job_attributes,
@@ -138,8 +140,9 @@ def setup_tracer(
                 logger.warning("%s\nNothing is recorded.", error)
                 tracing = Tracing(trace.NoOpTracerProvider())
             make_current(tracing)
-    if tracing.processor is not None:
-        join_running_job(tracing.provider, tracing.processor)
+    capture = current_capture()
+    if capture is not None:
+        join_running_job(tracing.provider, capture.processor)
     return tracing
 
 
@@ -190,7 +193,6 @@ def _build(
         spool_bytes=settings.spool_bytes,
         max_age_seconds=settings.max_age_seconds,
     )
-    has_store = "local" in settings.backends
     tracing = Tracing(
         provider,
         directory=directory,
@@ -198,13 +200,10 @@ def _build(
         ledger=ledger,
         keeper=keeper,
         metrics=metrics,
-        reports=SessionReports(settings.directory, redaction, withhold=withhold)
-        if has_store
-        else None,
-        recordings=settings.directory if settings.langfuse.recording and not withhold else None,
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
+    register(_capture(settings, processor, redaction, withhold=withhold))
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
@@ -214,6 +213,17 @@ def _build(
     names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
     logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
     return tracing
+
+
+def _capture(
+    settings: Settings, processor: TracingProcessor, redaction: Redaction, *, withhold: bool
+) -> Capture:
+    """What the events of sessions write to."""
+    reports = None
+    if "local" in settings.backends:
+        reports = SessionReports(settings.directory, redaction, withhold=withhold)
+    keeps_recordings = settings.langfuse.recording and not withhold
+    return Capture(processor, reports, settings.directory if keeps_recordings else None)
 
 
 def _install(provider: TracerProvider, settings: Settings) -> None:
@@ -321,7 +331,7 @@ def _at_exit(processor: TracingProcessor, keeper: Keeper) -> None:
     def tidy_up() -> None:
         live_processor, live_keeper = weak_processor(), weak_keeper()
         if live_processor is not None:
-            live_processor.end_substitutes()
+            live_processor.roots.end_substitutes()
         if live_keeper is not None:
             live_keeper.tidy_up()
 

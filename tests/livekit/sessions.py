@@ -7,13 +7,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import pytest
 from livekit.agents import Agent, AgentSession, telemetry
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-import tracing.capture.session_events as observing
 from tests.livekit.scripted import (
     Caller,
     FakeLLM,
@@ -26,67 +25,82 @@ from tests.livekit.scripted import (
     Stalls,
     Waits,
 )
-from tracing.account.call import Call
 from tracing.capture.convert import SpanConverter
+from tracing.capture.current import Capture, register
+from tracing.capture.processor import TracingProcessor
+from tracing.capture.redaction import Redaction
+from tracing.observing import observe
 from tracing.span import Span
+from tracing.spool.losses import Ledger
+from tracing.spool.records import END, read_records
 
 
-class Recorder(SpanProcessor):
-    """Keeps every span, bare and stamped by its call, as the real processor would write it."""
+class Recorder:
+    """The real processor, whose frames are kept in memory and read back; and every span bare."""
 
-    def __init__(self) -> None:
-        self.withholds_content = False
+    def __init__(self, *, content: bool = True) -> None:
         self.bare: list[Span] = []
-        self.stamped: list[Span] = []
-        self.calls: dict[bytes, Call] = {}
-        self._open: dict[int, Any] = {}
-        self._converter = SpanConverter()
+        """What LiveKit ended, before anything is stamped or withheld."""
+        self.ledger = Ledger(Path("nowhere"))
+        redaction = Redaction(self.ledger, capture_content=content, mask=None)
+        self.processor = TracingProcessor(redaction, self.ledger)
+        self.processor.append = self._append
+        self._frames: list[bytes] = []
 
-    def call(self, trace_id: int) -> Call | None:
-        """Return the call of a trace."""
-        return self.calls.get(trace_id.to_bytes(16, "big"))
+    def _append(self, frame: bytes) -> None:
+        self._frames.append(frame)
 
-    def open_span(self, span_id: int) -> Any:
-        """Return a span that has not ended."""
-        return self._open.get(span_id)
-
-    def on_start(self, span: Any, parent_context: Any = None) -> None:
-        started = self._converter.convert(span)
-        self._open[span.context.span_id] = span
-        self.calls.setdefault(started.trace_id, Call()).started(started)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        ended = self._converter.convert(span)
-        if self.withholds_content:
-            kept = {k: v for k, v in ended.attributes.items() if ".pii." not in k}
-            ended = ended._replace(attributes=kept)
-        self._open.pop(int.from_bytes(ended.span_id, "big"), None)
-        call = self.calls[ended.trace_id]
-        stamps = call.ended(ended)
-        self.bare.append(ended)
-        attributes = {**call.identity.attributes, **ended.attributes, **stamps}
-        self.stamped.append(ended._replace(attributes=attributes))
+    @property
+    def stamped(self) -> list[Span]:
+        """The spans as they are written, in the order in which they ended."""
+        records = read_records(b"".join(self._frames))
+        return [record.span for record in records if record.kind == END and record.span]
 
     def named(self, name: str) -> list[Span]:
-        """Return the stamped spans of a name, in the order in which they started."""
+        """The stamped spans of a name, in the order in which they started."""
         found = (span for span in self.stamped if span.name == name)
         return sorted(found, key=lambda span: span.start_time_unix_nano)
 
 
+class _Bare(SpanProcessor):
+    """Keeps spans as they end."""
+
+    def __init__(self, kept: list[Span]) -> None:
+        self._kept = kept
+        self._converter = SpanConverter()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._kept.append(self._converter.convert(span))
+
+
 @contextlib.contextmanager
 def recording(recorder: Recorder | None = None) -> Iterator[Recorder]:
-    """Send LiveKit's spans to a recorder; one that is given gets them already."""
+    """Send LiveKit's spans to a recorder, and what `observe` tells to its processor.
+
+    One that is given gets both already.
+    """
     if recorder is not None:
         yield recorder
         return
     recorder = Recorder()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(recorder)
-    telemetry.set_tracer_provider(provider)
-    try:
+    with attached(recorder):
         yield recorder
+
+
+@contextlib.contextmanager
+def attached(recorder: Recorder) -> Iterator[None]:
+    """What `setup_tracer` does for a processor, with nothing behind it."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(_Bare(recorder.bare))
+    provider.add_span_processor(recorder.processor)
+    telemetry.set_tracer_provider(provider)
+    register(Capture(recorder.processor))
+    try:
+        yield
     finally:
+        register(None)
         provider.shutdown()
+        assert recorder.ledger.counts == {}
 
 
 @dataclass
@@ -166,11 +180,6 @@ async def studio(
             stalls.cancel()
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
-    """Return what lets a studio's session be observed, its spans going to the recorder."""
-
-    def prepare(session: AgentSession, recorder: Recorder) -> None:
-        monkeypatch.setattr(observing, "_current_processor", lambda: recorder)
-        observing.observe(session, **options)
-
-    return prepare
+def observed(**options: Any) -> Callable[[AgentSession, Recorder], None]:
+    """What makes a studio's session an observed one."""
+    return lambda session, recorder: observe(session, **options)

@@ -16,7 +16,7 @@ from livekit.agents.voice.events import MetricsCollectedEvent
 from tests.livekit.accounts import Clerk
 from tests.livekit.realtime import Answered, FakeRealtime, realtime_metrics
 from tests.livekit.scripted import Said, Waits
-from tests.livekit.sessions import studio, watched
+from tests.livekit.sessions import observed, studio
 from tracing.span import Span
 
 Metadata = base.Metadata(model_name="m", model_provider="p")
@@ -210,7 +210,7 @@ async def test_every_field_of_livekits_metrics_is_on_the_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By name, after a session with a pipeline and one with a realtime model."""
-    prepare = watched(monkeypatch)
+    prepare = observed()
     async with studio(Clerk(), {"hello": Said("Good evening.")}, prepare=prepare) as running:
         for one in every_metric():
             running.session.emit("metrics_collected", MetricsCollectedEvent(metrics=one))

@@ -90,7 +90,7 @@ def test_every_stage_of_a_plain_turn_is_a_part() -> None:
         span("on_user_turn_completed", 452, 502),
     ]
     stamped = account(answered(agent_turn, steps, user), "reply", 1.0)
-    assert {name: round(value * 1e3, 3) for name, value in millis_of(stamped).items()} == {
+    assert {name: round(value * 1e3, 3) for name, value in parts_of(stamped).items()} == {
         "end_of_speech_detection": 200,
         "transcription_wait": 100,
         "turn_decision": 150,
@@ -116,7 +116,7 @@ def test_preemptive_generation_is_gained_time_and_no_negative_part() -> None:
         span("agent_speaking", 800, 4_000),
     ]
     stamped = account(answered(agent_turn, steps), "reply", 1.0)
-    assert millis_of(stamped) == {
+    assert parts_of(stamped) == {
         "turn_decision": 0.5,
         "llm_first_token": 0.0,
         "llm_speakable_text": 0.0,
@@ -286,7 +286,7 @@ def test_the_account_of_any_timing_adds_up(delays: list[float], lead: float, too
         span("on_user_turn_completed", decided, hooked),
     ]
     stamped = account(answered(agent_turn, steps, user), "reply", 1.0)
-    found = millis_of(stamped)
+    found = parts_of(stamped)
     assert all(seconds >= 0 for seconds in found.values())
     assert sum(found.values()) == pytest.approx(stamped["turn.user_bot_latency_seconds"], abs=1e-3)
     assert stamped.get("turn.overlap_seconds", 1.0) > 0

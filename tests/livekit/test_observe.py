@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from livekit.agents import (
@@ -18,11 +18,12 @@ from livekit.agents import (
 )
 from livekit.agents.voice.events import ErrorEvent, UserInputTranscribedEvent
 
-import tracing.capture.session_events as observing
 from tests.livekit.realtime import Answered, FakeRealtime
 from tests.livekit.scripted import FakeSTT, Said, Waits
-from tests.livekit.sessions import Recorder, recording, studio, watched
-from tracing.capture.session_events import observe
+from tests.livekit.sessions import Recorder, attached, observed, recording, studio
+from tracing.capture.current import Capture, register
+from tracing.capture.processor import TracingProcessor
+from tracing.observing import observe
 from tracing.span import Span
 
 
@@ -38,10 +39,10 @@ class Clerk(Agent):
         return "found it"
 
 
-async def test_events_put_on_the_turn_what_is_on_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_put_on_the_turn_what_is_on_no_span() -> None:
     """Playback latency, tokens per second, first sentence, STT usage, corrections."""
     script = {"hello": Said("Good evening to you.", rest_delay=0.05)}
-    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+    async with studio(Clerk(), script, prepare=observed()) as running:
         for text in ("yellow", "hello"):
             running.session.emit(
                 "user_input_transcribed", UserInputTranscribedEvent(transcript=text, is_final=False)
@@ -60,7 +61,7 @@ async def test_events_put_on_the_turn_what_is_on_no_span(monkeypatch: pytest.Mon
     }.items() <= turn.items()
 
 
-async def test_a_false_interruption_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_false_interruption_is_counted_once() -> None:
     """The agent paused for a noise and went on: the turn was not interrupted."""
     interruption = {"mode": "vad", "min_duration": 0.1, "false_interruption_timeout": 0.2}
     options = {
@@ -70,7 +71,7 @@ async def test_a_false_interruption_is_counted_once(monkeypatch: pytest.MonkeyPa
         }
     }
     script = {"hello": Said("It is a long story.")}
-    prepare = watched(monkeypatch)
+    prepare = observed()
     async with studio(Clerk(), script, tts_seconds=0.8, prepare=prepare, **options) as running:
         await running.caller.say("hello")
         await running.until(lambda: running.session.agent_state == "speaking")
@@ -83,13 +84,13 @@ async def test_a_false_interruption_is_counted_once(monkeypatch: pytest.MonkeyPa
     assert (summary["call.false_interruptions"], summary["call.barge_ins"]) == (1, 0)
 
 
-async def test_a_late_result_of_a_tool_is_a_follow_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_result_of_a_tool_is_a_follow_up() -> None:
     """The tool went on in the background; telling its result is no reply to the user."""
     script = {
         "hello": Said(tools=[("search", "{}")]),
         "searching": Said("I am searching."),
     }
-    prepare = watched(monkeypatch)
+    prepare = observed()
     async with studio(Clerk(), script, prepare=prepare) as running:
         fake = running.session.llm
         fake.script = _AnyText(script, otherwise=Said("I found it."))
@@ -113,13 +114,11 @@ class _AnyText(dict[str, Said]):
         return self.otherwise
 
 
-async def test_a_realtime_models_transcripts_are_on_their_turns(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_realtime_models_transcripts_are_on_their_turns() -> None:
     """One that comes before the turn, and one that comes while it is spoken."""
     model = FakeRealtime({"hello": Answered("Hi."), "bye": Answered("Goodbye.")}, Waits())
     nothing = {"stt": NOT_GIVEN, "vad": NOT_GIVEN, "tts": NOT_GIVEN}
-    prepare = watched(monkeypatch)
+    prepare = observed()
     async with studio(Clerk(), {}, llm=model, realtime=True, prepare=prepare, **nothing) as running:
         await model.hear("hello")
         await running.until_heard("Hi")
@@ -132,12 +131,12 @@ async def test_a_realtime_models_transcripts_are_on_their_turns(
     assert texts == ["hello", "bye"]
 
 
-async def test_speech_to_text_that_fails_over_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_speech_to_text_that_fails_over_is_counted() -> None:
     """No span shows it: the error, and the provider that was given up."""
     bad, good = FakeSTT(), FakeSTT()
     both = stt.FallbackAdapter([bad, good], max_retry_per_stt=0)
     script = {"hello": Said("Good evening.")}
-    async with studio(Clerk(), script, stt=both, prepare=watched(monkeypatch)) as running:
+    async with studio(Clerk(), script, stt=both, prepare=observed()) as running:
         await running.until(lambda: bad.streams == 1)
         bad.heard.put_nowait(APIConnectionError("gone"))
         await running.until(lambda: good.streams == 1)
@@ -152,10 +151,10 @@ async def test_speech_to_text_that_fails_over_is_counted(monkeypatch: pytest.Mon
     assert events[0] == {"component": "stt", "available": False}
 
 
-async def test_an_error_of_the_speech_to_text_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_of_the_speech_to_text_is_counted() -> None:
     """On the reply that came in spite of it, and on the session."""
     script = {"hello": Said("Good evening.")}
-    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+    async with studio(Clerk(), script, prepare=observed()) as running:
         error = stt.STTError(timestamp=1.0, label="stt", error=ValueError("401"), recoverable=True)
         running.session.emit("error", ErrorEvent(error=error, source=running.session.stt))
         await running.caller.say("hello")
@@ -165,10 +164,10 @@ async def test_an_error_of_the_speech_to_text_is_counted(monkeypatch: pytest.Mon
     assert (turn["turn.errors.stt"], summary["call.errors.stt"]) == (1, 1)
 
 
-async def test_the_summary_has_usage_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_summary_has_usage_and_options() -> None:
     """What LiveKit added up, and what matters when calls are compared."""
     script = {"hello": Said("Good evening.")}
-    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
+    async with studio(Clerk(), script, prepare=observed()) as running:
         await running.caller.say("hello")
         await running.until_heard("Good evening")
     summary = running.recorder.named("agent_session")[0].attributes
@@ -196,9 +195,9 @@ async def test_the_summary_has_usage_and_options(monkeypatch: pytest.MonkeyPatch
     assert options["turn_detection"] == "vad"
 
 
-async def test_names_and_budget_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_names_and_budget_can_be_given() -> None:
     """The application's own session and user, and what counts as slow."""
-    prepare = watched(monkeypatch, session_id="order-7", user_id="ada", budget_seconds=0.1)
+    prepare = observed(session_id="order-7", user_id="ada", budget_seconds=0.1)
     script = {"hello": Said("Good evening.")}
     async with studio(Clerk(), script, prepare=prepare) as running:
         await running.caller.say("hello")
@@ -210,9 +209,9 @@ async def test_names_and_budget_can_be_given(monkeypatch: pytest.MonkeyPatch) ->
     assert (summary["call.budget_seconds"], summary["call.within_budget_share"]) == (0.1, 0.0)
 
 
-async def test_sessions_of_one_process_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sessions_of_one_process_are_kept_apart() -> None:
     """Two calls at once: each has its own turns, usage and name."""
-    prepare = watched(monkeypatch)
+    prepare = observed()
 
     async def call(recorder: Recorder, times: int) -> None:
         script = {"hello": Said("Good evening.")}
@@ -244,26 +243,19 @@ def _audio_heard(session: Span) -> float:
     return next(one["audio_duration"] for one in used if one["type"] == "stt_usage")
 
 
-async def test_typed_input_is_a_reply_also_where_content_is_withheld(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_typed_input_is_a_reply_also_where_content_is_withheld() -> None:
     """The text is gone when the turn is stamped; that there was one is known."""
-
-    def prepare(session: AgentSession, recorder: Recorder) -> None:
-        recorder.withholds_content = True
-        watched(monkeypatch)(session, recorder)
-
-    script = {"hello": Said("Good evening.")}
-    async with studio(Clerk(), script, audio=False, prepare=prepare) as running:
-        await running.session.run(user_input="hello")
+    script, recorder = {"hello": Said("Good evening.")}, Recorder(content=False)
+    options = {"audio": False, "prepare": observed(), "recorder": recorder}
+    with attached(recorder):
+        async with studio(Clerk(), script, **options) as running:
+            await running.session.run(user_input="hello")
     turn = running.recorder.named("agent_turn")[0].attributes
     assert turn["turn.kind"] == "reply"
     assert "lk.pii.user_input" not in turn
 
 
-async def test_what_events_tell_of_the_user_is_on_the_users_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_events_tell_of_the_user_is_on_the_users_turn() -> None:
     """And on the reply to it, though the reply before it was still going on."""
     interruption = {"mode": "vad", "min_duration": 0.1, "resume_false_interruption": False}
     options = {
@@ -274,7 +266,7 @@ async def test_what_events_tell_of_the_user_is_on_the_users_turn(
         },
     }
     script = {"hello": Said("It is a long story."), "stop": Said("Yes?")}
-    prepare = watched(monkeypatch)
+    prepare = observed()
     async with studio(Clerk(), script, prepare=prepare, **options) as running:
         await running.caller.say("hello")
         await running.until(lambda: running.session.agent_state == "speaking")
@@ -285,11 +277,11 @@ async def test_what_events_tell_of_the_user_is_on_the_users_turn(
         assert [s.attributes["turn.stt.audio_duration"] for s in spans] == [0.5, 0.5]
 
 
-async def test_observing_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_observing_twice_counts_once() -> None:
     """The second time changes nothing."""
 
     def prepare(session: AgentSession, recorder: Recorder) -> None:
-        watched(monkeypatch)(session, recorder)
+        observe(session)
         observe(session)
 
     script = {"hello": Said("Good evening.")}
@@ -300,42 +292,46 @@ async def test_observing_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert turn["turn.stt.audio_duration"] == 0.5
 
 
-async def test_a_running_session_can_be_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_running_session_can_be_observed() -> None:
     """From then on its events count."""
     async with studio(Clerk(), {"hello": Said("Good evening.")}) as running:
-        watched(monkeypatch)(running.session, running.recorder)
+        observe(running.session)
         await running.caller.say("hello")
         await running.until_heard("Good evening")
     turn = running.recorder.named("agent_turn")[0].attributes
     assert "turn.playback_latency_seconds" in turn
 
 
-async def test_without_set_up_observing_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_set_up_observing_does_nothing() -> None:
     """A session that nobody traces runs as ever."""
-    monkeypatch.setattr(observing, "_current_processor", lambda: None)
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        register(None)
+        observe(session, table=True)
+
     script = {"hello": Said("Good evening.")}
-    prepare = lambda session, recorder: observe(session, table=True)  # noqa: E731
     async with studio(Clerk(), script, prepare=prepare) as running:
         await running.caller.say("hello")
         await running.until_heard("Good evening")
     assert "turn.playback_latency_seconds" not in running.recorder.named("agent_turn")[0].attributes
 
 
-async def test_a_handler_that_fails_harms_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_handler_that_fails_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, once a minute at most, and the call goes on."""
 
-    def broken() -> Any:
-        raise RuntimeError("broken")
+    class Broken:
+        def call(self, trace_id: int) -> Any:
+            raise RuntimeError("broken")
+
+    def prepare(session: AgentSession, recorder: Recorder) -> None:
+        observe(session)
+        register(Capture(cast(TracingProcessor, Broken())))
 
     script = {"hello": Said("Good evening.")}
-    async with studio(Clerk(), script, prepare=watched(monkeypatch)) as running:
-        monkeypatch.setattr(observing, "_current_processor", broken)
-        observing._observed[running.session]._processor = broken
+    async with studio(Clerk(), script, prepare=prepare) as running:
         await running.caller.say("hello")
         await running.until_heard("Good evening")
-    told = [r for r in caplog.records if r.name == observing.__name__]
+    told = [r for r in caplog.records if r.name == "tracing.capture.session_events"]
     assert [record.getMessage() for record in told] == [
         "an event of the session could not be recorded"
     ]

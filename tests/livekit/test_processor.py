@@ -337,10 +337,10 @@ def test_turns_are_numbered_on_while_other_traces_come_and_go(pipeline: Pipeline
 def test_spans_without_a_parent_hang_below_their_jobs_root(tmp_path: Path) -> None:
     """Where the root came late, a job is one trace all the same; and the root ends with it."""
     pipeline = Pipeline(tmp_path, current_job=lambda: "AJ_1")
-    assert not pipeline.processor.has_root("AJ_1")
+    assert not pipeline.processor.roots.has("AJ_1")
     root = pipeline.start("job_entrypoint")
-    pipeline.processor.end_with_job("AJ_1", root)
-    assert pipeline.processor.has_root("AJ_1")
+    pipeline.processor.begin_root("AJ_1", root)
+    assert pipeline.processor.roots.has("AJ_1")
     session = pipeline.start("agent_session")
     pipeline.start("llm_node", session).end()
     session.end()
@@ -360,7 +360,7 @@ def test_root_that_was_recorded_in_time_is_the_jobs(tmp_path: Path) -> None:
     """LiveKit's own root is the root, and nobody else's trace is moved below it."""
     pipeline = Pipeline(tmp_path, current_job=lambda: "AJ_1")
     pipeline.start("job_entrypoint").end()
-    assert pipeline.processor.has_root("AJ_1")
+    assert pipeline.processor.roots.has("AJ_1")
     pipeline.provider.get_tracer("an application").start_span("GET /").end()
     ended = pipeline.ended()
     assert ended["GET /"].parent_span_id == b""

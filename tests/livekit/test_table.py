@@ -9,15 +9,14 @@ import pytest
 from livekit.agents import AgentSession
 from rich.console import Console
 
-import tracing.capture.session_events as observing
 from tests.livekit.accounts import Clerk
 from tests.livekit.realtime import realtime_metrics
 from tests.livekit.scripted import Said
-from tests.livekit.sessions import Recorder, studio, watched
+from tests.livekit.sessions import Recorder, studio
 from tests.livekit.spans import span
 from tracing.account.facts import facts_of
 from tracing.account.turn import Turn, by_name
-from tracing.capture.session_events import SummaryLog
+from tracing.observing import SummaryLog, _observed, observe
 from tracing.terminal.turn_table import TurnTable, summary_table, turn_tables
 
 
@@ -25,13 +24,13 @@ async def test_the_summary_is_logged_and_the_tables_are_printed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After each turn its parts and its model's numbers; at the end the call's."""
-    caplog.set_level(logging.INFO, logger=observing.__name__)
+    caplog.set_level(logging.INFO, logger="tracing.observing")
     out = io.StringIO()
     table = TurnTable(Console(file=out, width=80))
 
     def prepare(session: AgentSession, recorder: Recorder) -> None:
-        watched(monkeypatch)(session, recorder)
-        observing._observed[session]._watchers.append(table)
+        observe(session)
+        _observed[session]._watchers.append(table)
 
     async with studio(Clerk(), {"hello": Said("Good evening.")}, prepare=prepare) as running:
         await running.caller.say("hello")
@@ -69,6 +68,6 @@ def test_a_summary_is_a_table() -> None:
 
 def test_the_log_of_a_summary_waits_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
     """One line, numbers rounded."""
-    caplog.set_level(logging.INFO, logger=observing.__name__)
+    caplog.set_level(logging.INFO, logger="tracing.observing")
     SummaryLog().session_ended({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
     assert caplog.messages == ["call ended: turns=3 latency_p50_seconds=0.512"]

@@ -83,17 +83,18 @@ def test_losses_are_counted_by_reason_and_written_when_settled(
 
 
 def test_same_loss_is_said_once_a_minute_and_written_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Nobody's log is flooded; nothing is forgotten meanwhile."""
     said: list[str] = []
-    ledger = Ledger(tmp_path, say=said.append)
+    now = [100.0]
+    ledger = Ledger(tmp_path, say=said.append, clock=lambda: now[0])
     for _ in range(5):
         ledger.count(losses.WRITE_FAILED)
         ledger.settle()
     assert said == ["dropped 1 span: the spool could not be written"]
     assert count_losses(tmp_path) == {losses.WRITE_FAILED: 5}
-    monkeypatch.setattr(losses, "_SAY_EVERY_SECONDS", 0.0)
+    now[0] += 60.0
     ledger.settle()
     ledger.settle()
     assert said[1:] == ["dropped 4 spans: the spool could not be written"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,10 @@ from livekit.agents import JobContext, get_job_context
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from tracing import names
-from tracing.capture.outcome import outcome_attributes
-from tracing.capture.processor import LIVEKIT_SCOPE, TracingProcessor
+from tracing import names, stamps
+from tracing.capture.processor import TracingProcessor
 from tracing.capture.recording import recording_attributes
-from tracing.span import Attributes
+from tracing.span import Attributes, AttributeValue
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
@@ -53,6 +53,20 @@ def job_outcome(*, withhold: bool) -> Attributes:
     return outcome_attributes(tagger, withhold=withhold) if tagger is not None else {}
 
 
+def outcome_attributes(tagger: Any, *, withhold: bool) -> dict[str, AttributeValue]:
+    """Outcome, tags and judges' verdicts; reasons and tags of one's own are content."""
+    tags = [tag for tag in sorted(tagger.tags) if not withhold or tag.startswith("lk.")]
+    kept = ("name", "verdict") if withhold else ("name", "verdict", "reasoning")
+    judged = [{key: found.get(key) for key in kept} for found in tagger.evaluations]
+    found: dict[str, AttributeValue | None] = {
+        stamps.CALL_OUTCOME: tagger.outcome,
+        stamps.CALL_OUTCOME_REASON: None if withhold else tagger.outcome_reason,
+        stamps.CALL_TAGS: [*tags],
+        stamps.CALL_EVALUATIONS: json.dumps(judged) if judged else None,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
 def keep_recording(
     job: JobContext, session: AgentSession[Any], processor: TracingProcessor, directory: Path
 ) -> None:
@@ -61,7 +75,7 @@ def keep_recording(
     async def keep_session_recording(reason: str) -> None:
         withhold = bool(getattr(job, "_redaction_enabled", False))  # by the LiveKit project
         attributes = await recording_attributes(session, directory, withhold=withhold)
-        processor.stamp_root(job.job.id, attributes)
+        processor.roots.stamp(job.job.id, attributes)
 
     job.add_shutdown_callback(keep_session_recording)
 
@@ -70,7 +84,7 @@ def join_running_job(provider: trace.TracerProvider, processor: TracingProcessor
     """Called inside an entrypoint whose root span was not recorded: begin one here."""
     global _late_was_said
     context = get_job_context(required=False)
-    if context is None or processor.has_root(context.job.id):
+    if context is None or processor.roots.has(context.job.id):
         return
     if trace.get_current_span().is_recording():
         return
@@ -81,6 +95,6 @@ def join_running_job(provider: trace.TracerProvider, processor: TracingProcessor
             "begins here. Call it where the agent's module is imported, or in the setup_fnc."
         )
     job, known = context.job, dict(_attributes_of(context))
-    root = provider.get_tracer(LIVEKIT_SCOPE).start_span(names.JOB_ENTRYPOINT, attributes=known)
-    processor.end_with_job(job.id, root)
+    root = provider.get_tracer(names.SCOPE).start_span(names.JOB_ENTRYPOINT, attributes=known)
+    processor.begin_root(job.id, root)
     otel_context.attach(trace.set_span_in_context(root))

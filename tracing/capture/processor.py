@@ -20,6 +20,8 @@ from tracing.account.call import Call
 from tracing.account.rewrites import INPUT_SPANS, RecordedInputs, with_status
 from tracing.capture.convert import SpanConverter
 from tracing.capture.redaction import Redaction, without_content
+from tracing.capture.roots import Roots
+from tracing.limits import OncePerMinute
 from tracing.span import Attributes, Span, as_number
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
@@ -30,9 +32,6 @@ logger = logging.getLogger(__name__)
 _MAX_CALLS = 256
 _MAX_OPEN_SPANS = 20_000
 _MAX_RECORD_BYTES = 2**20
-_SAY_EVERY_SECONDS = 60.0
-
-LIVEKIT_SCOPE = "livekit-agents"
 
 _LIVES_LONG = frozenset(
     {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.USER_TURN, names.AGENT_TURN}
@@ -79,7 +78,7 @@ class TracingProcessor(SpanProcessor):
         self._job_attributes = job_attributes
         self._at_job_end = at_job_end
         self._input_deltas = input_deltas
-        self._said_at = float("-inf")
+        self._complaint = OncePerMinute()
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -90,10 +89,7 @@ class TracingProcessor(SpanProcessor):
         self._open: dict[int, SdkSpan] = {}
         self._start_frames: dict[int, bytes] = {}
         """The start records of those open spans that have one."""
-        self._roots: dict[str, Span] = {}
-        self._moved: dict[bytes, Span] = {}
-        self._substitutes: dict[bytes, SdkSpan] = {}
-        self._root_stamps: dict[bytes, Attributes] = {}
+        self.roots = Roots(self._current_job)
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         """Note that the span is open; write its start record where it lives long."""
@@ -104,7 +100,7 @@ class TracingProcessor(SpanProcessor):
             if len(self._open) < _MAX_OPEN_SPANS:
                 self._open[span_id] = span
             call, parent, name = self._calls.get(trace_id), span._parent, span._name
-            if call is None or parent is None or self._moved or name in _LIVES_LONG:
+            if call is None or parent is None or self.roots.moved or name in _LIVES_LONG:
                 self._start(span)
             else:
                 call.opened(span_id, parent[1], name, span._attributes)  # type: ignore[arg-type]
@@ -130,13 +126,7 @@ class TracingProcessor(SpanProcessor):
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
-        return self._calls.get(as_number(self.recorded_trace_id(trace_id)))
-
-    def recorded_trace_id(self, trace_id: int) -> bytes:
-        """The id under which a trace is written: that of its job's root, where it was moved."""
-        key = trace_id.to_bytes(16, "big")
-        moved = self._moved.get(key)
-        return moved.trace_id if moved else key
+        return self._calls.get(as_number(self.roots.recorded_trace_id(trace_id)))
 
     def open_span(self, span_id: int) -> SdkSpan | None:
         """The open span with this id, so that events can write onto it."""
@@ -163,29 +153,9 @@ class TracingProcessor(SpanProcessor):
                 self.append(self._start_record(span))
                 self._take_back_if_ended(span)
 
-    def has_root(self, job_id: str) -> bool:
-        """Whether this job's root span is known here."""
-        return job_id in self._roots
-
-    def stamp_root(self, job_id: str, attributes: Attributes) -> None:
-        """Give a job's root span, when it ends, attributes that no redaction applies to."""
-        root = self._roots.get(job_id)
-        if root is not None and attributes:
-            self._root_stamps[root.span_id] = attributes
-
-    def end_with_job(self, job_id: str, root: Any) -> None:
-        """Make `root` the root of a job whose own was not recorded; end it with the job.
-
-        The job's other parentless spans are hung below it.
-        """
-        self._roots[job_id] = self.converter.convert(root)
-        self._substitutes[self._roots[job_id].trace_id] = root
-
-    def end_substitutes(self) -> None:
-        """At the process's end: end the roots whose jobs did not say that they ended."""
-        for root in list(self._substitutes.values()):
-            root.end()
-        self._substitutes.clear()
+    def begin_root(self, job_id: str, root: Any) -> None:
+        """Make `root` the root of a job whose own was not recorded; it ends with the job."""
+        self.roots.substitute(job_id, self.converter.convert(root), root)
 
     def _start(self, span: SdkSpan) -> None:
         """Tell the call of a span that may be its first, may be moved, or has a start record."""
@@ -194,8 +164,8 @@ class TracingProcessor(SpanProcessor):
             return
         record = self.converter.convert(span)
         record = record._replace(attributes=_flags(record.attributes), events=(), links=())
-        if self._moved or not record.parent_span_id:
-            record = self._in_place(record, span)
+        if self.roots.moved or not record.parent_span_id:
+            record = self.roots.in_place(record, span)
         self._tell_start(self._call_of(record), record)
 
     def _tell_start(self, call: Call, record: Span) -> None:
@@ -209,7 +179,7 @@ class TracingProcessor(SpanProcessor):
 
         Its call hears of it first where it is new.
         """
-        record = self._in_place(self.converter.convert(span), span)
+        record = self.roots.in_place(self.converter.convert(span), span)
         if record.name == names.JOB_ENTRYPOINT and names.JOB_ID not in record.attributes:
             # Before 1.8 LiveKit stamps the job only after the span has started.
             record = record._replace(attributes={**self._job_attributes(), **record.attributes})
@@ -244,15 +214,15 @@ class TracingProcessor(SpanProcessor):
         context = span.context
         if context.span_id not in self._open:
             self._start_frames.pop(context.span_id, None)
-            trace_id, span_id = self.recorded_trace_id(context.trace_id), context.span_id
+            trace_id, span_id = self.roots.recorded_trace_id(context.trace_id), context.span_id
             self.append(not_open_frame(trace_id, span_id.to_bytes(8, "big")))
 
     def _end(self, span: ReadableSpan) -> None:
         record, context, parent = self.converter.convert(span), span._context, span._parent
         trace_id, span_id = context[0], context[1]  # type: ignore[index]
         parent_id = parent[1] if parent is not None else 0
-        if self._moved:
-            record = self._in_place(record, span)
+        if self.roots.moved:
+            record = self.roots.in_place(record, span)
             trace_id, parent_id = as_number(record.trace_id), as_number(record.parent_span_id)
         name = record.name
         if name == names.JOB_ENTRYPOINT:
@@ -261,16 +231,16 @@ class TracingProcessor(SpanProcessor):
         if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(trace_id) or self._new_call(trace_id)
-        stamps: Attributes = {}
+        stamped: Attributes = {}
         try:
-            stamps = call.ended(record, span_id)
+            stamped = call.ended(record, span_id)
         except Exception as error:  # costs the stamps, not the span
             self._internal_error(error, losses.UNSTAMPED)
         if name in _REWRITTEN:
             record = with_status(self._inputs.once(record))
-        if record.span_id in self._root_stamps:
-            stamps = {**stamps, **self._root_stamps.pop(record.span_id)}
-        attributes = {**record.attributes, **stamps} if stamps else record.attributes
+        if name == names.JOB_ENTRYPOINT:
+            stamped = {**stamped, **self.roots.take_stamps(record.span_id)}
+        attributes = {**record.attributes, **stamped} if stamped else record.attributes
         self._open.pop(span_id, None)
         self._start_frames.pop(span_id, None)
         identity, bare = call.identity, withhold or self._withhold
@@ -285,8 +255,8 @@ class TracingProcessor(SpanProcessor):
                 self._take_back_if_ended(opened)
         else:
             self.append(frame)
-        if name == names.JOB_SHUTDOWN and record.trace_id in self._substitutes:
-            self._substitutes.pop(record.trace_id).end()
+        if name == names.JOB_SHUTDOWN:
+            self.roots.end_substitute(record.trace_id)
 
     def _call_of(self, record: Span) -> Call:
         trace_id = as_number(record.trace_id)
@@ -303,37 +273,10 @@ class TracingProcessor(SpanProcessor):
     def _forget_ended_calls(self) -> None:
         """Make room: drop the older half of the calls, but none that has an open span."""
         open_traces = {span.context.trace_id for span in list(self._open.values())}
-        open_traces |= {as_number(root.trace_id) for root in self._moved.values()}
+        open_traces |= {as_number(root.trace_id) for root in self.roots.moved.values()}
         ended = [trace_id for trace_id in self._calls if trace_id not in open_traces]
         for trace_id in ended[: _MAX_CALLS // 2]:
             del self._calls[trace_id]
-
-    def _find_root(self, record: Span, span: ReadableSpan) -> None:
-        """Note a job's root; note where another parentless span of that job belongs."""
-        scope = span.instrumentation_scope
-        if scope is None or scope.name != LIVEKIT_SCOPE:
-            return
-        job_id = self._current_job()
-        if job_id is None:
-            return
-        root = self._roots.get(job_id)
-        if record.name == names.JOB_ENTRYPOINT:
-            self._roots[job_id] = record
-        elif root is not None and root.trace_id != record.trace_id and not span.end_time:
-            self._moved[record.trace_id] = root
-        for kept in (self._roots, self._moved):
-            if len(kept) > _MAX_CALLS:
-                del kept[next(iter(kept))]  # type: ignore[arg-type]
-
-    def _in_place(self, record: Span, span: ReadableSpan) -> Span:
-        """The span in its call's trace, below its call's root."""
-        if not record.parent_span_id:
-            self._find_root(record, span)
-        root = self._moved.get(record.trace_id)
-        if root is None:
-            return record
-        parent = record.parent_span_id or root.span_id
-        return record._replace(trace_id=root.trace_id, parent_span_id=parent)
 
     def _shortened(self, record: Span) -> bytes:
         """The frame of a span whose longest texts are cut to what a record may hold."""
@@ -348,8 +291,7 @@ class TracingProcessor(SpanProcessor):
     def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
         """An error of ours costs a span at the most, never the call."""
         self._ledger.count(loss, detail=repr(error)[:200])
-        if time.monotonic() - self._said_at > _SAY_EVERY_SECONDS:
-            self._said_at = time.monotonic()
+        if self._complaint.is_due():
             logger.exception("a span could not be recorded as it should")
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from livekit import rtc
 from livekit.agents import AgentSession, get_job_context
@@ -22,15 +21,12 @@ from opentelemetry import trace
 from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.session import OpenTurn, Session, Watcher
-from tracing.account.turn import Turn
+from tracing.capture.current import current
 from tracing.capture.event_metrics import PLACES, keep, usage_of
 from tracing.capture.session_options import options_of
-from tracing.capture.session_report import keep_report
-from tracing.handle import current
+from tracing.limits import OncePerMinute
 from tracing.span import Attributes, AttributeValue
-
-if TYPE_CHECKING:
-    from tracing.capture.processor import TracingProcessor
+from tracing.store.reports import file_name
 
 logger = logging.getLogger(__name__)
 
@@ -49,73 +45,10 @@ _ADAPTER_EVENTS = (
     ("stt", "stt_availability_changed"),
     ("tts", "tts_availability_changed"),
 )
-_SAY_EVERY_SECONDS = 60.0
 _WORD = re.compile(r"\w+")
 
-_observed: weakref.WeakKeyDictionary[AgentSession[Any], _Observer] = weakref.WeakKeyDictionary()
 
-
-def observe(
-    session: AgentSession[Any],
-    *,
-    session_id: str | None = None,
-    user_id: str | None = None,
-    budget_seconds: float | None = None,
-    table: bool = False,
-    log_summary: bool = True,
-) -> None:
-    """Record what only the events of a session know; once per session, before or after it starts.
-
-    `session_id` and `user_id` name the call and the caller; without them LiveKit's room, job and
-    participant do. A reply slower than `budget_seconds` (1.0) is marked. `table` prints a table
-    in the terminal after each turn, and `log_summary` logs the call's numbers at its end.
-    """
-    if session in _observed:
-        return
-    watchers: list[Watcher] = [SummaryLog()] if log_summary else []
-    if table:
-        from tracing.terminal.turn_table import TurnTable
-
-        watchers.append(TurnTable())
-    observer = _Observer(session, session_id, user_id, budget_seconds, watchers)
-    _observed[session] = observer
-    observer.listen(session)
-    _keep_recording(session)
-
-
-def _keep_recording(session: AgentSession[Any]) -> None:
-    from livekit.agents import get_job_context
-
-    from tracing.capture.jobs import keep_recording
-
-    tracing, job = current(), get_job_context(required=False)
-    if tracing is not None and tracing.recordings is not None and job is not None:
-        assert tracing.processor is not None
-        keep_recording(job, session, tracing.processor, tracing.recordings)
-
-
-def _current_processor() -> TracingProcessor | None:
-    tracing = current()
-    return tracing.processor if tracing is not None else None
-
-
-class SummaryLog:
-    """Logs a session's numbers at its end."""
-
-    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
-        """Wait for the end."""
-
-    def session_ended(self, stamped: Attributes) -> None:
-        """Log the numbers in one line; options and the like are on the trace."""
-        told = (
-            f"{key[len(stamps.CALL) :]}={round(value, 3) if isinstance(value, float) else value!s}"
-            for key, value in stamped.items()
-            if "." not in key[len(stamps.CALL) :] or key.startswith(stamps.CALL_ERRORS)
-        )
-        logger.info("call ended: %s", " ".join(told))
-
-
-class _Observer:
+class SessionObserver:
     """The handlers of one session; they never raise, and each takes microseconds."""
 
     def __init__(
@@ -139,7 +72,7 @@ class _Observer:
         self._words: list[str] = []
         self._user_started = 0.0
         self._user_texts: list[str] = []
-        self._said_at = float("-inf")
+        self._complaint = OncePerMinute()
 
     def listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to the session's events."""
@@ -169,8 +102,7 @@ class _Observer:
             try:
                 handler(event)
             except Exception:
-                if time.monotonic() - self._said_at > _SAY_EVERY_SECONDS:
-                    self._said_at = time.monotonic()
+                if self._complaint.is_due():
                     logger.exception("an event of the session could not be recorded")
 
         return guarded
@@ -187,8 +119,8 @@ class _Observer:
         span = self._span()
         if span is self._seen:
             return self._adopted
-        context, processor = span.get_span_context(), _current_processor()
-        call = processor.call(context.trace_id) if processor is not None else None
+        capture, trace_id = current(), span.get_span_context().trace_id
+        call = capture.processor.call(trace_id) if capture is not None else None
         if call is None:
             return None
         state = call.session(_id(span))
@@ -277,10 +209,10 @@ class _Observer:
 
         The transcript may come before the turn or during it, but never before the user spoke.
         """
-        turn, processor = self._turn(), _current_processor()
-        if not self._user_texts or turn is None or processor is None:
+        turn, capture = self._turn(), current()
+        if not self._user_texts or turn is None or capture is None:
             return
-        span = processor.open_span(int.from_bytes(turn.span_id, "big"))
+        span = capture.processor.open_span(int.from_bytes(turn.span_id, "big"))
         if span is None or turn.start_time_unix_nano < self._user_started * 1e9:
             return
         if not any(name in (span.attributes or ()) for name in names.USER_INPUT):
@@ -368,7 +300,19 @@ class _Observer:
         if used:
             state.summary.replace_usage(used)
         state.observed.update(options_of(session))
-        state.observed.update(keep_report(self._job, session, self._span()))
+        state.observed.update(self._keep_report(session))
+
+    def _keep_report(self, session: AgentSession[Any]) -> Attributes:
+        """Keep LiveKit's report where there is a local store, and say on the span which it is."""
+        capture, span, job = current(), self._span(), self._job
+        if job is None or capture is None or capture.reports is None or not span.is_recording():
+            return {}
+        context = span.get_span_context()
+        trace_id = capture.processor.roots.recorded_trace_id(context.trace_id)
+        name = file_name(trace_id, context.span_id.to_bytes(8, "big"))
+        demanded = getattr(span, "attributes", {}).get(names.REDACTION_ENABLED, False)
+        capture.reports.keep(name, job.make_session_report(session), withhold=bool(demanded))
+        return {stamps.CALL_REPORT: name}
 
 
 _USER_METRICS = {

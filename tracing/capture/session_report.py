@@ -10,16 +10,10 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tracing import names, stamps
 from tracing.capture.redaction import Redaction
-from tracing.handle import current
-from tracing.store.reports import DIRECTORY_NAME, file_name, keep
-
-if TYPE_CHECKING:
-    from livekit.agents import AgentSession, JobContext
-    from opentelemetry import trace
+from tracing.store.reports import DIRECTORY_NAME, keep
 
 logger = logging.getLogger(__name__)
 
@@ -43,25 +37,6 @@ _BARE_ITEM = frozenset(
     }
 )
 """Of an item of the chat history, what does not."""
-
-
-def keep_report(
-    job: JobContext | None, session: AgentSession[Any], span: trace.Span
-) -> dict[str, str]:
-    """Keep the report of a job's session that closes, where there is a local store.
-
-    Returns what to stamp on the session's span, so that it leads to the report.
-    """
-    tracing, context = current(), span.get_span_context()
-    if job is None or tracing is None or tracing.reports is None or not span.is_recording():
-        return {}
-    assert tracing.processor is not None
-    name = file_name(
-        tracing.processor.recorded_trace_id(context.trace_id), context.span_id.to_bytes(8, "big")
-    )
-    demanded = getattr(span, "attributes", {}).get(names.REDACTION_ENABLED, False)
-    tracing.reports.keep(name, job.make_session_report(session), withhold=bool(demanded))
-    return {stamps.CALL_REPORT: name}
 
 
 class SessionReports:

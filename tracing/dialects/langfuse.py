@@ -22,7 +22,6 @@ from tracing.dialects.messages import dumps
 from tracing.dialects.observations import Observation
 from tracing.span import Attributes, AttributeValue, Event, Span
 
-SCOPE = "livekit-agents"
 MAX_LENGTH = 200
 """Characters of a session, a user, a tag, a release, a version and a trace name."""
 MAX_ENVIRONMENT = 40
@@ -66,7 +65,7 @@ class LangfuseDialect:
         if span.is_open:
             # A call in progress: Langfuse needs an end, and gets the true one later.
             span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
-        if span.scope_name != SCOPE:
+        if span.scope_name != names.SCOPE:
             own = span.attributes
             return span._replace(attributes={**self._identity(span), **_root(span), **own})
         span = observations.with_late_metrics(span)

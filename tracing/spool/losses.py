@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from tracing.limits import OncePerMinute
+
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "losses.jsonl"
 _RESERVE_NAME = "losses.reserve"
 _RESERVE_BYTES = 16 * 1024
-_SAY_EVERY_SECONDS = 60.0
 _MAX_FILE_BYTES = 1024 * 1024
 
 WRITE_FAILED = "the spool could not be written"
@@ -54,10 +55,16 @@ class Ledger:
     counted since to the file, and says it once a minute at the most.
     """
 
-    def __init__(self, directory: Path, *, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        say: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = directory / FILE_NAME
         self._say = say or (lambda text: logger.warning("%s", text))
-        self._said_at = float("-inf")
+        self._report = OncePerMinute(clock)
         self.after_fork()
 
     def reserve(self) -> None:
@@ -94,11 +101,10 @@ class Ledger:
             return
         with self._lock:
             unwritten, self._unwritten = self._unwritten, Counter()
-            is_time = finally_ or time.monotonic() - self._said_at >= _SAY_EVERY_SECONDS
+            is_time = self._report.is_due() or finally_
             unsaid: Counter[tuple[str, str]] = Counter()
             if is_time:
                 unsaid, self._unsaid = self._unsaid, unsaid
-                self._said_at = time.monotonic()
             details = dict(self._details)
         for (reason, backend), number in unwritten.items():
             self._append(reason, number, backend, details.get((reason, backend), ""))

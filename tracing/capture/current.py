@@ -1,0 +1,33 @@
+"""What set-up registered in this process: where the events of a session write to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tracing.capture.processor import TracingProcessor
+from tracing.capture.session_report import SessionReports
+
+
+class Capture(NamedTuple):
+    """The parts of this process's pipeline that more than spans go to."""
+
+    processor: TracingProcessor
+    reports: SessionReports | None = None
+    """Where LiveKit's reports of sessions go; None without a local store."""
+    recordings: Path | None = None
+    """The TRACING_DIR that sessions' audio is kept in until it is uploaded; None if not."""
+
+
+_current: Capture | None = None
+
+
+def current() -> Capture | None:
+    """What is registered; None before set-up and after its shutdown."""
+    return _current
+
+
+def register(capture: Capture | None) -> None:
+    """Make it what this process's session events write to, or None: they write nowhere."""
+    global _current
+    _current = capture

@@ -1,0 +1,73 @@
+"""`observe(session)`: what only a session's events know, on its spans, in the log, as a table."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import Any
+
+from livekit.agents import AgentSession, get_job_context
+
+from tracing import stamps
+from tracing.account.session import Watcher
+from tracing.account.turn import Turn
+from tracing.capture.current import current
+from tracing.capture.jobs import keep_recording
+from tracing.capture.session_events import SessionObserver
+from tracing.span import Attributes
+
+logger = logging.getLogger(__name__)
+
+_observed: weakref.WeakKeyDictionary[AgentSession[Any], SessionObserver] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def observe(
+    session: AgentSession[Any],
+    *,
+    session_id: str | None = None,
+    user_id: str | None = None,
+    budget_seconds: float | None = None,
+    table: bool = False,
+    log_summary: bool = True,
+) -> None:
+    """Record what only the events of a session know; once per session, before or after it starts.
+
+    `session_id` and `user_id` name the call and the caller; without them LiveKit's room, job and
+    participant do. A reply slower than `budget_seconds` (1.0) is marked. `table` prints a table
+    in the terminal after each turn, and `log_summary` logs the call's numbers at its end.
+    """
+    if session in _observed:
+        return
+    watchers: list[Watcher] = [SummaryLog()] if log_summary else []
+    if table:
+        from tracing.terminal.turn_table import TurnTable
+
+        watchers.append(TurnTable())
+    observer = SessionObserver(session, session_id, user_id, budget_seconds, watchers)
+    _observed[session] = observer
+    observer.listen(session)
+    _keep_recording(session)
+
+
+def _keep_recording(session: AgentSession[Any]) -> None:
+    capture, job = current(), get_job_context(required=False)
+    if capture is not None and capture.recordings is not None and job is not None:
+        keep_recording(job, session, capture.processor, capture.recordings)
+
+
+class SummaryLog:
+    """Logs a session's numbers at its end."""
+
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
+        """Wait for the end."""
+
+    def session_ended(self, stamped: Attributes) -> None:
+        """Log the numbers in one line; options and the like are on the trace."""
+        told = (
+            f"{key[len(stamps.CALL) :]}={round(value, 3) if isinstance(value, float) else value!s}"
+            for key, value in stamped.items()
+            if "." not in key[len(stamps.CALL) :] or key.startswith(stamps.CALL_ERRORS)
+        )
+        logger.info("call ended: %s", " ".join(told))
