@@ -59,10 +59,10 @@ async def test_recorded_spans_are_stamped_like_live_ones() -> None:
     running = await one_turn({"hello": Said("Good evening.")}, Clerk("Welcome."))
     live = {s.span_id: s for s in running.recorder.stamped}
     again = {s.span_id: s for s in restamp(running.recorder.stamped)}
-    for known, span in live.items():  # live, the first spans ended before the agent was known
-        early = {stamps.FIRST_AGENT} - span.attributes.keys()
+    for known, ended in live.items():  # live, the first spans ended before the agent was known
+        early = {stamps.FIRST_AGENT} - ended.attributes.keys()
         found = {key: v for key, v in again[known].attributes.items() if key not in early}
-        assert again[known]._replace(attributes=found) == span
+        assert again[known]._replace(attributes=found) == ended
     bare = {s.span_id: dict(s.attributes) for s in restamp(running.recorder.bare)}
     turn = last_turn(running.recorder)
     expected = dict(turn.attributes)

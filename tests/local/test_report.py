@@ -17,12 +17,13 @@ import pytest
 from rich.console import Console
 
 from tracing.otlp_json import dumps
-from tracing.read.compare import compare, print_comparison, rank_sum_p
+from tracing.read.compare import compare, rank_sum_p
 from tracing.read.selection import ChoiceError, Side, choose, parse_time
 from tracing.read.sources import Recording, load_calls
 from tracing.read.totals import overall
 from tracing.span import Span
 from tracing.terminal.cells import plain
+from tracing.terminal.comparison import print_comparison
 from tracing.terminal.report import print_report, to_json, write_csv
 
 GREETING = {

@@ -9,6 +9,7 @@ from tracing import names, stamps
 from tracing.account.identity import TELLING, Identity
 from tracing.account.neighbours import CONCERNED, Neighbours
 from tracing.account.session import MAX_TURNS, OpenTurn, Session, Watcher, end_session, end_turn
+from tracing.account.summary import BUDGET_SECONDS
 from tracing.account.usage import add_usage
 from tracing.limits import forget_oldest
 from tracing.span import Attributes, AttributeValue, Span, as_number
@@ -60,7 +61,7 @@ class Call:
         *,
         session_id: str | Callable[[Attributes], str] | None = None,
         user_id: str | None = None,
-        budget_seconds: float = 1.0,
+        budget_seconds: float = BUDGET_SECONDS,
         clock: Callable[[], int] | None = time.time_ns,
         watchers: Sequence[Watcher] = (),
         attributes_of: Callable[[bytes], Attributes] = lambda span_id: _NOTHING,

@@ -9,6 +9,9 @@ from typing import Any
 from tracing import stamps
 from tracing.span import Attributes, AttributeValue
 
+BUDGET_SECONDS = 1.0
+"""The latency that most turns should keep within, where nobody names another."""
+
 _MAX_LATENCIES = 10_000
 
 _COUNTED = {
@@ -25,7 +28,7 @@ _COUNTED = {
 class Summary:
     """What the turns of a session add up to; bounded, however long the session."""
 
-    def __init__(self, budget_seconds: float = 1.0) -> None:
+    def __init__(self, budget_seconds: float = BUDGET_SECONDS) -> None:
         self.budget_seconds = budget_seconds
         self._turns = 0
         self._heard = 0

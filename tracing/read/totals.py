@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tracing.account.summary import percentile
+from tracing.account.summary import BUDGET_SECONDS, percentile
 
-BUDGET_SECONDS = 1.0
-"""The latency that most turns should keep within, where a call names none."""
+SHORTEST_PART_SECONDS = 0.005
+"""Shorter parts of a latency are not shown, as they would read 0.00."""
+
+HAPPENINGS = {
+    "fallbacks": "fallback",
+    "retries": "retried request",
+    "discarded_generations": "discarded generation",
+    "false_interruptions": "false interruption",
+    "transcript_corrections": "corrected transcript",
+    "user_resumes": "mid-turn pause",
+}
+"""What a turn and a call count, and the word for one."""
 
 LATENCY = "user_bot_latency_seconds"
-_COUNTED = (
-    "false_interruptions",
-    "fallbacks",
-    "retries",
-    "discarded_generations",
-    "transcript_corrections",
-    "user_resumes",
-)
 
 
 def overall(calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def of_turns(turns: Sequence[Mapping[str, Any]], budgets: Sequence[float]) -> di
     latency = spread([value for value, _ in known])
     if known:
         latency["within_budget_share"] = sum(v <= budget for v, budget in known) / len(known)
-    counts = {key: sum(turn.get(key, 0) for turn in turns) for key in _COUNTED}
+    counts = {key: sum(turn.get(key, 0) for turn in turns) for key in HAPPENINGS}
     return {
         "latency": latency,
         "parts": _parts(turns),

@@ -14,21 +14,27 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tracing.read.totals import LATENCY, budget_of, counted_turns, of_turns, overall
+from tracing.read.totals import (
+    HAPPENINGS,
+    LATENCY,
+    SHORTEST_PART_SECONDS,
+    budget_of,
+    counted_turns,
+    of_turns,
+    overall,
+)
 from tracing.terminal.cells import (
     BAD,
     DIM,
     GOOD,
-    HAPPENINGS,
-    SHORTEST_PART_SECONDS,
     TITLE,
     counted,
     new_table,
     plain,
-    print_overall,
     seconds,
     share,
 )
+from tracing.terminal.overall import print_overall
 
 DETAILED_CALLS = 10
 """Above this many calls each gets a line instead of a table of its turns."""
