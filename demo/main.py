@@ -17,7 +17,9 @@ from rich.console import Console
 
 from demo import script
 from tracing import ConfigError, Tracing, setup_tracer
-from tracing.config.settings import load_settings
+from tracing.config.langfuse import Langfuse
+from tracing.config.load import load_settings
+from tracing.config.otlp import Otlp
 
 DELIVERY_SECONDS = 10.0
 """How long the summary waits for the last spans to arrive."""
@@ -98,14 +100,15 @@ def tell(tracing: Tracing, console: Console) -> int:
     settings = load_settings()
     delivered = tracing.flush(DELIVERY_SECONDS)
     console.print()
-    if "local" in settings.backends:
+    if settings.has_store:
         subprocess.run([sys.executable, "-m", "tracing", "report", "--last", "1"], check=False)
         console.print(f"\nRecorded in {settings.directory}. Open the call with:")
         console.print("  python -m tracing report --last 1", style="bold")
-    if "langfuse" in settings.backends:
-        console.print(f"Sent to Langfuse: {settings.langfuse.base_url}", soft_wrap=True)
-    if "otlp" in settings.backends:
-        console.print(f"Sent by OTLP to {settings.otlp.traces_url}", soft_wrap=True)
+    for backend in settings.backends.values():
+        if isinstance(backend, Langfuse):
+            console.print(f"Sent to Langfuse: {backend.base_url}", soft_wrap=True)
+        if isinstance(backend, Otlp):
+            console.print(f"Sent by OTLP to {backend.endpoint}", soft_wrap=True)
     if not delivered:
         console.print("Not all of it has arrived yet; it waits on disk.", style="yellow")
     return 0 if delivered else 1

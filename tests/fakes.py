@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from tracing.config.backends import Backend, dump
+from tracing.config.backends import OTLP_HTTP, Backend, dump
 from tracing.deliver.drainer import Drainer
 from tracing.span import Event, Link, Span
 from tracing.spool.losses import Ledger
@@ -269,7 +269,7 @@ def _value(value: Any) -> Any:
 def otlp_backend(url: str, **changes: Any) -> Backend:
     """An OTLP backend at a RecordingServer, or anywhere."""
     options: dict[str, Any] = {"timeout_seconds": 10.0, "mend": "check THE SETTING", **changes}
-    return Backend("otlp", "otlp_http", url=f"{url}/v1/traces", **options)
+    return Backend("otlp", OTLP_HTTP, url=f"{url}/v1/traces", **options)
 
 
 class RecordingTally:

@@ -21,8 +21,9 @@ from tests.fakes import Reply, until, write_segment
 from tests.langfuse_server import MEDIA as MEDIA_PATH
 from tests.langfuse_server import LangfuseServer
 from tracing.capture.recording import NotKept, keep_recording, recording_attributes
-from tracing.config.backends import Backend, backends_of
-from tracing.config.settings import load_settings
+from tracing.config.backends import Backend
+from tracing.config.load import load_settings
+from tracing.config.settings import backends_of
 from tracing.deliver import delivery as module
 from tracing.deliver.delivery import Delivery
 from tracing.dialects import media

@@ -17,8 +17,9 @@ from tests.langfuse_server import SCORES as SCORES_PATH
 from tests.langfuse_server import LangfuseServer
 from tracing import stamps
 from tracing.capture.jobs import outcome_attributes
-from tracing.config.backends import Backend, backends_of, fingerprint
-from tracing.config.settings import ConfigError, load_settings
+from tracing.config.backends import Backend, fingerprint
+from tracing.config.load import load_settings
+from tracing.config.settings import ConfigError, backends_of
 from tracing.deliver import delivery as module
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.status import read_backends, take_notices
@@ -357,7 +358,7 @@ def test_which_scores_are_sent(
     """An argument goes before the variable; off means no delivery at all."""
     keys = {"public_key": "pk-lf-a", "secret_key": "sk-lf-a"}
     settings = load_settings("langfuse", environ=environ, **keys, **arguments)
-    chosen = [b.dialect_options["chosen"] for b in backends_of(settings) if b.carries == "scores"]
+    chosen = [b.sender_options["chosen"] for b in backends_of(settings) if b.carries == "scores"]
     assert chosen == ([found] if found else [])
 
 

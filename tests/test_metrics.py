@@ -17,7 +17,8 @@ from tests.metrics_server import MetricsServer
 from tests.workers import heard, offline_job
 from tracing import stamps
 from tracing.account.turn import Turn
-from tracing.config.settings import ConfigError, MetricsSettings, load_settings
+from tracing.config.load import load_settings
+from tracing.config.settings import ConfigError, MetricsSettings
 from tracing.metrics.export import SpoolGauges
 from tracing.metrics.instruments import (
     LABELS,
@@ -279,7 +280,7 @@ def test_nothing_is_there_where_metrics_are_off(tmp_path: Path) -> None:
     code = """
 import sys, threading
 from tracing import setup_tracer
-from tracing.config.settings import application_has_metrics
+from tracing.config.load import application_has_metrics
 setup_tracer("local")
 print("tracing.metrics.export" in sys.modules, "tracing.metrics.instruments" in sys.modules,
       application_has_metrics(), [t.name for t in threading.enumerate() if "metric" in t.name])

@@ -7,6 +7,14 @@ import tracing
 
 def test_public_names_are_these() -> None:
     """Each name that is exported can be had, and an unknown one is an AttributeError."""
-    assert tracing.__all__ == ["ConfigError", "Tracing", "observe", "setup_tracer"]
+    assert tracing.__all__ == [
+        "Backend",
+        "ConfigError",
+        "Langfuse",
+        "Otlp",
+        "Tracing",
+        "observe",
+        "setup_tracer",
+    ]
     assert [getattr(tracing, name).__name__ for name in tracing.__all__] == tracing.__all__
     assert not hasattr(tracing, "something_else")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fakes import ROOT, RecordingServer, Reply, make_span
 from tracing import names, stamps
-from tracing.config.settings import load_settings
+from tracing.config.load import load_settings
 from tracing.otlp_json import dumps, read_spans
 from tracing.replay import replay
 from tracing.span import STATUS_ERROR

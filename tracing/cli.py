@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tracing.doctor import STORE_NAME, Check, check_directory, check_spools, check_store
+from tracing.config.backends import STORE_NAME
+from tracing.doctor import Check, check_directory, check_spools, check_store
 from tracing.otlp_json import OtlpJsonError
 from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
@@ -148,12 +149,12 @@ def replay(
     """Deliver recorded calls, stamped as live ones are; exits 1 if something is left or lost."""
     with _failures():
         # Late, because the other commands can do without.
-        from tracing.config.settings import ConfigError, load_settings
+        from tracing.config.load import load_settings
+        from tracing.config.settings import ConfigError
         from tracing.replay import replay as deliver
 
-        names = backend.split(",") if backend else None
         try:
-            settings = load_settings(names, directory=directory)
+            settings = load_settings(backend.split(",") if backend else None, directory=directory)
         except ConfigError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error

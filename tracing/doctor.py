@@ -8,11 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from tracing.config.backends import STORE_NAME
 from tracing.deliver.inspection import SpoolState, inspect_spools
 from tracing.spool.losses import noun_of
 from tracing.store.store import Store
-
-STORE_NAME = "calls.db"
 
 
 class Check(NamedTuple):

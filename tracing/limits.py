@@ -1,10 +1,17 @@
-"""What keeps memory and log within bounds: dicts that forget, sentences said once a minute."""
+"""What keeps disk, memory and log within bounds: how much, how long, how often."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from typing import Any
+
+SPOOL_BYTES = 256 * 2**20
+"""Disk that undelivered spans may take, where nobody says otherwise."""
+MAX_AGE_SECONDS = 7 * 86400.0
+"""How long spans and recordings wait to be delivered, where nobody says otherwise."""
+TIMEOUT_SECONDS = 10.0
+"""What one request to a backend may take, where nobody says otherwise."""
 
 _SAY_EVERY_SECONDS = 60.0
 

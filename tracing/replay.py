@@ -9,8 +9,8 @@ from typing import NamedTuple
 from tracing.account.restamp import restamp
 from tracing.account.rewrites import RecordedInputs, with_status
 from tracing.capture.redaction import Redaction
-from tracing.config.backends import backends_of, fingerprint
-from tracing.config.settings import Settings
+from tracing.config.backends import fingerprint
+from tracing.config.settings import Settings, backends_of
 from tracing.deliver.drainer import Drainer
 from tracing.deliver.flush import flush_spool, waiting_bytes
 from tracing.otlp_json import read_spans

@@ -13,9 +13,9 @@ import multiprocessing.util
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from livekit.agents.telemetry import set_tracer_provider
 from livekit.agents.telemetry import tracer as livekit_tracer
@@ -36,15 +36,9 @@ from tracing.capture.processor import TracingProcessor
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_report import SessionReports
 from tracing.capture.worker import drain_when_worker_stops
-from tracing.config.backends import Backend, backends_of, fingerprint
-from tracing.config.settings import (
-    BackendName,
-    ConfigError,
-    Mask,
-    OtlpDialect,
-    Settings,
-    load_settings,
-)
+from tracing.config.backends import Backend, fingerprint
+from tracing.config.load import BackendArguments, Wanted, load_settings
+from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current, make_current
 from tracing.span import Attributes
@@ -53,6 +47,8 @@ from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from tracing.metrics.export import Metrics
 
 logger = logging.getLogger(__name__)
@@ -61,78 +57,45 @@ _lock = threading.Lock()
 
 
 def setup_tracer(
-    backend: BackendName | Sequence[BackendName] | None = None,
+    backend: Wanted | Sequence[Wanted] | None = None,
     *,
-    public_key: str | None = None,
-    secret_key: str | None = None,
-    base_url: str | None = None,
-    endpoint: str | None = None,
-    headers: Mapping[str, str] | str | None = None,
-    compression: str | None = None,
-    dialect: OtlpDialect | None = None,
-    certificate: str | None = None,
-    timeout: float | None = None,
     directory: str | os.PathLike[str] | None = None,
     session_id: str | Callable[[Attributes], str] | None = None,
     user_id: str | None = None,
-    trace_name: str | None = None,
-    tags: Sequence[str] | None = None,
-    environment: str | None = None,
-    release: str | None = None,
-    version: str | None = None,
-    cost: Mapping[str, Mapping[str, float]] | None = None,
-    scores: bool | Literal["all"] | None = None,
-    recording: bool | None = None,
     capture_content: bool | None = None,
     mask: Mask | None = None,
     metrics: bool | None = None,
     strict: bool = True,
+    **arguments: Unpack[BackendArguments],
 ) -> Tracing:
     """Record what this process's LiveKit agent does, and deliver it to the backends.
 
     Call it where the agent's module is imported, or in the server's `setup_fnc`; calling it
-    again returns the same handle. `backend` is one name, a list of them (each gets every
-    span), or None to choose from the environment: Langfuse keys, else an OTLP endpoint, else
-    the local store. `timeout` is seconds for one request. `dialect="langfuse"` is for an OTLP
-    collector that forwards to Langfuse. `session_id` is a string, or is called with the call's
-    identity attributes and returns one. `mask` takes each text
-    attribute's value and returns what may leave the process. `cost` are prices of your own, in
-    US dollars per unit by model and bucket, such as `{"nova-3": {"seconds": 0.00007}}`. `scores`
-    are the numbers of turns and calls that Langfuse charts: True for the few that
-    `tracing.dialects.scores` has on by default, "all", or False. `recording` uploads a session's
-    audio to Langfuse, unless content is withheld. `metrics` also exports
-    LiveKit's metrics and those of turns to the OTLP endpoint; LiveKit Cloud then gets none.
+    again returns the same handle. `backend` is one backend or a list of them (each gets every
+    span): a name, or settings such as `Langfuse(environment="staging")` and `Otlp(endpoint=...)`.
+    None chooses from the environment: Langfuse keys, else an OTLP endpoint, else the local store.
+    A backend that is given by name takes the fields of its settings as arguments here
+    (`public_key=`, `endpoint=` and so on, see `BackendArguments`).
+
+    `directory` is where spool and store live, TRACING_DIR. `session_id` is a string, or is called
+    with the call's identity attributes and returns one. `mask` takes each text attribute's value
+    and returns what may leave the process. `metrics` also exports LiveKit's metrics and those of
+    turns to the OTLP endpoint; LiveKit Cloud then gets none.
 
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
     nothing is recorded.
     """
-    arguments: dict[str, Any] = {
-        "public_key": public_key,
-        "secret_key": secret_key,
-        "base_url": base_url,
-        "endpoint": endpoint,
-        "headers": headers,
-        "compression": compression,
-        "dialect": dialect,
-        "certificate": certificate,
-        "timeout": timeout,
-        "directory": directory,
-        "trace_name": trace_name,
-        "tags": tags,
-        "environment": environment,
-        "release": release,
-        "version": version,
-        "cost": cost,
-        "scores": scores,
-        "recording": recording,
-        "capture_content": capture_content,
-        "metrics": metrics,
-    }
     with _lock:
         tracing = current()
         if tracing is None:
             try:
-                settings = load_settings(backend, **arguments)
+                settings = load_settings(
+                    backend,
+                    directory=directory,
+                    capture_content=capture_content,
+                    metrics=metrics,
+                    **arguments,
+                )
                 tracing = _build(settings, session_id=session_id, user_id=user_id, mask=mask)
             except ConfigError as error:
                 if strict:
@@ -203,7 +166,7 @@ def _build(
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
-    register(_capture(settings, processor, redaction, withhold=withhold))
+    register(_capture(settings, backends, processor, redaction, withhold=withhold))
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
@@ -216,13 +179,19 @@ def _build(
 
 
 def _capture(
-    settings: Settings, processor: TracingProcessor, redaction: Redaction, *, withhold: bool
+    settings: Settings,
+    backends: list[Backend],
+    processor: TracingProcessor,
+    redaction: Redaction,
+    *,
+    withhold: bool,
 ) -> Capture:
     """What the events of sessions write to."""
     reports = None
-    if "local" in settings.backends:
+    if settings.has_store:
         reports = SessionReports(settings.directory, redaction, withhold=withhold)
-    keeps_recordings = settings.langfuse.recording and not withhold
+    wants_recordings = any(backend.carries == "recordings" for backend in backends)
+    keeps_recordings = wants_recordings and not withhold
     return Capture(processor, reports, settings.directory if keeps_recordings else None)
 
 
@@ -286,8 +255,8 @@ def _provider(settings: Settings) -> tuple[TracerProvider, bool]:
             return existing, False
     # Left to the environment: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER.
     resource = Resource.create()
-    if settings.langfuse.environment:
-        named = {"deployment.environment.name": settings.langfuse.environment}
+    if settings.environment:
+        named = {"deployment.environment.name": settings.environment}
         resource = resource.merge(Resource(named))
     return TracerProvider(resource=resource, shutdown_on_exit=False), True
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from tests.fakes import (
     write_segment,
 )
 from tests.spool.test_records import HOSTILE
-from tracing.config.backends import Backend
+from tracing.config.backends import CONSOLE, OTLP_HTTP, SQLITE, Backend
+from tracing.config.langfuse import DIALECT
 from tracing.deliver import delivery as module
 from tracing.deliver import quarantine
 from tracing.deliver.delivery import Delivery
@@ -326,7 +327,7 @@ def test_backend_that_is_down_does_not_delay_another(spool: Path) -> None:
     """Each goes its own pace, and acknowledges for itself."""
     path = write_segment(spool, *spans_of(3))
     with RecordingServer() as up, RecordingServer(listening=False) as down:
-        away = Backend("langfuse", "otlp_http", f"{down.url}/v1/traces", timeout_seconds=1.0)
+        away = Backend("langfuse", OTLP_HTTP, f"{down.url}/v1/traces", timeout_seconds=1.0)
         with delivering(spool, up) as first, delivering(spool, away) as second:
             until(lambda: first.done)
             until(lambda: second.status.state == "retrying")
@@ -476,23 +477,24 @@ def test_span_made_wrongly_does_not_stop_the_others(spool: Path, odd: dict[str, 
         assert {"span 1", "span 3"} <= set(server.accepted_names())
 
 
-def test_dialect_that_fails_on_a_span_does_not_stop_the_others(
-    spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def dialect_that_fails() -> Callable[[Span], Span]:
+    """An error of ours on one span."""
+
+    def translate(span: Span) -> Span:
+        if span.name == "span 2":
+            raise KeyError("an error of ours")
+        return span
+
+    return translate
+
+
+def test_dialect_that_fails_on_a_span_does_not_stop_the_others(spool: Path) -> None:
     """An error of ours costs one span of one backend at the most."""
-
-    def translator_of(backend: Backend) -> Any:
-        def translate(span: Span) -> Span:
-            if span.name == "span 2":
-                raise KeyError("an error of ours")
-            return span
-
-        return translate
-
-    monkeypatch.setattr(module, "translator_of", translator_of)
     write_segment(spool, *spans_of(3))
-    with RecordingServer() as server, delivering(spool, server) as delivery:
-        until(lambda: delivery.done, seconds=3)
+    with RecordingServer() as server:
+        backend = otlp_backend(server.url, dialect=f"{__name__}:dialect_that_fails")
+        with delivering(spool, backend) as delivery:
+            until(lambda: delivery.done, seconds=3)
         assert server.accepted_names() == ["span 1", "span 3"]
 
 
@@ -523,7 +525,7 @@ def test_langfuse_gets_its_dialect(spool: Path) -> None:
     write_segment(spool, make_span(1, "agent_session"))
     options = {"trace_name": "my call", "tags": ["a"], "environment": None, "release": None}
     with RecordingServer() as server:
-        backend = otlp_backend(server.url, dialect="langfuse", dialect_options=options)
+        backend = otlp_backend(server.url, dialect=DIALECT, dialect_options=options)
         with delivering(spool, backend) as delivery:
             until(lambda: delivery.done)
         [span] = server.accepted
@@ -535,7 +537,7 @@ def test_local_store_is_a_backend(spool: Path, tmp_path: Path) -> None:
     database = tmp_path / "calls.db"
     database.mkdir()
     write_segment(spool, *spans_of(3))
-    with delivering(spool, Backend("local", "sqlite", str(database))) as delivery:
+    with delivering(spool, Backend("local", SQLITE, str(database))) as delivery:
         until(lambda: delivery.status.state == "retrying")
         assert str(database) in delivery.status.detail
         database.rmdir()
@@ -547,7 +549,7 @@ def test_local_store_is_a_backend(spool: Path, tmp_path: Path) -> None:
 def test_console_is_a_backend(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line per span."""
     write_segment(spool, *spans_of(2))
-    with delivering(spool, Backend("console", "console")) as delivery:
+    with delivering(spool, Backend("console", CONSOLE)) as delivery:
         until(lambda: delivery.done)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1] for line in lines] == ["span 1", "span 2"]
@@ -572,7 +574,7 @@ def test_open_spans_are_sent_to_backends_that_replace_them(
         writer.append(frame)
     append(writer, make_span(3, "ended"))
     with RecordingServer() as server:
-        backend = Backend("x", "otlp_http", f"{server.url}/v1/traces", open_spans=open_spans)
+        backend = Backend("x", OTLP_HTTP, f"{server.url}/v1/traces", open_spans=open_spans)
         with delivering(spool, backend):
             until(lambda: len(server.accepted) == len(expected))
         assert server.accepted_names() == expected

@@ -28,7 +28,8 @@ from tests.fakes import (
     until,
     write_segment,
 )
-from tracing.config.backends import Backend, digest, dump
+from tracing.config.backends import OTLP_HTTP, SQLITE, Backend, digest, dump
+from tracing.config.langfuse import DIALECT
 from tracing.deliver.drainer import Drainer
 from tracing.deliver.lease import Lease, holder
 from tracing.deliver.status import BackendStatus, read_status, take_notices, write_status
@@ -215,7 +216,7 @@ def test_segment_is_deleted_when_every_backend_has_it(spool: Path) -> None:
     """One backend down keeps the segment, and delays nobody else."""
     write_segment(spool, *spans_of(3))
     with RecordingServer() as up, RecordingServer(listening=False) as down:
-        slow = Backend("langfuse", "otlp_http", f"{down.url}/v1/traces", timeout_seconds=1.0)
+        slow = Backend("langfuse", OTLP_HTTP, f"{down.url}/v1/traces", timeout_seconds=1.0)
         with draining(spool, otlp_backend(up.url), slow) as thread:
             until(lambda: up.accepted == spans_of(3))
             until(lambda: len(read_status(spool).get("backends", [])) == 2)
@@ -318,7 +319,7 @@ def test_what_a_backend_took_of_an_adopted_spool_is_not_sent_again(spool: Path) 
     [path] = segment_paths(sibling)
     Acks(sibling, "otlp").acknowledge({path.name: path.stat().st_size})
     with RecordingServer() as server, RecordingServer() as langfuse:
-        other = Backend("langfuse", "otlp_http", f"{langfuse.url}/v1/traces")
+        other = Backend("langfuse", OTLP_HTTP, f"{langfuse.url}/v1/traces")
         Drainer(spool, [otlp_backend(server.url), other]).run()
         assert server.accepted == []
         assert langfuse.accepted_names() == ["span 11", "span 12", "span 13"]
@@ -394,10 +395,10 @@ def test_lease_names_the_settings_and_holds_no_credentials(spool: Path) -> None:
 IMPORTS = """
 import json, sys
 from pathlib import Path
-from tracing.config.backends import load
+from tracing.config.backends import parse
 from tracing.deliver.drainer import Drainer
 
-Drainer(Path(sys.argv[1]), load(sys.stdin.read())).run()
+Drainer(Path(sys.argv[1]), parse(sys.stdin.read())).run()
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
@@ -407,8 +408,8 @@ def test_drainer_imports_neither_livekit_nor_opentelemetry(spool: Path, tmp_path
     write_segment(spool, make_span(1, "agent_session"))
     options = {"trace_name": None, "tags": [], "environment": None, "release": None}
     with RecordingServer() as server:
-        langfuse = otlp_backend(server.url, dialect="langfuse", dialect_options=options)
-        local = Backend("local", "sqlite", str(tmp_path / "calls.db"))
+        langfuse = otlp_backend(server.url, dialect=DIALECT, dialect_options=options)
+        local = Backend("local", SQLITE, str(tmp_path / "calls.db"))
         with running_python(IMPORTS, spool) as process:
             told, _ = process.communicate(dump([langfuse, local]), timeout=30)
         assert len(server.accepted) == 1

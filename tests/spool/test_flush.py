@@ -19,7 +19,7 @@ from tests.fakes import (
     until,
     write_segment,
 )
-from tracing.config.backends import Backend
+from tracing.config.backends import OTLP_HTTP, Backend
 from tracing.deliver.flush import flush_spool, waiting_bytes
 from tracing.deliver.status import BackendStatus, State, read_status, write_status
 from tracing.spool.acks import DONE, Acks
@@ -128,7 +128,7 @@ def test_flush_waits_for_every_backend(spool: Path) -> None:
     writer = open_segment(spool)
     append(writer, make_span(1))
     with RecordingServer() as up, RecordingServer(listening=False) as down:
-        away = Backend("langfuse", "otlp_http", f"{down.url}/v1/traces", timeout_seconds=1.0)
+        away = Backend("langfuse", OTLP_HTTP, f"{down.url}/v1/traces", timeout_seconds=1.0)
         with draining(spool, otlp_backend(up.url), away):
             until(lambda: up.accepted)
             until(lambda: _states(spool) == ["delivering", "retrying"])

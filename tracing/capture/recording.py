@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tracing import stamps
-from tracing.config.backends import MAX_RECORDING_BYTES, RECORDINGS_NAME
+from tracing.config.langfuse import MAX_RECORDING_BYTES, RECORDINGS_NAME
+from tracing.limits import MAX_AGE_SECONDS
 from tracing.span import AttributeValue
 from tracing.spool.files import UnsafeDirectory, make_private_directory
 
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 WITHIN_SECONDS = 5.0
 MAX_DIRECTORY_BYTES = 2**30
-MAX_AGE_SECONDS = 7 * 86400.0
 _CHUNK_BYTES = 2**20
 _POLL_SECONDS = 0.02
 _TYPES = {

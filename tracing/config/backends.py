@@ -1,22 +1,36 @@
-"""One entry per backend: where to send, with which headers, in which dialect."""
+"""A backend as plain data: where spans go, by which sender, in which dialect.
+
+The drainer gets it as JSON in another process, so senders and dialects are named by import path
+(`package.module:name`) and imported there. This is also how an application adds a backend of its
+own: see docs/backends.md.
+"""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tracing.config.environment import Environment
+from tracing.limits import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from tracing.config.settings import LangfuseSettings, Settings
+    from tracing.config.settings import Settings
 
-Transport = Literal["otlp_http", "sqlite", "console", "langfuse_scores", "langfuse_media"]
+OTLP_HTTP = "tracing.deliver.senders.otlp_http:OtlpHttpSender"
+SQLITE = "tracing.deliver.senders.local:LocalSender"
+CONSOLE = "tracing.deliver.senders.console:ConsoleSender"
+LANGFUSE_SCORES = "tracing.deliver.senders.langfuse_scores:ScoreSender"
+LANGFUSE_MEDIA = "tracing.deliver.senders.langfuse_media:MediaSender"
 
-MAX_RECORDING_BYTES = 200 * 2**20
-RECORDINGS_NAME = "recordings"
-"""The directory under TRACING_DIR where recordings wait to be uploaded."""
+STORE_NAME = "calls.db"
+"""The local store's file under TRACING_DIR."""
+
+_IN_SPOOL_NAMES = {OTLP_HTTP: "otlp_http", SQLITE: "sqlite", CONSOLE: "console"}
+"""What stands for a sender in the name of a spool, so that no move of a module makes another."""
 
 OpenSpans = Literal["none", "roots", "all"]
 """Which spans a backend also gets while they are open: it must replace them by their end."""
@@ -24,15 +38,20 @@ OpenSpans = Literal["none", "roots", "all"]
 
 @dataclass(frozen=True)
 class Backend:
-    """Everything the drainer needs to deliver to one backend; plain data, so it can be piped."""
+    """Everything the drainer needs to deliver to one backend."""
 
     name: str
-    transport: Transport
+    """Names its acknowledgements, its state and its thread; unique in one set-up."""
+    sender: str
+    """Called with this backend and a `Tally`, gives a `Sender` (tracing.deliver.senders.sender)."""
     url: str = ""
-    """Where spans are posted (otlp_http), or the database's path (sqlite)."""
+    """Where spans are posted, or the local store's path."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tenant: str = ""
+    """Whose data these are at that address; without one, the headers tell."""
     compression: Literal["gzip", "none"] = "gzip"
-    timeout_seconds: float = 10.0
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """For one request."""
     certificate: str | None = None
     """Path of a CA bundle that replaces the system's."""
     client_certificate: str | None = None
@@ -40,7 +59,11 @@ class Backend:
     proxy: str | None = field(default=None, repr=False)
     open_spans: OpenSpans = "none"
     dialect: str = ""
+    """Called with `dialect_options`, gives a function from a span to the span that is sent, or to
+    None for one that is not; without a dialect all spans are sent as they are."""
     dialect_options: Mapping[str, Any] = field(default_factory=dict)
+    sender_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the sender takes from `backend.sender_options`; JSON, like all of this."""
     mend: str = ""
     """What to check when the backend refuses: names of settings, never their values."""
     carries: Literal["spans", "scores", "recordings"] = "spans"
@@ -49,14 +72,46 @@ class Backend:
 
     def identity(self) -> str:
         """What makes two configurations the same destination; never leaves the process."""
-        return json.dumps([self.name, self.transport, self.url, self._tenant()])
+        sender = _IN_SPOOL_NAMES.get(self.sender, self.sender)
+        tenant = self.tenant or json.dumps(sorted(self.headers.items()))
+        return json.dumps([self.name, sender, self.url, tenant])
 
-    def _tenant(self) -> str:
-        """Whose data these are at that address: Langfuse's public key, else the headers."""
-        authorization = self.headers.get("Authorization", "")
-        if self.name == "langfuse" and authorization.startswith("Basic "):
-            return base64.b64decode(authorization[6:]).partition(b":")[0].decode()
-        return json.dumps(sorted(self.headers.items()))
+    def backends(self, settings: Settings, name: str) -> list[Backend]:
+        """Itself, for an application may give one in place of settings."""
+        return [self]
+
+    def resolve(self, env: Environment, *, is_only_one: bool) -> Backend:
+        """Itself, once what it names can be imported; nothing of it comes from variables."""
+        for path in filter(None, (self.sender, self.dialect)):
+            try:
+                if path.startswith("__main__"):
+                    raise ImportError("the drainer's process has another __main__")
+                import_path(path)
+            except Exception as error:
+                env.problems.append(
+                    f"backend {self.name!r} names {path!r}, which cannot be imported ({error}): "
+                    "give 'package.module:name'"
+                )
+        return self
+
+
+class BackendSettings(Protocol):
+    """What `setup_tracer` takes for one backend: as it was asked for, and as it is in force."""
+
+    def resolve(self, env: Environment, *, is_only_one: bool) -> BackendSettings:
+        """The settings in force: what is not given comes from variables; problems go to `env`.
+
+        `is_only_one` tells whether no other backend of this kind was asked for.
+        """
+
+    def backends(self, settings: Settings, name: str) -> list[Backend]:
+        """Where its spans go, under a name, and what goes beside them."""
+
+
+def import_path(path: str) -> Any:
+    """What `package.module:name` names; raises ImportError, AttributeError or ValueError."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
 
 
 def fingerprint(backends: list[Backend]) -> str:
@@ -78,125 +133,6 @@ def dump(backends: list[Backend]) -> str:
     return json.dumps([asdict(backend) for backend in backends])
 
 
-def load(text: str) -> list[Backend]:
+def parse(text: str) -> list[Backend]:
     """The inverse of `dump`."""
     return [Backend(**fields) for fields in json.loads(text)]
-
-
-def _langfuse(settings: Settings) -> Backend:
-    langfuse = settings.langfuse
-    key_pair = f"{langfuse.public_key}:{langfuse.secret_key}".encode()
-    return Backend(
-        name="langfuse",
-        transport="otlp_http",
-        url=langfuse.traces_url,
-        headers={
-            "Authorization": "Basic " + base64.b64encode(key_pair).decode(),
-            "x-langfuse-ingestion-version": "4",
-        },
-        timeout_seconds=langfuse.timeout_seconds,
-        proxy=settings.proxy_for(langfuse.traces_url),
-        open_spans="roots",  # a call in progress is found and named; no usage is sent twice
-        dialect="langfuse",
-        dialect_options=_langfuse_options(langfuse),
-        mend="check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that LANGFUSE_BASE_URL is "
-        "the region or server that issued them",
-    )
-
-
-def _langfuse_options(langfuse: LangfuseSettings) -> Mapping[str, Any]:
-    """What its dialect says of every trace."""
-    return {
-        "trace_name": langfuse.trace_name,
-        "tags": list(langfuse.tags),
-        "environment": langfuse.environment,
-        "release": langfuse.release,
-        "version": langfuse.version,
-        "cost": langfuse.cost,
-    }
-
-
-def _beside_langfuse(settings: Settings, spans: Backend) -> list[Backend]:
-    """What Langfuse takes that is no span, each delivered and acknowledged by itself."""
-    langfuse = settings.langfuse
-    beside = replace(
-        spans,
-        headers={"Authorization": spans.headers["Authorization"]},
-        compression="none",
-        open_spans="none",
-        beside=spans.name,
-    )
-    scores = replace(
-        beside,
-        name="langfuse-scores",
-        transport="langfuse_scores",
-        url=langfuse.scores_url,
-        dialect="langfuse-scores",
-        dialect_options={"chosen": langfuse.scores, "environment": langfuse.environment},
-        carries="scores",
-    )
-    media = replace(
-        beside,
-        name="langfuse-media",
-        transport="langfuse_media",
-        url=langfuse.media_url,
-        dialect="langfuse-media",
-        dialect_options={
-            "directory": str(settings.directory / RECORDINGS_NAME),
-            "max_bytes": MAX_RECORDING_BYTES,
-            # The local store keeps what its calls point to; else a file goes once it is uploaded.
-            "keep": "local" in settings.backends,
-        },
-        carries="recordings",
-    )
-    wants_media = langfuse.recording and settings.capture_content
-    return [scores] * (langfuse.scores != "none") + [media] * wants_media
-
-
-def _otlp(settings: Settings) -> Backend:
-    otlp = settings.otlp
-    for_langfuse = otlp.dialect == "langfuse"
-    return Backend(
-        name="otlp",
-        transport="otlp_http",
-        url=otlp.traces_url,
-        headers=dict(otlp.headers),
-        compression=otlp.compression,
-        timeout_seconds=otlp.timeout_seconds,
-        certificate=otlp.certificate,
-        client_certificate=otlp.client_certificate,
-        client_key=otlp.client_key,
-        proxy=settings.proxy_for(otlp.traces_url),
-        dialect="langfuse" if for_langfuse else "",
-        dialect_options=_langfuse_options(settings.langfuse) if for_langfuse else {},
-        mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) and "
-        "OTEL_EXPORTER_OTLP_HEADERS",
-    )
-
-
-def _local(settings: Settings) -> Backend:
-    return Backend("local", "sqlite", url=str(settings.directory / "calls.db"), open_spans="all")
-
-
-def _console(settings: Settings) -> Backend:
-    return Backend("console", "console")
-
-
-BUILDERS: Mapping[str, Callable[[Settings], Backend]] = {
-    "langfuse": _langfuse,
-    "otlp": _otlp,
-    "local": _local,
-    "console": _console,
-}
-"""A new backend is one entry here, one row in the README and one case in the tests."""
-
-
-def backends_of(settings: Settings) -> list[Backend]:
-    """Every destination that the settings name, and what goes beside it."""
-    backends: list[Backend] = []
-    for name in settings.backends:
-        backend = BUILDERS[name](settings)
-        backends.append(backend)
-        if name == "langfuse":
-            backends += _beside_langfuse(settings, backend)
-    return backends

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
 from tracing.config.environment import Environment
+from tracing.limits import TIMEOUT_SECONDS
 
 
 def both(name: str) -> tuple[str, str]:
@@ -18,17 +18,17 @@ def both(name: str) -> tuple[str, str]:
     return f"OTEL_EXPORTER_OTLP_TRACES_{name}", f"OTEL_EXPORTER_OTLP_{name}"
 
 
-def timeout_of(given: Mapping[str, Any], env: Environment, *variables: str) -> float:
-    """Seconds for one request, from the argument or the first variable that has a value."""
-    if "timeout" in given:
-        return env.check_number("timeout=", given["timeout"], 10.0)
-    return env.number(variables[0], 10.0, *variables[1:])
+def read_timeout(given: object, env: Environment, *variables: str) -> float:
+    """Seconds for one request, as given or from the first variable that has a value."""
+    if given is not None:
+        return env.check_number("timeout=", given, TIMEOUT_SECONDS)
+    return env.number(variables[0], TIMEOUT_SECONDS, *variables[1:])
 
 
-def read_headers(given: Mapping[str, Any], env: Environment, *variables: str) -> dict[str, str]:
+def read_headers(given: object, env: Environment, *variables: str) -> dict[str, str]:
     """Headers from a mapping, or from a list whose values may be URL-encoded or not."""
-    source = "headers=" if "headers" in given else env.named(*variables)
-    headers = given.get("headers", env.text(*variables))
+    source = env.named(*variables) if given is None else "headers="
+    headers = env.text(*variables) if given is None else given
     if isinstance(headers, str):
         if any("=" not in entry for entry in headers.split(",") if entry.strip()):
             env.problems.append(f"{source} has an entry without '=': give key=value,key=value")
@@ -57,14 +57,11 @@ def without_password(url: str) -> tuple[str, dict[str, str]]:
     return shown, {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
-def file_named(name: str, env: Environment) -> str | None:
-    """The absolute path of a file that an OTLP variable names."""
+def read_file(source: str, given: str | None, env: Environment, name: str) -> str | None:
+    """The absolute path of a file, as given under an argument or in an OTLP variable."""
+    if given:
+        return _checked_file(source, str(given), env)
     return _checked_file(env.named(*both(name)), env.text(*both(name)), env)
-
-
-def given_file(given: Mapping[str, Any], env: Environment) -> str | None:
-    """The absolute path of the certificate that the argument names."""
-    return _checked_file("certificate=", str(given["certificate"]), env)
 
 
 def _checked_file(source: str, path: str, env: Environment) -> str | None:

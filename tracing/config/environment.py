@@ -96,6 +96,16 @@ class Environment:
             self.problems.append(f"{name} is {text!r}: give true or false")
         return default
 
+    def flag_or(self, given: bool | None, name: str, *, default: bool) -> bool:
+        """What was given, else what a variable says."""
+        return self.flag(name, default=default) if given is None else bool(given)
+
+    def without_variables(self) -> Environment:
+        """One in which nothing is set, and which gathers its problems here."""
+        empty = Environment({})
+        empty.problems = self.problems
+        return empty
+
     def choice(self, name: str, default: Any, accepted: Sequence[str]) -> Any:
         """One of a closed set; anything else is a problem."""
         text = self.text(name).lower() or default

@@ -6,16 +6,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from tracing.config.backends import Backend
-from tracing.deliver.quarantine import quarantine
 from tracing.deliver.segment_reader import SegmentReader
-from tracing.deliver.senders.http import Unavailable
-from tracing.deliver.senders.otlp_http import OtlpHttpSender
+from tracing.deliver.senders.sender import Sender, Unavailable, make_sender, make_translator
 from tracing.deliver.status import BackendStatus, post_notice
+from tracing.deliver.tally import Tally
 from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.acks import DONE, Acks
@@ -31,13 +28,6 @@ _POLL_SECONDS = 0.05
 _SHORTEST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _SAY_AFTER_SECONDS = 5.0
-
-
-class Sender(Protocol):
-    """What a transport does with a batch: `OtlpHttpSender`, the local store, the console."""
-
-    def deliver(self, spans: Sequence[Span]) -> None:
-        """Take every span, or raise Unavailable."""
 
 
 class _Batch:
@@ -64,7 +54,7 @@ class Delivery(threading.Thread):
         self._ledger = ledger
         self._acks = Acks(directory, backend.name)
         self._readers: dict[str, SegmentReader] = {}
-        self._translate = translator_of(backend)
+        self._translate = make_translator(backend)
         self._sender: Sender | None = None
         self._down_since = 0.0
         self._said = False
@@ -148,7 +138,8 @@ class Delivery(threading.Thread):
 
     def _send(self, spans: list[Span]) -> None:
         if self._sender is None:
-            self._sender = make_sender(self._backend, _Tally(self._directory, self, self._ledger))
+            tally = Tally(self._directory, self._backend.name, self._ledger)
+            self._sender = make_sender(self._backend, tally)
         translated = [span for span in map(self._translated, spans) if span is not None]
         self.status.asking_since = time.time()
         try:
@@ -213,86 +204,3 @@ class Delivery(threading.Thread):
             post_notice(self._directory, self._backend.name, level, text)
         except OSError:
             logger.log(level, "%s", text)
-
-
-class _Tally:
-    """Books what a backend did not take as it was."""
-
-    def __init__(self, directory: Path, delivery: Delivery, ledger: Ledger) -> None:
-        self._directory = directory
-        self._name = delivery.status.name
-        self._ledger = ledger
-
-    def truncated(self, span: Span, attribute: str) -> None:
-        detail = f"{attribute} of {span.name} {span.span_id.hex()}"
-        self._ledger.count(losses.TRUNCATED, backend=self._name, detail=detail)
-
-    def unsendable(self, span: Span, error: Exception) -> None:
-        detail = f"{span.name}: {error!r}"
-        self._ledger.count(losses.UNTRANSLATED, backend=self._name, detail=detail)
-
-    def quarantined(self, span: Span, words: str) -> None:
-        quarantine(self._directory, self._name, span)
-        self._ledger.count(losses.QUARANTINED, backend=self._name, detail=words)
-
-    def partially_rejected(self, number: int, words: str) -> None:
-        self._ledger.count(losses.PARTIALLY_REJECTED, number, backend=self._name, detail=words)
-
-    def score_rejected(self, words: str) -> None:
-        self._ledger.count(losses.SCORE_REJECTED, backend=self._name, detail=words)
-
-    def recording_lost(self, words: str) -> None:
-        self._ledger.count(losses.RECORDING_LOST, backend=self._name, detail=words)
-
-
-def translator_of(backend: Backend) -> Callable[[Span], Span | None]:
-    """The backend's dialect; spans pass untouched where it has none."""
-    if backend.dialect == "langfuse":
-        from tracing.dialects.langfuse import langfuse_dialect
-
-        return langfuse_dialect(**backend.dialect_options)
-    if backend.dialect == "langfuse-scores":
-        from tracing.dialects.scores import scored_only
-
-        return scored_only
-    if backend.dialect == "langfuse-media":
-        from tracing.dialects.media import recorded_only
-
-        return recorded_only
-    return lambda span: span
-
-
-def make_sender(backend: Backend, tally: _Tally) -> Sender:
-    """The transport of a backend; what it needs is imported only then."""
-    senders: dict[str, Callable[[], Sender]] = {
-        "otlp_http": lambda: OtlpHttpSender(backend, tally),
-        "sqlite": lambda: _local_sender(backend),
-        "console": lambda: _console_sender(),
-        "langfuse_scores": lambda: _score_sender(backend, tally),
-        "langfuse_media": lambda: _media_sender(backend, tally),
-    }
-    return senders[backend.transport]()
-
-
-def _local_sender(backend: Backend) -> Sender:
-    from tracing.deliver.senders.local import LocalSender
-
-    return LocalSender(Path(backend.url))
-
-
-def _console_sender() -> Sender:
-    from tracing.deliver.senders.console import ConsoleSender
-
-    return ConsoleSender()
-
-
-def _score_sender(backend: Backend, tally: _Tally) -> Sender:
-    from tracing.deliver.senders.langfuse_scores import ScoreSender
-
-    return ScoreSender(backend, tally)
-
-
-def _media_sender(backend: Backend, tally: _Tally) -> Sender:
-    from tracing.deliver.senders.langfuse_media import MediaSender
-
-    return MediaSender(backend, tally)

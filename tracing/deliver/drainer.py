@@ -16,11 +16,12 @@ import time
 from logging import WARNING
 from pathlib import Path
 
-from tracing.config.backends import Backend, digest, load
+from tracing.config.backends import Backend, digest, parse
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.flush import HURRY_NAME
 from tracing.deliver.lease import Lease, end_holder
 from tracing.deliver.status import post_notice, read_backends, write_status
+from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.spool import losses
 from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
 from tracing.spool.locks import is_locked
@@ -44,8 +45,8 @@ class Drainer:
         directory: Path,
         backends: list[Backend],
         *,
-        spool_bytes: int = 256 * 2**20,
-        max_age_seconds: float = 7 * 86400.0,
+        spool_bytes: int = SPOOL_BYTES,
+        max_age_seconds: float = MAX_AGE_SECONDS,
         give_up_after_seconds: float = _GIVE_UP_AFTER_SECONDS,
         in_agent: bool = False,
     ) -> None:
@@ -193,7 +194,7 @@ def _was_refused(directory: Path, names: list[str]) -> bool:
 def main() -> None:
     """Entry of the drainer process: `<directory> <spool bytes> <max age>`, backends on stdin."""
     directory, spool_bytes, max_age_seconds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    backends = load(sys.stdin.read())
+    backends = parse(sys.stdin.read())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     drainer = Drainer(
         directory, backends, spool_bytes=spool_bytes, max_age_seconds=float(max_age_seconds)

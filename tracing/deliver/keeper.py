@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from tracing.config.backends import Backend, digest, dump
+from tracing.config.backends import CONSOLE, Backend, digest, dump
 from tracing.deliver import lease
 from tracing.deliver.status import read_backends, take_notices
 from tracing.spool.losses import Ledger
@@ -164,7 +164,7 @@ class Keeper:
     def _spawn(self) -> None:
         paths = json.dumps([path for path in sys.path if path])
         limits = [str(self._spool_bytes), str(self._max_age_seconds)]
-        prints = any(backend.transport == "console" for backend in self._backends)
+        prints = any(backend.sender == CONSOLE for backend in self._backends)
         try:
             with open_log(self._directory / LOG_NAME) as log:
                 self._child = subprocess.Popen(

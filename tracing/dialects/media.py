@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracing import names, stamps
@@ -36,8 +36,13 @@ def metadata(attributes: Attributes) -> Mapping[str, str | float]:
 
 
 def recorded_only(span: Span) -> Span | None:
-    """The span if it has a recording: the dialect of the recordings' delivery."""
+    """The span if it has a recording."""
     return span if stamps.RECORDING_SHA256 in span.attributes else None
+
+
+def recordings_dialect() -> Callable[[Span], Span | None]:
+    """The dialect of the recordings' delivery; it has no options."""
+    return recorded_only
 
 
 def upload_request(span: Span) -> dict[str, Any]:

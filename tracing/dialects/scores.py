@@ -155,6 +155,11 @@ def scores_of(span: Span, chosen: Chosen = "default") -> list[Score]:
     return [s for s in found if isinstance(s.value, str) or math.isfinite(s.value)]
 
 
+def scores_dialect() -> Callable[[Span], Span | None]:
+    """The dialect of the scores' delivery; it has no options."""
+    return scored_only
+
+
 def scored_only(span: Span) -> Span | None:
     """The span if it has a row in the table: the dialect of the scores' delivery."""
     return span if span.name in _SCORED else None

@@ -23,7 +23,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from tracing.account.turn import Turn
-from tracing.config.settings import MetricsSettings, application_has_metrics
+from tracing.config.load import application_has_metrics
+from tracing.config.settings import MetricsSettings
 from tracing.limits import OncePerMinute
 from tracing.metrics.gauges import SpoolGauges
 from tracing.metrics.instruments import OWN_METER, TurnInstruments, WithoutJobIds, livekit_views

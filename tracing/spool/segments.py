@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from tracing.limits import SPOOL_BYTES
 from tracing.span import Attributes
 from tracing.spool import losses
 from tracing.spool.acks import acknowledged_offset
@@ -109,7 +110,7 @@ class SegmentWriter:
         ledger: Ledger,
         open_frames: Callable[[], Iterable[bytes]] = tuple,
         segment_bytes: int = 4 * 2**20,
-        spool_bytes: int = 256 * 2**20,
+        spool_bytes: int = SPOOL_BYTES,
     ) -> None:
         self.directory = directory
         self._resource = resource

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import TextIO
 
 from tracing import names, stamps
+from tracing.config.backends import Backend
+from tracing.deliver.tally import Tally
 from tracing.span import STATUS_ERROR, Span
 
 _SHOWN = (stamps.SESSION_ID, stamps.TURN_NUMBER, stamps.TURN_LATENCY, names.REQUEST_MODEL)
@@ -16,7 +18,7 @@ _SHOWN = (stamps.SESSION_ID, stamps.TURN_NUMBER, stamps.TURN_LATENCY, names.REQU
 class ConsoleSender:
     """Prints one line per span: when, what, how long, and what matters most of it."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, backend: Backend, tally: Tally, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
 
     def deliver(self, spans: Sequence[Span]) -> None:

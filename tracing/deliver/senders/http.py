@@ -12,6 +12,7 @@ from typing import IO, NamedTuple
 import urllib3
 
 from tracing.config.backends import Backend
+from tracing.deliver.senders.sender import Unavailable
 
 _MAX_RETRY_AFTER_SECONDS = 300.0
 _READ_BYTES = 2**16
@@ -39,17 +40,6 @@ class Answer(NamedTuple):
     def words(self) -> str:
         """The server's own words, one line, at most 300 characters."""
         return " ".join(self.body.decode("utf-8", "replace").split())[:300]
-
-
-class Unavailable(Exception):
-    """The backend takes nothing now. `refused` means: not before somebody mends something."""
-
-    def __init__(
-        self, message: str, *, refused: bool = False, retry_after_seconds: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.refused = refused
-        self.retry_after_seconds = retry_after_seconds
 
 
 def verdict_of(status: int) -> Verdict:

@@ -15,12 +15,12 @@ from tracing.config.backends import Backend
 from tracing.deliver.senders.http import (
     Answer,
     HttpClient,
-    Unavailable,
     Verdict,
     refusal,
     retry_after_seconds,
     verdict_of,
 )
+from tracing.deliver.senders.sender import Unavailable
 
 
 class Rejected(Exception):

@@ -8,19 +8,20 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from tracing import names, stamps
 from tracing.config.backends import Backend
 from tracing.deliver.senders.http import (
     Answer,
     HttpClient,
-    Unavailable,
     Verdict,
     refusal,
     verdict_of,
 )
 from tracing.deliver.senders.langfuse_api import LangfuseApi, Rejected
+from tracing.deliver.senders.sender import Unavailable
+from tracing.deliver.tally import Tally
 from tracing.dialects.media import media_id, upload_request
 from tracing.span import Span
 
@@ -28,23 +29,16 @@ _UPLOAD_TIMEOUT_SECONDS = 300.0
 """For the whole of it: 200 MB take this long at 5 Mbit/s."""
 
 
-class MediaTally(Protocol):
-    """Who keeps count of recordings that did not arrive."""
-
-    def recording_lost(self, words: str) -> None:
-        """A recording that nobody can upload any more, or that is not taken."""
-
-
 class MediaSender:
     """Uploads the recordings that spans point to; a file is deleted once Langfuse has it."""
 
-    def __init__(self, backend: Backend, tally: MediaTally) -> None:
+    def __init__(self, backend: Backend, tally: Tally) -> None:
         self._backend = backend
         self._tally = tally
         self._api = LangfuseApi(backend)
-        self._directory = Path(backend.dialect_options["directory"])
-        self._max_bytes: int = backend.dialect_options["max_bytes"]
-        self._keep: bool = backend.dialect_options["keep"]
+        self._directory = Path(backend.sender_options["directory"])
+        self._max_bytes: int = backend.sender_options["max_bytes"]
+        self._keep: bool = backend.sender_options["keep"]
         self._accounted: set[bytes] = set()
 
     def deliver(self, spans: Sequence[Span]) -> None:

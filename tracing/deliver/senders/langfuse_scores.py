@@ -7,30 +7,21 @@ lists, which servers up to 4.16 reject).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from tracing.config.backends import Backend
 from tracing.deliver.senders.langfuse_api import LangfuseApi, Rejected
+from tracing.deliver.tally import Tally
 from tracing.dialects.scores import documents_of
 from tracing.span import Span
-
-
-class ScoreTally(Protocol):
-    """Who keeps count of scores that were not taken."""
-
-    def unsendable(self, span: Span, error: Exception) -> None:
-        """A span whose scores cannot be read."""
-
-    def score_rejected(self, words: str) -> None:
-        """Langfuse rejects one score for good."""
 
 
 class ScoreSender:
     """Posts the scores of spans; what was posted of a batch is not posted again."""
 
-    def __init__(self, backend: Backend, tally: ScoreTally) -> None:
+    def __init__(self, backend: Backend, tally: Tally) -> None:
         self._url = backend.url
-        self._options = backend.dialect_options
+        self._options = backend.sender_options
         self._tally = tally
         self._api = LangfuseApi(backend)
         self._accounted: set[str] = set()

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracing.deliver.senders.http import Unavailable
+from tracing.config.backends import Backend
+from tracing.deliver.senders.sender import Unavailable
+from tracing.deliver.tally import Tally
 from tracing.span import Span
 from tracing.store.store import Store
 
@@ -14,8 +16,8 @@ from tracing.store.store import Store
 class LocalSender:
     """Inserts batches into the SQLite store; the database is opened by the first."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, backend: Backend, tally: Tally) -> None:
+        self._path = Path(backend.url)
         self._store: Store | None = None
 
     def deliver(self, spans: Sequence[Span]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from isal import isal_zlib
 
@@ -16,35 +15,20 @@ from tracing.config.backends import Backend
 from tracing.deliver.senders.http import (
     Answer,
     HttpClient,
-    Unavailable,
     Verdict,
     refusal,
     retry_after_seconds,
     verdict_of,
 )
 from tracing.deliver.senders.otlp_protobuf import decode_partial_success, encode_request
+from tracing.deliver.senders.sender import Unavailable
+from tracing.deliver.tally import Tally
 from tracing.span import Span
 from tracing.spool.truncate import truncate_largest
 
 _ASKED_WITHOUT_A_YES = 20
 _GZIP = 31
 """zlib's window bits for 32 kB in gzip's own format."""
-
-
-class Tally(Protocol):
-    """Who keeps count of what a backend did not take as it was."""
-
-    def truncated(self, span: Span, attribute: str) -> None:
-        """An attribute was cut so that its span could pass."""
-
-    def unsendable(self, span: Span, error: Exception) -> None:
-        """A span that cannot be encoded."""
-
-    def quarantined(self, span: Span, words: str) -> None:
-        """The backend rejects this one span for good."""
-
-    def partially_rejected(self, number: int, words: str) -> None:
-        """The backend accepted the request but not all spans in it."""
 
 
 class OtlpHttpSender:

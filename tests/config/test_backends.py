@@ -10,8 +10,19 @@ from typing import Any
 
 import pytest
 
-from tracing.config.backends import BUILDERS, Backend, backends_of, digest, dump, fingerprint, load
-from tracing.config.settings import BACKEND_NAMES, load_settings
+from tracing.config.backends import (
+    CONSOLE,
+    OTLP_HTTP,
+    SQLITE,
+    Backend,
+    digest,
+    dump,
+    fingerprint,
+    parse,
+)
+from tracing.config.langfuse import DIALECT
+from tracing.config.load import load_settings
+from tracing.config.settings import backends_of
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1234", "LANGFUSE_SECRET_KEY": "sk-lf-5678"}
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
@@ -19,19 +30,14 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
 def backend(name: str, environ: dict[str, str] | None = None, **arguments: Any) -> Backend:
     """The backend of this name, from an environment."""
-    return BUILDERS[name](load_settings(name, environ=environ or {}, **arguments))
-
-
-def test_each_name_has_a_builder() -> None:
-    """What settings accept can be built."""
-    assert tuple(BUILDERS) == BACKEND_NAMES
+    return backends_of(load_settings(name, environ=environ or {}, **arguments))[0]
 
 
 def test_langfuse_gets_its_address_its_key_pair_and_its_version() -> None:
     """Basic auth, ingestion version 4, gzip, the dialect with what is said of every trace."""
     environ = {**KEYS, "LANGFUSE_TRACING_ENVIRONMENT": "staging", "LANGFUSE_TIMEOUT": "3"}
     built = backend("langfuse", environ, trace_name="a call", tags=["a"])
-    assert (built.name, built.transport, built.dialect) == ("langfuse", "otlp_http", "langfuse")
+    assert (built.name, built.sender, built.dialect) == ("langfuse", OTLP_HTTP, DIALECT)
     assert built.url == "https://cloud.langfuse.com/api/public/otel/v1/traces"
     assert built.headers == {
         "Authorization": "Basic " + base64.b64encode(b"pk-lf-1234:sk-lf-5678").decode(),
@@ -60,7 +66,7 @@ def test_otlp_gets_its_settings_as_they_are(tmp_path: Path) -> None:
     }
     assert backend("otlp", environ) == Backend(
         "otlp",
-        "otlp_http",
+        OTLP_HTTP,
         "http://collector:4318/v1/traces",
         headers={"x-key": "abc"},
         compression="none",
@@ -89,13 +95,13 @@ def test_otlp_speaks_langfuse_to_a_collector_that_forwards_there() -> None:
 def test_local_store_is_beside_the_spool(tmp_path: Path) -> None:
     """One file under TRACING_DIR, which takes spans that are still open, too."""
     built = backend("local", {"TRACING_DIR": str(tmp_path)})
-    assert (built.transport, built.url) == ("sqlite", str(tmp_path / "calls.db"))
+    assert (built.sender, built.url) == (SQLITE, str(tmp_path / "calls.db"))
     assert built.open_spans == "all"
 
 
 def test_console_goes_nowhere_else() -> None:
     """It needs no address."""
-    assert backend("console") == Backend("console", "console")
+    assert backend("console") == Backend("console", CONSOLE)
 
 
 def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +114,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 def test_drainer_gets_backends_as_they_are() -> None:
     """What goes through the pipe comes out the same."""
     backends = [backend("langfuse", KEYS), backend("otlp", ENDPOINT), backend("local")]
-    assert load(dump(backends)) == backends
+    assert parse(dump(backends)) == backends
 
 
 def test_representation_shows_no_secret() -> None:

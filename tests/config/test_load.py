@@ -10,37 +10,45 @@ from typing import Any
 import pytest
 
 from tracing.config.environment import VARIABLES
-from tracing.config.settings import (
-    ConfigError,
-    LangfuseSettings,
-    OtlpSettings,
-    Settings,
-    load_settings,
-)
+from tracing.config.langfuse import Langfuse
+from tracing.config.load import load_settings
+from tracing.config.otlp import Otlp
+from tracing.config.registry import Console, Local
+from tracing.config.settings import ConfigError, Settings, backends_of
 
 PUBLIC, SECRET = "pk-lf-1234", "sk-lf-5678-very-secret"
 KEYS = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET}
-CLOUD = LangfuseSettings(PUBLIC, SECRET)
+CLOUD = Langfuse(
+    public_key=PUBLIC,
+    secret_key=SECRET,
+    base_url="https://cloud.langfuse.com",
+    timeout=10.0,
+    scores=True,
+    recording=False,
+)
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
-COLLECTOR = OtlpSettings("http://collector:4318/v1/traces")
-LOCAL = Settings(("local",), "no Langfuse keys and no OTLP endpoint are set", Path(".tracing"))
+COLLECTOR = Otlp(
+    endpoint="http://collector:4318/v1/traces",
+    headers={},
+    compression="gzip",
+    timeout=10.0,
+    dialect="plain",
+)
+LOCAL = Settings(
+    {"local": Local()}, "no Langfuse keys and no OTLP endpoint are set", Path(".tracing")
+)
 
 
 def langfuse(chosen_by: str = "LANGFUSE_PUBLIC_KEY", **changes: Any) -> Settings:
     """Settings for Langfuse that differ from Cloud's in `changes`."""
-    return Settings(
-        ("langfuse",),
-        chosen_by,
-        Path(".tracing"),
-        langfuse=dataclasses.replace(CLOUD, **changes),
-    )
+    backends = {"langfuse": dataclasses.replace(CLOUD, **changes)}
+    return Settings(backends, chosen_by, Path(".tracing"))
 
 
 def otlp(chosen_by: str = "OTEL_EXPORTER_OTLP_ENDPOINT", **changes: Any) -> Settings:
     """Settings for a collector that differ from the plainest in `changes`."""
-    return Settings(
-        ("otlp",), chosen_by, Path(".tracing"), otlp=dataclasses.replace(COLLECTOR, **changes)
-    )
+    backends = {"otlp": dataclasses.replace(COLLECTOR, **changes)}
+    return Settings(backends, chosen_by, Path(".tracing"))
 
 
 def local(**changes: Any) -> Settings:
@@ -57,15 +65,13 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "several",
         {**KEYS, **ENDPOINT},
         {"backend": ["langfuse", "otlp", "langfuse"]},
-        Settings(
-            ("langfuse", "otlp"), "backend=", Path(".tracing"), langfuse=CLOUD, otlp=COLLECTOR
-        ),
+        Settings({"langfuse": CLOUD, "otlp": COLLECTOR}, "backend=", Path(".tracing")),
     ),
     (
         "our variable before the vendor's",
         {**KEYS, "TRACING_BACKEND": "console, Local"},
         {},
-        local(backends=("console", "local"), chosen_by="TRACING_BACKEND"),
+        local(backends={"console": Console(), "local": Local()}, chosen_by="TRACING_BACKEND"),
     ),
     ("Langfuse's keys before an endpoint", {**ENDPOINT, **KEYS}, {}, langfuse()),
     ("an endpoint", ENDPOINT, {}, otlp()),
@@ -118,7 +124,7 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         langfuse(
             environment="staging",
             release="1.2",
-            timeout_seconds=3.5,
+            timeout=3.5,
             trace_name="a call",
             tags=("a", "b"),
         ),
@@ -127,7 +133,7 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "arguments before the vendor's variables",
         {**KEYS, "LANGFUSE_TRACING_ENVIRONMENT": "x", "LANGFUSE_RELEASE": "x"},
         {"environment": "production", "release": "2", "timeout": 1},
-        langfuse(environment="production", release="2", timeout_seconds=1.0),
+        langfuse(environment="production", release="2", timeout=1.0),
     ),
     (
         "keys of one's own server may look like anything",
@@ -144,25 +150,25 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "a base endpoint with a path and a slash",
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/otlp/"},
         {},
-        otlp(traces_url="http://collector:4318/otlp/v1/traces"),
+        otlp(endpoint="http://collector:4318/otlp/v1/traces"),
     ),
     (
         "a traces endpoint is verbatim, and goes before the base",
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/any/"},
         {},
-        otlp(traces_url="http://other/any/"),
+        otlp(endpoint="http://other/any/"),
     ),
     (
         "an argument may name the whole path",
         ENDPOINT,
         {"backend": "otlp", "endpoint": "http://other:1/v1/traces"},
-        otlp("backend=", traces_url="http://other:1/v1/traces"),
+        otlp("backend=", endpoint="http://other:1/v1/traces"),
     ),
     (
         "an argument goes before a traces endpoint",
         {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x/y"},
         {"backend": "otlp", "endpoint": "http://other:1/"},
-        otlp("backend=", traces_url="http://other:1/v1/traces"),
+        otlp("backend=", endpoint="http://other:1/v1/traces"),
     ),
     (
         "headers, URL-encoded",
@@ -206,7 +212,7 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
             "OTEL_EXPORTER_OTLP_TIMEOUT": "30",
         },
         {},
-        otlp(compression="none", timeout_seconds=30.0),
+        otlp(compression="none", timeout=30.0),
     ),
     (
         "both for traces alone",
@@ -218,13 +224,13 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
             "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "5",
         },
         {},
-        otlp(compression="none", timeout_seconds=5.0),
+        otlp(compression="none", timeout=5.0),
     ),
     (
         "both as arguments",
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
         {"compression": "none", "timeout": 2},
-        otlp(compression="none", timeout_seconds=2.0),
+        otlp(compression="none", timeout=2.0),
     ),
     (
         "Langfuse's dialect, for a collector that forwards to it",
@@ -235,15 +241,14 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
             "LANGFUSE_RELEASE": "1.2",
         },
         {"backend": "otlp", "tags": ["a"], "version": "7", "cost": {"m": {"seconds": 1}}},
-        dataclasses.replace(
-            otlp("backend=", dialect="langfuse"),
-            langfuse=LangfuseSettings(
-                tags=("a",),
-                environment="staging",
-                release="1.2",
-                version="7",
-                cost={"m": {"seconds": 1.0}},
-            ),
+        otlp(
+            "backend=",
+            dialect="langfuse",
+            tags=("a",),
+            environment="staging",
+            release="1.2",
+            version="7",
+            cost={"m": {"seconds": 1.0}},
         ),
     ),
     (
@@ -347,7 +352,7 @@ def test_files_are_found_from_anywhere(tmp_path: Path) -> None:
         ),
         directory=tmp_path / ".tracing",
     )
-    given = load_settings("otlp", environ=ENDPOINT, certificate="ca.pem").otlp
+    (given,) = backends_of(load_settings("otlp", environ=ENDPOINT, certificate="ca.pem"))
     assert given.certificate == str(tmp_path / "ca.pem")
 
 
@@ -366,14 +371,17 @@ BASES = [
 def test_langfuse_url_is_right_however_much_of_it_is_given(base: str) -> None:
     """People copy the host, the OTLP base or the whole path; each leads to the same place."""
     settings = load_settings("langfuse", environ=KEYS, base_url=base)
-    assert settings.langfuse.base_url == "https://lf.example"
-    assert settings.langfuse.traces_url == "https://lf.example/api/public/otel/v1/traces"
+    urls = [backend.url for backend in backends_of(settings)]
+    assert urls == [
+        "https://lf.example/api/public/otel/v1/traces",
+        "https://lf.example/api/public/scores",
+    ]
 
 
 def test_langfuse_below_a_path_keeps_it() -> None:
     """A server behind a reverse proxy."""
     settings = load_settings("langfuse", environ=KEYS, base_url="https://x.example/lf/")
-    assert settings.langfuse.traces_url == "https://x.example/lf/api/public/otel/v1/traces"
+    assert backends_of(settings)[0].url == "https://x.example/lf/api/public/otel/v1/traces"
 
 
 NOT_SET = "; the key pair is in Langfuse under Settings, API Keys"
@@ -680,7 +688,7 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
     """Without a mapping, `os.environ` is read, and never written."""
     monkeypatch.setenv("TRACING_BACKEND", "console")
     before = dict(os.environ)
-    assert load_settings().backends == ("console",)
+    assert load_settings().backends == {"console": Console()}
     assert dict(os.environ) == before
 
 
@@ -706,7 +714,7 @@ def test_proxies_follow_the_usual_variables(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_example_file_names_variables_that_exist() -> None:
     """Each line of `.env.local.example` is a variable that is read by somebody."""
-    example = Path(__file__).parents[1] / ".env.local.example"
+    example = Path(__file__).parents[2] / ".env.local.example"
     lines = [line.lstrip("# ") for line in example.read_text().splitlines()]
     named = {line.partition("=")[0] for line in lines if line.partition("=")[0].isupper()}
     of_others = {"LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"}

@@ -1,0 +1,156 @@
+"""Backends given as settings: what each is told, alone or beside others."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from tracing import Backend, ConfigError, Langfuse, Otlp
+from tracing.config import labels, langfuse, otlp
+from tracing.config.backends import OTLP_HTTP
+from tracing.config.load import BackendArguments, load_settings
+from tracing.config.settings import backends_of
+
+KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1234", "LANGFUSE_SECRET_KEY": "sk-lf-5678"}
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+
+
+@pytest.mark.parametrize(
+    ("grouped", "flat"),
+    [
+        (
+            Langfuse(environment="staging", scores="all"),
+            {"environment": "staging", "scores": "all"},
+        ),
+        (Langfuse(public_key="pk-lf-9", timeout=2), {"public_key": "pk-lf-9", "timeout": 2}),
+        (Langfuse(scores=False, recording=True), {"scores": False, "recording": True}),
+        (Langfuse(tags=["a"], cost={"m": {"s": 1}}), {"tags": ["a"], "cost": {"m": {"s": 1}}}),
+        (
+            Otlp(endpoint="http://other:1", headers="a=b"),
+            {"endpoint": "http://other:1", "headers": "a=b"},
+        ),
+        (Otlp(dialect="langfuse", release="7"), {"dialect": "langfuse", "release": "7"}),
+        (Otlp(compression="none"), {"compression": "none"}),
+    ],
+)
+def test_settings_say_the_same_as_arguments(grouped: Any, flat: dict[str, Any]) -> None:
+    """What is not given comes from the same variables."""
+    environ = {**KEYS, **ENDPOINT}
+    name = "langfuse" if isinstance(grouped, Langfuse) else "otlp"
+    assert load_settings([grouped, "local"], environ=environ) == load_settings(
+        [name, "local"], environ=environ, **flat
+    )
+
+
+def test_two_endpoints_are_two_backends() -> None:
+    """Each with its own name, headers and compression, and one spool for both."""
+    settings = load_settings(
+        [
+            Otlp(endpoint="http://one:4318", headers={"a": "1"}),
+            Otlp(endpoint="http://two:4318", compression="none"),
+            "local",
+        ],
+        environ={},
+    )
+    shown = [(b.name, b.url, dict(b.headers), b.compression) for b in backends_of(settings)[:2]]
+    assert shown == [
+        ("otlp", "http://one:4318/v1/traces", {"a": "1"}, "gzip"),
+        ("otlp-2", "http://two:4318/v1/traces", {}, "none"),
+    ]
+    assert list(settings.backends) == ["otlp", "otlp-2", "local"]
+
+
+def test_variables_are_for_the_endpoint_that_names_none() -> None:
+    """The environment's credentials never go to another endpoint."""
+    environ = {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret"}
+    settings = load_settings([Otlp(endpoint="http://two:4318"), Otlp()], environ=environ)
+    told = {backend.url: dict(backend.headers) for backend in backends_of(settings)}
+    assert told == {
+        "http://two:4318/v1/traces": {},
+        "http://collector:4318/v1/traces": {"authorization": "secret"},
+    }
+
+
+def test_two_projects_are_two_backends() -> None:
+    """Each with its own tenant, scores included."""
+    two = Langfuse(public_key="pk-lf-two", secret_key="sk-lf-two")
+    found = backends_of(load_settings([Langfuse(), two], environ=KEYS))
+    assert [(b.name, b.tenant, b.beside) for b in found] == [
+        ("langfuse", "pk-lf-1234", ""),
+        ("langfuse-scores", "pk-lf-1234", "langfuse"),
+        ("langfuse-2", "pk-lf-two", ""),
+        ("langfuse-2-scores", "pk-lf-two", "langfuse-2"),
+    ]
+
+
+def test_arguments_belong_to_backends_given_by_name() -> None:
+    """Beside settings they would be taken and not used."""
+    with pytest.raises(ConfigError, match="tags= goes with a backend that is given by name"):
+        load_settings([Langfuse()], environ=KEYS, tags=["a"])
+    both = load_settings([Langfuse(), "otlp"], environ={**KEYS, **ENDPOINT}, compression="none")
+    assert (
+        both.backends["otlp"]
+        == load_settings("otlp", environ=ENDPOINT, compression="none").backends["otlp"]
+    )
+
+
+def test_an_argument_that_there_is_none_of_is_a_type_error() -> None:
+    """As for any function."""
+    with pytest.raises(TypeError, match="there is no argument 'tag'"):
+        load_settings(environ={}, tag="a")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        Backend("mine", "no.such.module:Sender"),
+        Backend("mine", "json:NoSuchName"),
+        Backend("mine", "json"),
+        Backend("mine", "__main__:Sender"),
+        Backend("mine", OTLP_HTTP, dialect="json:no_such_dialect"),
+    ],
+)
+def test_a_backend_of_ones_own_has_to_be_importable(backend: Backend) -> None:
+    """The drainer imports it in a process of its own."""
+    with pytest.raises(ConfigError, match=r"backend 'mine' names .* give 'package.module:name'"):
+        load_settings([backend], environ={})
+
+
+def test_arguments_are_fields_with_the_same_types() -> None:
+    """What `setup_tracer` takes for a backend by name, its settings have."""
+    ours: dict[str, Any] = {}
+    for kind in (Langfuse, Otlp):
+        ours |= get_type_hints(kind)
+    arguments = get_type_hints(BackendArguments)
+    assert arguments.keys() - ours.keys() == set()
+    missing = ours.keys() - arguments.keys()
+    assert missing == {"client_certificate", "client_key"}  # by variable, or as settings
+    assert {
+        name: kind
+        for name, kind in arguments.items()
+        if kind not in (ours[name], ours[name] | None)
+    } == {}
+
+
+@pytest.mark.parametrize("module", [langfuse, otlp, labels])
+def test_every_field_says_what_it_is(module: Any) -> None:
+    """A string behind each field of the settings, as editors show it."""
+    tree = ast.parse(Path(inspect.getfile(module)).read_text())
+    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for index, node in enumerate(kind.body):
+            if isinstance(node, ast.AnnAssign):
+                following = kind.body[index + 1]
+                assert isinstance(following, ast.Expr), ast.unparse(node)
+                assert isinstance(following.value, ast.Constant), ast.unparse(node)
+
+
+def test_settings_show_no_secret() -> None:
+    """They may be printed and logged."""
+    shown = repr((Langfuse(secret_key="sk-lf-5678"), Otlp(headers={"authorization": "5678"})))
+    assert "5678" not in shown
+    assert {field.name for field in fields(Otlp) if not field.repr} == {"headers"}

@@ -1,0 +1,72 @@
+"""What is said of every trace in Langfuse's dialect: its name, tags, environment, prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, TypeVar
+
+from tracing.config.environment import Environment
+
+Prices = Mapping[str, Mapping[str, float]]
+_Labelled = TypeVar("_Labelled", bound="TraceLabels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceLabels:
+    """The labels of traces, for Langfuse and for a collector that forwards to it."""
+
+    trace_name: str | None = None
+    """Name of every trace; without it the agent's."""
+    tags: Sequence[str] = ()
+    """Tags of every trace, up to 200 characters each."""
+    environment: str | None = None
+    """Langfuse environment, such as production; else LANGFUSE_TRACING_ENVIRONMENT."""
+    release: str | None = None
+    """Release of your agent; else LANGFUSE_RELEASE."""
+    version: str | None = None
+    """Version of your own, such as a prompt's."""
+    cost: Prices = field(default_factory=dict)
+    """Prices of your own, US dollars per unit by model and bucket, for what Langfuse does not
+    price: `{"nova-3": {"seconds": 0.00007}}`."""
+
+    def labels(self) -> dict[str, Any]:
+        """The options of Langfuse's dialect; JSON."""
+        return {
+            "trace_name": self.trace_name,
+            "tags": list(self.tags),
+            "environment": self.environment,
+            "release": self.release,
+            "version": self.version,
+            "cost": self.cost,
+        }
+
+
+def read_labels(asked: TraceLabels, env: Environment) -> dict[str, Any]:
+    """The fields of `TraceLabels` in force: as they were asked for, else from variables."""
+    return {
+        "trace_name": asked.trace_name,
+        "tags": tuple(asked.tags or ()),
+        "environment": asked.environment or env.text("LANGFUSE_TRACING_ENVIRONMENT") or None,
+        "release": asked.release or env.text("LANGFUSE_RELEASE") or None,
+        "version": asked.version,
+        "cost": _checked_cost(asked.cost or {}, env.problems),
+    }
+
+
+def _checked_cost(cost: Any, problems: list[str]) -> Prices:
+    try:
+        found = {
+            str(model): {str(bucket): float(price) for bucket, price in prices.items()}
+            for model, prices in cost.items()
+        }
+        if not all(0 <= price < inf for prices in found.values() for price in prices.values()):
+            raise ValueError(cost)
+    except (AttributeError, TypeError, ValueError):
+        found = {}
+        problems.append(
+            f"cost is {cost!r}: give US dollars per unit by model and bucket, "
+            "such as {'nova-3': {'seconds': 0.00007}}"
+        )
+    return found

@@ -1,0 +1,146 @@
+"""An OTLP/HTTP endpoint as a backend: its settings, and where spans go for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from tracing.config.backends import OTLP_HTTP, Backend
+from tracing.config.endpoints import (
+    both,
+    check_url,
+    read_file,
+    read_headers,
+    read_timeout,
+    without_password,
+)
+from tracing.config.environment import Environment
+from tracing.config.labels import TraceLabels, read_labels
+from tracing.config.langfuse import DIALECT
+from tracing.limits import TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from tracing.config.settings import Settings
+
+Compression = Literal["gzip", "none"]
+OtlpDialect = Literal["plain", "langfuse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Otlp(TraceLabels):
+    """An OTLP/HTTP endpoint. What is not given comes from OTEL_EXPORTER_OTLP_TRACES_* and
+    OTEL_EXPORTER_OTLP_*; of several endpoints in one set-up, only for one without `endpoint`.
+
+    The labels of `TraceLabels` are for the dialect `langfuse`.
+    """
+
+    endpoint: str = ""
+    """Base URL, such as http://127.0.0.1:4318; /v1/traces is appended."""
+    headers: Mapping[str, str] | str | None = field(default=None, repr=False)
+    """A mapping, or `key=value,key=value`."""
+    compression: Compression | None = None
+    """gzip (the default) or none."""
+    timeout: float | None = None
+    """Seconds for one request; 10 by default."""
+    certificate: str | None = None
+    """Path of a CA bundle that replaces the system's."""
+    client_certificate: str | None = None
+    """Path of a client certificate."""
+    client_key: str | None = None
+    """Path of its key."""
+    dialect: OtlpDialect | None = None
+    """langfuse for a collector that forwards the spans to Langfuse; else TRACING_OTLP_DIALECT,
+    plain."""
+
+    def resolve(self, env: Environment, *, is_only_one: bool) -> Otlp:
+        """The settings in force, `endpoint` as the whole URL for traces; problems go to `env`."""
+        if self.endpoint and not is_only_one:
+            env = env.without_variables()  # what they say, credentials too, is of another endpoint
+        dialect = _dialect(self.dialect, env)
+        compression = _compression(self.compression, env)
+        _check_protocol(env)
+        url = signal_url(self.endpoint, env, "traces")
+        if not url:
+            env.problems.append(
+                "OTEL_EXPORTER_OTLP_ENDPOINT is not set: set it, or pass endpoint=, "
+                "such as http://127.0.0.1:4318"
+            )
+        url, password = without_password(url)
+        return Otlp(
+            endpoint=url,
+            headers={**password, **read_headers(self.headers, env, *both("HEADERS"))},
+            compression=compression,
+            timeout=read_timeout(self.timeout, env, *both("TIMEOUT")),
+            certificate=read_file("certificate=", self.certificate, env, "CERTIFICATE"),
+            client_certificate=read_file(
+                "client_certificate=", self.client_certificate, env, "CLIENT_CERTIFICATE"
+            ),
+            client_key=read_file("client_key=", self.client_key, env, "CLIENT_KEY"),
+            dialect=dialect,
+            **(read_labels(self, env) if dialect == "langfuse" else {}),
+        )
+
+    def backends(self, settings: Settings, name: str) -> list[Backend]:
+        """The endpoint; nothing goes beside it."""
+        for_langfuse = self.dialect == "langfuse"
+        return [
+            Backend(
+                name=name,
+                sender=OTLP_HTTP,
+                url=self.endpoint,
+                headers=self.headers if isinstance(self.headers, Mapping) else {},
+                compression=self.compression or "gzip",
+                timeout_seconds=self.timeout or TIMEOUT_SECONDS,
+                certificate=self.certificate,
+                client_certificate=self.client_certificate,
+                client_key=self.client_key,
+                proxy=settings.proxy_for(self.endpoint),
+                dialect=DIALECT if for_langfuse else "",
+                dialect_options=self.labels() if for_langfuse else {},
+                mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) "
+                "and OTEL_EXPORTER_OTLP_HEADERS",
+            )
+        ]
+
+
+def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metrics"]) -> str:
+    """The URL for a signal: what is given, or the base endpoint, gets the signal's path.
+
+    An endpoint of the signal's own is taken as it is; "" where there is none.
+    """
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+    if endpoint:
+        source, url = "endpoint=", str(endpoint).strip().rstrip("/")
+        url = url.removesuffix("/v1/traces").removesuffix(f"/v1/{signal}") + f"/v1/{signal}"
+    elif url := env.text(own):
+        source = own
+    elif url := env.text("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        source, url = "OTEL_EXPORTER_OTLP_ENDPOINT", f"{url.rstrip('/')}/v1/{signal}"
+    else:
+        return ""
+    check_url(url, source, "http://127.0.0.1:4318", env.problems)
+    return url
+
+
+def _dialect(given: str | None, env: Environment) -> OtlpDialect:
+    dialect = str(given or env.text("TRACING_OTLP_DIALECT") or "plain").lower()
+    if dialect not in get_args(OtlpDialect):
+        env.problems.append(f"dialect is {dialect!r}: give 'plain' or 'langfuse'")
+    return "langfuse" if dialect == "langfuse" else "plain"
+
+
+def _compression(given: str | None, env: Environment) -> Compression:
+    compression = str(given or env.text(*both("COMPRESSION")) or "gzip").lower()
+    if compression not in get_args(Compression):
+        env.problems.append(f"compression is {compression!r}: give 'gzip' or 'none'")
+    return "none" if compression == "none" else "gzip"
+
+
+def _check_protocol(env: Environment) -> None:
+    protocol = env.text(*both("PROTOCOL")) or "http/protobuf"
+    if protocol != "http/protobuf":
+        env.problems.append(
+            f"{env.named(*both('PROTOCOL'))} is {protocol!r}: only 'http/protobuf' is spoken; "
+            "unset it and give the HTTP endpoint (port 4318 on most collectors)"
+        )

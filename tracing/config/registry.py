@@ -1,0 +1,53 @@
+"""Every backend that has a name: one entry each, and all else about it in its own module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracing.config.backends import CONSOLE, SQLITE, STORE_NAME, Backend, BackendSettings
+from tracing.config.environment import Environment
+from tracing.config.langfuse import Langfuse
+from tracing.config.otlp import Otlp
+
+if TYPE_CHECKING:
+    from tracing.config.settings import Settings
+
+
+@dataclass(frozen=True)
+class Local:
+    """The embedded store; nothing to set."""
+
+    def resolve(self, env: Environment, *, is_only_one: bool) -> Local:
+        """Itself."""
+        return self
+
+    def backends(self, settings: Settings, name: str) -> list[Backend]:
+        """One SQLite file, which takes spans that are still open, too."""
+        path = settings.directory / STORE_NAME
+        return [Backend(name, SQLITE, url=str(path), open_spans="all")]
+
+
+@dataclass(frozen=True)
+class Console:
+    """A line per span in the terminal; nothing to set."""
+
+    def resolve(self, env: Environment, *, is_only_one: bool) -> Console:
+        """Itself."""
+        return self
+
+    def backends(self, settings: Settings, name: str) -> list[Backend]:
+        """The drainer's standard output, which is the agent's."""
+        return [Backend(name, CONSOLE)]
+
+
+REGISTRY: Mapping[str, Callable[[], BackendSettings]] = {
+    "langfuse": Langfuse,
+    "otlp": Otlp,
+    "local": Local,
+    "console": Console,
+}
+"""By the name that `backend=` and TRACING_BACKEND take: the settings, a frozen dataclass that
+says how it is read, where its spans go, by which sender, in which dialect, and how it is mended.
+A new one is an entry here, a row in the README and a case in the tests."""
