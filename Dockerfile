@@ -7,7 +7,7 @@ RUN python -m venv /opt/agent \
     && /opt/agent/bin/pip install --no-cache-dir "pip>=25.1"
 COPY pyproject.toml README.md LICENSE ./
 COPY tracing tracing
-# The group `demo` is for DEMO_MODELS=offline; leave it out of an agent with models of its own.
+# The group `demo` is for demo/agent.py; leave it out of an agent with models of its own.
 RUN /opt/agent/bin/pip install --no-cache-dir --group demo .
 
 FROM python:3.13-slim-trixie

@@ -9,7 +9,7 @@ python agent_entry.py start     the same, in production
 from __future__ import annotations
 
 import asyncio
-import os
+import runpy
 import sys
 from typing import Any
 
@@ -28,9 +28,8 @@ from livekit.agents import (
 from tracing import observe, setup_tracer
 
 if __name__ == "__main__" and sys.argv[1:2] == ["demo"]:
-    from demo.main import main  # sets its options in the environment, then imports this file
-
-    sys.exit(main(sys.argv[2:]))
+    del sys.argv[1]  # it sets its options in the environment, then imports this file
+    runpy.run_module("demo", run_name="__main__", alter_sys=True)  # and ends with its status
 
 load_dotenv(".env.local")
 
@@ -80,10 +79,6 @@ class Chef(Agent):
 
 def models() -> dict[str, Any]:
     """Return the models of a session: LiveKit Inference, which goes by the LiveKit keys."""
-    if os.environ.get("DEMO_MODELS") == "offline":
-        from demo.models import offline_models
-
-        return offline_models()
     return {
         "stt": "deepgram/nova-3",
         "llm": "openai/gpt-4.1-mini",

@@ -29,9 +29,9 @@ from rich.console import Console
 pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed: it is in the demo group")
 
 from demo import script
+from demo.__main__ import parse
 from demo.audio import CLIPS, SAMPLE_RATE, Loudspeaker, Microphone, Samples, load
 from demo.llm import FIRST_TOKEN_SECONDS, ScriptedLLM, reply_to, tokens
-from demo.main import parse
 from demo.stt import OfflineSTT, Recogniser
 from demo.terminal import Terminal
 from demo.tts import FIRST_BYTE_SECONDS, OfflineTTS, voice_bank

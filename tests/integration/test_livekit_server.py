@@ -1,4 +1,4 @@
-"""A caller, a real LiveKit server and `agent_entry.py start`: each call is one whole trace."""
+"""A caller, a real LiveKit server and `demo.agent start`: each call is one whole trace."""
 
 from __future__ import annotations
 
@@ -120,15 +120,14 @@ def livekit_url(tmp_path: Path) -> Iterator[str]:
 def serving(livekit_url: str, directory: Path, *options: str) -> Iterator[Agent]:
     """The agent that people copy, in production mode, with its offline models."""
     # LiveKit's own switch for many workers on one machine: no fixed port, no call refused for load.
-    entry = str(ROOT / "agent_entry.py")
-    command = [sys.executable, entry, "start", "--simulation", *options]
+    command = [sys.executable, "-m", "demo.agent", "start", "--simulation", *options]
     log = directory / "agent.log"
     with RecordingServer() as backend:
         environ = {
             "LIVEKIT_URL": livekit_url,
             "LIVEKIT_API_KEY": API_KEY,
             "LIVEKIT_API_SECRET": API_SECRET,
-            "DEMO_MODELS": "offline",
+            "PYTHONPATH": str(ROOT),
             "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
             "TRACING_STOP_SECONDS": "20",
         }

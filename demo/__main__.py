@@ -119,3 +119,7 @@ def _worth_showing(record: logging.LogRecord) -> bool:
     if record.process != os.getpid():
         record.exc_text = None  # already in the message
     return not hasattr(record, "shown") and "no warmed process" not in record.getMessage()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
