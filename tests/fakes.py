@@ -24,6 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from tracing.config.backends import OTLP_HTTP, Backend, dump
 from tracing.deliver.drainer import Drainer
+from tracing.deliver.pace import Pace
 from tracing.span import Event, Link, Span
 from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame, header_frame, start_frame
@@ -34,6 +35,9 @@ Found = TypeVar("Found")
 ROOT = Path(__file__).resolve().parents[1]
 
 START_NANOS = 1_700_000_000_000_000_000
+
+FAST = Pace(linger_seconds=0.05, poll_seconds=0.01, shortest_pause_seconds=0.02)
+"""Batches do not wait long to grow, and pauses are short."""
 
 
 def until(look: Callable[[], Found], seconds: float = 20.0) -> Found:

@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tracing import cli
-from tracing.doctor import Check
 from tracing.otlp_json import dumps
 from tracing.span import Span
 from tracing.store.store import Store
 
 START = 1_760_000_000_000_000_000
-HOUR = 3600 * 10**9
+SECOND = 10**9
+HOUR = 3600 * SECOND
 
 
-def call(number: int, latencies: Sequence[float] = (0.5,), **attributes: Any) -> Span:
-    """The only span of call `number`, with the latencies of its turns."""
+def session(number: int, **attributes: Any) -> Span:
+    """The session of call `number`, a minute long."""
     start = START + number * HOUR
     return Span(
         trace_id=(number << 120).to_bytes(16, "big"),
@@ -35,23 +35,37 @@ def call(number: int, latencies: Sequence[float] = (0.5,), **attributes: Any) ->
         parent_span_id=b"",
         name="agent_session",
         start_time_unix_nano=start,
-        end_time_unix_nano=start + 5,
-        attributes={"session.id": f"room-{number}", "latencies": list(latencies), **attributes},
+        end_time_unix_nano=start + 60 * SECOND,
+        attributes={"session.id": f"room-{number}", **attributes},
     )
 
 
-def describe(spans: Sequence[Span]) -> dict[str, Any]:
-    """A stand-in for `tracing.account.restamp.describe`."""
-    attributes = spans[0].attributes
-    latencies: Any = attributes["latencies"]
-    return {
-        "trace_id": spans[0].trace_id.hex(),
-        "session_id": attributes["session.id"],
-        "turns": [
-            {"number": n, "kind": "reply", "user_bot_latency_seconds": latency}
-            for n, latency in enumerate(latencies, 1)
-        ],
-    }
+def call(number: int, latencies: Sequence[float] = (0.5,), **attributes: Any) -> list[Span]:
+    """The spans of call `number`: its session, and its turns with these latencies."""
+    root = session(number, **attributes)
+    turns = [_turn(root, n, latency) for n, latency in enumerate(latencies, 1)]
+    return [root, *(span for turn in turns for span in turn)]
+
+
+def _turn(root: Span, number: int, latency: float) -> Iterator[Span]:
+    """A turn that is heard `latency` seconds after the user's last word."""
+    start = root.start_time_unix_nano + number * 10 * SECOND
+    turn = root._replace(
+        span_id=number.to_bytes(8, "big"),
+        parent_span_id=root.span_id,
+        name="agent_turn",
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + 5 * SECOND,
+        attributes={"lk.e2e_latency": latency},
+    )
+    yield turn
+    yield turn._replace(
+        span_id=(100 + number).to_bytes(8, "big"),
+        parent_span_id=turn.span_id,
+        name="agent_speaking",
+        start_time_unix_nano=start + SECOND,
+        attributes={},
+    )
 
 
 @pytest.fixture
@@ -60,11 +74,10 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TRACING_DIR", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(cli, "_describe", lambda: describe)
     directory = tmp_path / ".tracing"
     with Store(directory / "calls.db") as store:
-        store.add([call(1, (0.5, 0.6)), call(2, (1.5,), **{"lk.agent_name": "clinic"})])
-        store.add([call(3, **{"gen_ai.request.model": "gpt-4o"})])
+        store.add([*call(1, (0.5, 0.6)), *call(2, (1.5,), **{"lk.agent_name": "clinic"})])
+        store.add(call(3, **{"gen_ai.request.model": "gpt-4o"}))
     return directory
 
 
@@ -83,29 +96,17 @@ def test_json_reports_every_call(directory: Path) -> None:
     """The promised shape, in the order of the calls' starts."""
     result = run("report", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
-    reply = {"number": 1, "kind": "reply"}
-    assert json.loads(result.stdout) == {
-        "calls": [
-            {
-                "trace_id": "01" + "00" * 15,
-                "session_id": "room-1",
-                "turns": [
-                    {**reply, "user_bot_latency_seconds": 0.5},
-                    {**reply, "number": 2, "user_bot_latency_seconds": 0.6},
-                ],
-            },
-            {
-                "trace_id": "02" + "00" * 15,
-                "session_id": "room-2",
-                "turns": [{**reply, "user_bot_latency_seconds": 1.5}],
-            },
-            {
-                "trace_id": "03" + "00" * 15,
-                "session_id": "room-3",
-                "turns": [{**reply, "user_bot_latency_seconds": 0.5}],
-            },
-        ]
-    }
+    found = json.loads(result.stdout)
+    assert [(call["trace_id"], call["session_id"]) for call in found["calls"]] == [
+        (f"{number:02}" + "00" * 15, f"room-{number}") for number in (1, 2, 3)
+    ]
+    shown = ("number", "kind", "user_bot_latency_seconds")
+    assert [[tuple(map(turn.get, shown)) for turn in call["turns"]] for call in found["calls"]] == [
+        [(1, "reply", 0.5), (2, "reply", 0.6)],
+        [(1, "reply", 1.5)],
+        [(1, "reply", 0.5)],
+    ]
+    assert found.keys() == {"calls"}
 
 
 @pytest.mark.parametrize(
@@ -136,29 +137,33 @@ def test_tables_are_the_default(directory: Path) -> None:
 def test_csv_has_a_row_per_turn(directory: Path) -> None:
     """Ready for a spreadsheet."""
     result = run("report", "--csv", "--last", "1")
-    assert list(csv.DictReader(io.StringIO(result.stdout))) == [
-        {
-            "trace_id": "03" + "00" * 15,
-            "session_id": "room-3",
-            "user_id": "",
-            "agent": "",
-            "started_at": "",
-            "number": "1",
-            "kind": "reply",
-            "user_text": "",
-            "agent_text": "",
-            "user_bot_latency_seconds": "0.5",
-            "interrupted": "",
-            "barged_in": "",
-        }
-    ]
+    [row] = csv.DictReader(io.StringIO(result.stdout))
+    assert row == {
+        "trace_id": "03" + "00" * 15,
+        "session_id": "room-3",
+        "user_id": "",
+        "agent": "",
+        "started_at": "2025-10-09T11:53:20+00:00",
+        "number": "1",
+        "kind": "reply",
+        "user_text": "",
+        "agent_text": "",
+        "user_bot_latency_seconds": "0.5",
+        "interrupted": "False",
+        "barged_in": "False",
+        "user_stopped_speaking_at": "1760010810.5",
+        "agent_started_speaking_at": "1760010811.0",
+        "agent_stopped_speaking_at": "1760010815.0",
+        "over_budget": "False",
+        "parts.unaccounted": "0.5",
+    }
 
 
 def test_files_are_read_instead_of_the_store(directory: Path, tmp_path: Path) -> None:
     """One object per file, or one per line."""
     one, many = tmp_path / "one.json", tmp_path / "many.jsonl"
-    one.write_text(dumps([call(7)]))
-    many.write_text(f"{dumps([call(9)])}\n{dumps([call(8)])}\n")
+    one.write_text(dumps(call(7)))
+    many.write_text(f"{dumps(call(9))}\n{dumps(call(8))}\n")
     assert sessions(run("report", str(one), str(many), "--json")) == ["room-7", "room-8", "room-9"]
 
 
@@ -209,7 +214,7 @@ def test_the_directory_comes_from_the_environment(
     """TRACING_DIR names it, `--dir` goes first, and an empty variable is none."""
     other = tmp_path / "other"
     with Store(other / "calls.db") as store:
-        store.add([call(5)])
+        store.add(call(5))
     monkeypatch.setenv("TRACING_DIR", str(other))
     assert sessions(run("report", "--json")) == ["room-5"]
     assert sessions(run("report", "--json", "--dir", str(directory), "--last", "1")) == ["room-3"]
@@ -248,20 +253,17 @@ def test_the_doctor_finds_all_fine(directory: Path) -> None:
     assert ", the latest began at 2025-10-09 " in text
 
 
-def test_the_doctor_finds_something_to_mend(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_finds_something_to_mend(directory: Path) -> None:
     """Status 1, and what to do; other checks have their say."""
     directory.chmod(0o755)
-    checks = [*cli.CHECKS, lambda where: [Check("spool", True, f"{where.name} is empty")]]
-    monkeypatch.setattr(cli, "CHECKS", checks)
     result = run("doctor")
     lines = result.stdout.splitlines()
     assert result.exit_code == 1
     assert lines[0] == (
         "mend  directory: others may look into .tracing (mode 755): chmod 700 .tracing"
     )
-    assert lines[-1] == "ok    spool: .tracing is empty"
+    assert lines[-2] == "ok    spool: no agent has written spans here yet"
+    assert lines[-1].startswith("ok    store: .tracing/calls.db: 3 calls in ")
 
 
 def test_the_doctor_that_cannot_look_says_so(directory: Path) -> None:
@@ -291,7 +293,7 @@ def long_call() -> Span:
         "lk.pii.user_input": "How much would it cost to fly to the moon and back?",
         "lk.pii.response.text": "More than you and I have got together, I am afraid. Grüße 🎉",
     }
-    return call(1)._replace(name="agent_turn", attributes=attributes)
+    return session(1)._replace(name="agent_turn", attributes=attributes)
 
 
 def test_a_real_process_reports_into_a_pipe(tmp_path: Path) -> None:
@@ -325,7 +327,7 @@ def test_reporting_does_not_load_livekit(tmp_path: Path) -> None:
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     """`report | head -1` leaves no traceback."""
     path = tmp_path / "calls.json"
-    path.write_text(dumps([call(n)._replace(name="agent_turn") for n in range(1, 200)]))
+    path.write_text(dumps([session(n)._replace(name="agent_turn") for n in range(1, 200)]))
     command = f"'{sys.executable}' -m tracing report '{path}' --json | head -n 1"
     environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
     done = subprocess.run(

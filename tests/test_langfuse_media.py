@@ -17,14 +17,13 @@ from langfuse.media import LangfuseMedia
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.dialects.spans import livekit_span
-from tests.fakes import Reply, until, write_segment
+from tests.fakes import FAST, Reply, until, write_segment
 from tests.langfuse_server import MEDIA as MEDIA_PATH
 from tests.langfuse_server import LangfuseServer
 from tracing.capture.recording import NotKept, keep_recording, recording_attributes
 from tracing.config.backends import Backend
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
-from tracing.deliver import delivery as module
 from tracing.deliver.delivery import Delivery
 from tracing.dialects import media
 from tracing.dialects.langfuse import LangfuseDialect
@@ -32,14 +31,6 @@ from tracing.span import Span
 from tracing.spool.losses import Ledger, count_losses, read_losses
 
 AUDIO = b"OggS" + bytes(range(256)) * 5000
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches do not wait long to grow, and pauses are short."""
-    monkeypatch.setattr(module, "_LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_SHORTEST_PAUSE_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -100,7 +91,7 @@ def media_backend(server: LangfuseServer, backend: Any = "langfuse") -> Backend:
 def delivering(spool: Path, backend: Backend) -> Iterator[Delivery]:
     """A delivery that runs meanwhile; its losses are in the spool's file afterwards."""
     ledger = Ledger(spool, say=lambda text: None)
-    delivery = Delivery(spool, backend, ledger)
+    delivery = Delivery(spool, backend, ledger, pace=FAST)
     delivery.start()
     try:
         yield delivery
@@ -215,10 +206,9 @@ async def test_recorder_that_closes_meanwhile_is_waited_for(source: Path, tmp_pa
 
 
 async def test_job_end_waits_no_longer_than_its_bound(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    source: Path, tmp_path: Path, caplog: Any
 ) -> None:
     """A slow disk costs the recording, not the job; the loop runs on meanwhile."""
-    monkeypatch.setattr("tracing.capture.recording._CHUNK_BYTES", 2)  # a second of reading
 
     async def tick() -> int:
         ticks = 0
@@ -232,7 +222,13 @@ async def test_job_end_waits_no_longer_than_its_bound(
     began = time.monotonic()
     source.write_bytes(AUDIO * 60)
     session = Session(Recorder(source))
-    found = await recording_attributes(session, tmp_path, withhold=False, within_seconds=0.1)
+    found = await recording_attributes(
+        session,
+        tmp_path,
+        withhold=False,
+        within_seconds=0.1,
+        chunk_bytes=2,  # more than a second of reading
+    )
     took = time.monotonic() - began
     ticking.cancel()
     assert found == {}

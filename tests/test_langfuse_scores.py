@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.spans import livekit_span
-from tests.fakes import Reply, draining, until, write_segment
+from tests.fakes import FAST, Reply, draining, until, write_segment
 from tests.langfuse_server import SCORES as SCORES_PATH
 from tests.langfuse_server import LangfuseServer
 from tracing import stamps
@@ -20,7 +21,6 @@ from tracing.capture.jobs import outcome_attributes
 from tracing.config.backends import Backend, fingerprint
 from tracing.config.load import load_settings
 from tracing.config.settings import ConfigError, backends_of
-from tracing.deliver import delivery as module
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.status import read_backends, take_notices
 from tracing.dialects.scores import SCORES, Score, documents_of, scores_of
@@ -57,14 +57,6 @@ TAGGED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches do not wait long to grow, and pauses are short."""
-    monkeypatch.setattr(module, "_LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_SHORTEST_PAUSE_SECONDS", 0.02)
-
-
 @pytest.fixture
 def server() -> Iterator[LangfuseServer]:
     """A Langfuse."""
@@ -88,7 +80,7 @@ def scores_backend(server: LangfuseServer, scores: Any = True) -> Backend:
 def delivering(spool: Path, backend: Backend) -> Iterator[Delivery]:
     """A delivery that runs meanwhile; its losses are in the spool's file afterwards."""
     ledger = Ledger(spool, say=lambda text: None)
-    delivery = Delivery(spool, backend, ledger)
+    delivery = Delivery(spool, backend, ledger, pace=FAST)
     delivery.start()
     try:
         yield delivery
@@ -266,18 +258,16 @@ def test_repeat_makes_no_second_score(tmp_path: Path, server: LangfuseServer) ->
 
 
 def test_rate_limit_is_waited_for_and_nothing_is_posted_twice(
-    tmp_path: Path, server: LangfuseServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: LangfuseServer
 ) -> None:
     """`Retry-After` is obeyed; what was taken before it is not sent again."""
     write_segment(tmp_path, *(turn(number) for number in range(1, 6)))
     server.requests_left = 2
-    waited: list[float] = []
+    began = time.monotonic()
     with delivering(tmp_path, scores_backend(server)) as delivery:
-        wait = delivery.stopping.wait
-        monkeypatch.setattr(delivery.stopping, "wait", lambda s: waited.append(s) or wait(s))
         until(lambda: delivery.done)
     assert [asked.status for asked in server.asked] == [200, 200, 429, 200, 200, 200]
-    assert max(waited) >= 1.0
+    assert time.monotonic() - began >= 1.0
     assert len({asked.document["id"] for asked in server.asked if asked.status == 200}) == 5
 
 

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tracing.store import reports as session_reports
 from tracing.store.reports import file_name, find, keep
 
 
-def write(directory: Path, number: int, *, days_old: float = 0.0) -> Path:
+def write(directory: Path, number: int, *, days_old: float = 0.0, **bounds: int) -> Path:
     """The report of a session of trace `number`, so many days old."""
     name = file_name(number.to_bytes(16, "big"), b"12345678")
     path = directory / "reports" / name
-    keep(path, {"number": number})
+    keep(path, {"number": number}, **bounds)
     written = time.time() - days_old * 86400 - 1000 + number
     os.utime(path, (written, written))
     return path
@@ -39,11 +38,10 @@ def test_old_reports_go(tmp_path: Path) -> None:
     assert (old.exists(), young.exists(), latest.exists()) == (False, True, True)
 
 
-@pytest.mark.parametrize(("bound", "value"), [("MAX_REPORTS", 2), ("MAX_BYTES", 30)])
+@pytest.mark.parametrize(("bound", "value"), [("max_reports", 2), ("max_bytes", 30)])
 def test_the_oldest_reports_go_when_they_are_too_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+    tmp_path: Path, bound: str, value: int
 ) -> None:
     """By their number, and by their bytes (13 each); the newest stays in any case."""
-    monkeypatch.setattr(session_reports, bound, value)
-    paths = [write(tmp_path, number) for number in range(1, 5)]
+    paths = [write(tmp_path, number, **{bound: value}) for number in range(1, 5)]
     assert [path.exists() for path in paths] == [False, False, True, True]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes import (
+    FAST,
     OK,
     RecordingServer,
     Reply,
@@ -27,9 +30,9 @@ from tests.fakes import (
 from tests.spool.test_records import HOSTILE
 from tracing.config.backends import CONSOLE, OTLP_HTTP, SQLITE, Backend
 from tracing.config.langfuse import DIALECT
-from tracing.deliver import delivery as module
-from tracing.deliver import quarantine
 from tracing.deliver.delivery import Delivery
+from tracing.deliver.pace import Pace
+from tracing.deliver.quarantine import MAX_FILE_BYTES, quarantine_path
 from tracing.deliver.status import take_notices
 from tracing.otlp_json import read_spans
 from tracing.span import STATUS_ERROR, Event, Span
@@ -37,14 +40,6 @@ from tracing.spool.acks import DONE, Acks
 from tracing.spool.losses import Ledger
 from tracing.spool.records import start_frame
 from tracing.store.store import Store
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches do not wait long to grow, and pauses are short."""
-    monkeypatch.setattr(module, "_LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_SHORTEST_PAUSE_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -57,11 +52,16 @@ def spool(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def delivering(
-    spool: Path, to: RecordingServer | Backend, ledger: Ledger | None = None
+    spool: Path,
+    to: RecordingServer | Backend,
+    ledger: Ledger | None = None,
+    *,
+    pace: Pace = FAST,
+    **options: Any,
 ) -> Iterator[Delivery]:
     """A delivery that runs meanwhile."""
     backend = otlp_backend(to.url) if isinstance(to, RecordingServer) else to
-    delivery = Delivery(spool, backend, ledger or Ledger(spool))
+    delivery = Delivery(spool, backend, ledger or Ledger(spool), pace=pace, **options)
     delivery.start()
     try:
         yield delivery
@@ -110,24 +110,24 @@ def test_living_segment_is_delivered_as_it_grows(spool: Path) -> None:
     assert len(server.accepted) == 3
 
 
-def test_spans_of_a_second_travel_together(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_of_a_second_travel_together(spool: Path) -> None:
     """A batch of a living process is given time to grow."""
-    monkeypatch.setattr(module, "_LINGER_SECONDS", 1.0)
     writer = open_segment(spool)
-    with RecordingServer() as server, delivering(spool, server):
+    pace = replace(FAST, linger_seconds=1.0)
+    with RecordingServer() as server, delivering(spool, server, pace=pace) as delivery:
         append(writer, make_span(1))
-        time.sleep(0.1)
+        until(lambda: delivery.status.pending_bytes)
         append(writer, make_span(2))
         until(lambda: server.requests)
         assert server.requests[0].names == ["span 1", "span 2"]
     writer.close()
 
 
-def test_hurried_batch_leaves_at_once(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hurried_batch_leaves_at_once(spool: Path) -> None:
     """Who flushes does not wait for a batch to grow."""
-    monkeypatch.setattr(module, "_LINGER_SECONDS", 600.0)
     writer = open_segment(spool)
-    with RecordingServer() as server, delivering(spool, server) as delivery:
+    pace = replace(FAST, linger_seconds=600.0)
+    with RecordingServer() as server, delivering(spool, server, pace=pace) as delivery:
         append(writer, make_span(1))
         until(lambda: delivery.status.pending_bytes)
         assert server.requests == []
@@ -219,15 +219,12 @@ def test_short_outage_is_waited_for_in_silence(spool: Path) -> None:
     assert take_notices(spool) == []
 
 
-def test_long_outage_is_said_once_and_its_end_too(
-    spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_outage_is_said_once_and_its_end_too(spool: Path) -> None:
     """A person reads what is wrong, that nothing is lost, and when it is over."""
-    monkeypatch.setattr(module, "_SAY_AFTER_SECONDS", 0.1)
     path = write_segment(spool, *spans_of(3))
     with RecordingServer() as server:
         server.reply = Reply(503, b"try later")
-        with delivering(spool, server) as delivery:
+        with delivering(spool, server, pace=replace(FAST, say_after_seconds=0.1)) as delivery:
             until(lambda: len(server.requests) > 8)
             told = f"POST {server.url}/v1/traces answered 503: try later"
             assert (delivery.status.state, delivery.status.detail) == ("retrying", told)
@@ -272,13 +269,12 @@ def test_refusal_pauses_says_what_to_mend_once_and_resumes(spool: Path, status: 
         assert server.accepted == spans_of(3)
 
 
-def test_refusal_is_said_after_an_outage_was(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_is_said_after_an_outage_was(spool: Path) -> None:
     """What a person has to mend is said even where the same backend was away before."""
-    monkeypatch.setattr(module, "_SAY_AFTER_SECONDS", 0.0)
     write_segment(spool, *spans_of(1))
     with RecordingServer() as server:
         server.reply = Reply(503)
-        with delivering(spool, server):
+        with delivering(spool, server, pace=replace(FAST, say_after_seconds=0.0)):
             until(lambda: len(server.requests) > 2)
             until(lambda: take_notices(spool))
             server.reply = Reply(401, b"no")
@@ -309,13 +305,12 @@ def test_server_says_how_long_to_wait(spool: Path) -> None:
         assert server.accepted == spans_of(3)
 
 
-def test_pauses_grow_with_the_outage(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_grow_with_the_outage(spool: Path) -> None:
     """A backend that is away for long is asked ever more rarely, up to a bound."""
-    monkeypatch.setattr(module, "_SHORTEST_PAUSE_SECONDS", 0.0)
     write_segment(spool, *spans_of(1))
     with RecordingServer() as server:
         server.reply = Reply(503)
-        with delivering(spool, server) as delivery:
+        with delivering(spool, server, pace=replace(FAST, shortest_pause_seconds=0.0)) as delivery:
             until(lambda: server.requests)
             delivery._down_since -= 10.0
             asked = len(server.requests)
@@ -369,11 +364,11 @@ def test_rejected_span_is_kept_with_the_servers_words(spool: Path) -> None:
     )
 
 
-def test_rejected_spans_are_kept_within_bounds(
-    spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejected_spans_are_kept_within_bounds(spool: Path) -> None:
     """A backend that rejects for ever does not fill the disk; each span is counted all the same."""
-    monkeypatch.setattr(quarantine, "_MAX_FILE_BYTES", 1500)
+    kept, already = quarantine_path(spool, "otlp"), MAX_FILE_BYTES - 1500
+    kept.touch()
+    os.truncate(kept, already)
     ledger = Ledger(spool)
     write_segment(spool, *spans_of(20))
     with RecordingServer() as server:
@@ -381,7 +376,7 @@ def test_rejected_spans_are_kept_within_bounds(
         with delivering(spool, server, ledger) as delivery:
             until(lambda: delivery.done)
         assert len(server.accepted) == 10
-    assert 0 < len(list(read_spans(spool / "quarantine-otlp.jsonl"))) < 10
+    assert 0 < len(kept.read_bytes()[already:].splitlines()) < 10
     assert dict(ledger.counts) == {"the backend rejected the span": 10}
 
 

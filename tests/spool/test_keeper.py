@@ -28,14 +28,17 @@ from tests.fakes import (
     write_segment,
 )
 from tracing.config.backends import Backend
-from tracing.deliver import keeper as module
 from tracing.deliver.keeper import LOG_NAME, Keeper, open_log
 from tracing.deliver.lease import holder
+from tracing.deliver.pace import Pace
 from tracing.deliver.status import post_notice, read_backends
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter, segment_paths
 
 MakeKeeper = Callable[..., Keeper]
+
+BRISK = Pace(keeper_tick_seconds=0.05)
+"""The keeper looks more often; the drainers go at their own pace."""
 
 
 @pytest.fixture
@@ -101,14 +104,13 @@ def test_drainer_process_is_started_and_delivers(
 
 
 def test_drainer_is_started_once(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper, monkeypatch: pytest.MonkeyPatch
+    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
 ) -> None:
     """Neither the same keeper nor another process's starts a second one."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.05)
     backend = otlp_backend("http://127.0.0.1:1")
-    first = make_keeper(backend)
+    first = make_keeper(backend, pace=BRISK)
     pid = until(lambda: drainer_pid(spool))
-    second = make_keeper(backend)
+    second = make_keeper(backend, pace=BRISK)
     for _ in range(10):
         second._tend()
         first._tend()
@@ -251,10 +253,9 @@ def test_drains_in_a_thread_where_no_process_can_be_started(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A sandbox without fork or exec is told of, once, and spans leave all the same."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.05)
     monkeypatch.setattr(sys, "executable", "/there/is/no/python")
     with RecordingServer() as server, caplog.at_level(logging.INFO, "tracing"):
-        make_keeper(otlp_backend(server.url))
+        make_keeper(otlp_backend(server.url), pace=BRISK)
         append(writer, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
     told = [r.getMessage() for r in caplog.records if "in a thread" in r.getMessage()]
@@ -265,24 +266,21 @@ def test_drains_in_a_thread_where_no_process_can_be_started(
 
 
 def test_drains_in_a_thread_when_the_drainer_keeps_failing(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper, monkeypatch: pytest.MonkeyPatch
+    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
 ) -> None:
     """A Python that starts and cannot run us is given up after some attempts."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_BOOTSTRAP", "raise SystemExit(1)")
     with RecordingServer() as server:
-        make_keeper(otlp_backend(server.url))
+        make_keeper(otlp_backend(server.url), pace=BRISK, program="raise SystemExit(1)")
         append(writer, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
 
 
 def test_thread_drains_again_after_it_had_nothing_to_do(
-    spool: Path, make_keeper: MakeKeeper, monkeypatch: pytest.MonkeyPatch
+    spool: Path, make_keeper: MakeKeeper
 ) -> None:
     """A drainer in a thread that ended, as when its directory was deleted, is started again."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.05)
     with RecordingServer() as server:
-        make_keeper(otlp_backend(server.url), place="thread")
+        make_keeper(otlp_backend(server.url), place="thread", pace=BRISK)
         write_segment(spool, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
         until(lambda: "tracing-drainer" not in keeper_threads())
@@ -291,12 +289,11 @@ def test_thread_drains_again_after_it_had_nothing_to_do(
 
 
 def test_process_is_started_again_after_it_had_nothing_to_do(
-    spool: Path, make_keeper: MakeKeeper, monkeypatch: pytest.MonkeyPatch
+    spool: Path, make_keeper: MakeKeeper
 ) -> None:
     """The same for a drainer in a process."""
-    monkeypatch.setattr(module, "_TICK_SECONDS", 0.05)
     with RecordingServer() as server:
-        make_keeper(otlp_backend(server.url))
+        make_keeper(otlp_backend(server.url), pace=BRISK)
         write_segment(spool, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
         until(lambda: segment_paths(spool) == [])

@@ -110,10 +110,9 @@ def test_last_losses_are_said_without_waiting(tmp_path: Path) -> None:
     assert said == ["dropped 1 span: the spool could not be written"] * 2
 
 
-def test_loss_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_file_is_bounded(tmp_path: Path) -> None:
     """A process that loses for ever does not fill the disk with saying so."""
-    monkeypatch.setattr(losses, "_MAX_FILE_BYTES", 500)
-    ledger = Ledger(tmp_path, say=lambda text: None)
+    ledger = Ledger(tmp_path, say=lambda text: None, max_file_bytes=500)
     for _ in range(20):
         ledger.count(losses.WRITE_FAILED, detail="x" * 10_000)
         ledger.settle()

@@ -15,7 +15,6 @@ import pytest
 from tests.fakes import make_span, run_python, running_python, until
 from tracing.deliver.segment_reader import SegmentReader
 from tracing.span import Span
-from tracing.spool import segments
 from tracing.spool.acks import Acks
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import Ledger
@@ -23,6 +22,26 @@ from tracing.spool.records import CLOSED, END, HEADER, START, end_frame, read_re
 from tracing.spool.segments import SegmentWriter, evict_oldest, segment_paths
 
 RESOURCE = {"service.name": "test"}
+
+
+class Clock:
+    """A clock that stands still until it is moved on."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_check(self) -> None:
+        """Go on until the writer looks after its file again."""
+        self.seconds += 1.0
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """What a writer goes by."""
+    return Clock()
 
 
 @pytest.fixture
@@ -244,15 +263,15 @@ def test_threads_that_write_around_rotations_lose_nothing(tmp_path: Path, ledger
 
 
 def test_deleted_directory_is_noticed_counted_and_made_again(
-    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Ledger, clock: Clock
 ) -> None:
     """What was written into a deleted file is counted, and the next spans are on disk again."""
     spool = tmp_path / "spool"
-    writer = make_writer(spool, ledger)
+    writer = make_writer(spool, ledger, clock=clock)
     writer.append(end_of(1))
     shutil.rmtree(spool)
     writer.append(end_of(2))
-    monkeypatch.setattr(writer, "_next_check", 0.0)
+    clock.pass_check()
     writer.append(end_of(3))
     assert ended_names(spool) == ["span 3"]
     assert dict(ledger.counts) == {"the spool directory was deleted": 2}
@@ -293,32 +312,33 @@ def test_closed_writer_writes_no_more_even_where_another_thread_rotated(
 
 
 def test_directories_that_are_made_again_are_private(
-    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Ledger, clock: Clock
 ) -> None:
     """Not the spool alone, also what holds it."""
     spool = tmp_path / "data" / "spool"
     spool.mkdir(parents=True)
-    writer = make_writer(spool, ledger)
+    writer = make_writer(spool, ledger, clock=clock)
+    writer.append(end_of(0))
     shutil.rmtree(tmp_path / "data")
-    monkeypatch.setattr(writer, "_next_check", 0.0)
+    clock.pass_check()
     writer.append(end_of(1))
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     writer.close()
 
 
 def test_nowhere_to_write_is_counted_until_there_is(
-    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Ledger, clock: Clock
 ) -> None:
     """The agent goes on without a spool, each span is counted, and it is used once it can be."""
     spool = tmp_path / "spool"
-    writer = make_writer(spool, ledger)
+    writer = make_writer(spool, ledger, clock=clock)
     shutil.rmtree(spool)
     spool.write_text("a file is in the way")
-    monkeypatch.setattr(segments, "_CHECK_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(writer, "_next_check", 0.0)
     writer.append(end_of(1))
+    clock.pass_check()
     writer.append(end_of(2))
     spool.unlink()
+    clock.pass_check()
     writer.append(end_of(3))
     assert ended_names(spool) == ["span 3"]
     assert dict(ledger.counts) == {"the spool could not be written": 2}

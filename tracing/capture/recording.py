@@ -43,9 +43,14 @@ class NotKept(Exception):
 
 
 async def recording_attributes(
-    session: Any, directory: Path, *, withhold: bool, within_seconds: float = WITHIN_SECONDS
+    session: Any,
+    directory: Path,
+    *,
+    withhold: bool,
+    within_seconds: float = WITHIN_SECONDS,
+    chunk_bytes: int = _CHUNK_BYTES,
 ) -> dict[str, AttributeValue]:
-    """Return the `recording.*` attributes of a session, for its call's root span.
+    """The `recording.*` attributes of a session, for its call's root span.
 
     Waits until the recorder is closed. Empty where nothing was recorded, where content is
     withheld, and where the file is too large or could not be kept `within_seconds` in all, which
@@ -62,7 +67,11 @@ async def recording_attributes(
                 raise NotKept("its recorder did not close")
             await asyncio.sleep(_POLL_SECONDS)
         found = await asyncio.to_thread(
-            keep_recording, Path(path), directory / RECORDINGS_NAME, deadline
+            keep_recording,
+            Path(path),
+            directory / RECORDINGS_NAME,
+            deadline,
+            chunk_bytes=chunk_bytes,
         )
     except (NotKept, OSError, UnsafeDirectory) as error:
         logger.warning("the recording %s is not uploaded: %s", path, error)
@@ -79,11 +88,12 @@ def keep_recording(
     *,
     max_file_bytes: int = MAX_RECORDING_BYTES,
     max_directory_bytes: int = MAX_DIRECTORY_BYTES,
+    chunk_bytes: int = _CHUNK_BYTES,
 ) -> dict[str, AttributeValue]:
     """Link or copy a recording into `directory` under its hash, and say what it is.
 
-    Gives up at `deadline` (of `time.monotonic`). Older recordings make room. Raises NotKept,
-    OSError or UnsafeDirectory.
+    Gives up at `deadline` (of `time.monotonic`), looked at after every `chunk_bytes`. Older
+    recordings make room. Raises NotKept, OSError or UnsafeDirectory.
     """
     size = source.stat().st_size
     kind = _TYPES.get(source.suffix.lower())
@@ -96,7 +106,7 @@ def keep_recording(
     _make_room(directory, max_directory_bytes - size)
     partial = directory / f"{os.getpid()}-{time.monotonic_ns()}.part"
     try:
-        digest = _take(source, partial, deadline)
+        digest = _take(source, partial, deadline, chunk_bytes)
         path = directory / f"{digest[:22]}{source.suffix.lower()}"
         partial.rename(path)
     finally:
@@ -109,15 +119,15 @@ def keep_recording(
     }
 
 
-def _take(source: Path, target: Path, deadline: float) -> str:
-    """Link `source` where the file system can, else copy it; return its SHA-256 in hex."""
+def _take(source: Path, target: Path, deadline: float, chunk_bytes: int) -> str:
+    """Link `source` where the file system can, else copy it; the result is its SHA-256 in hex."""
     with contextlib.suppress(OSError):
         os.link(source, target)
     digest = hashlib.sha256()
     copy = None if target.exists() else os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         with open(source, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
+            while chunk := file.read(chunk_bytes):
                 if time.monotonic() > deadline:
                     raise NotKept("there was no time")
                 digest.update(chunk)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tracing.config.backends import Backend
+from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.segment_reader import SegmentReader
 from tracing.deliver.senders.sender import Sender, Unavailable, make_sender, make_translator
 from tracing.deliver.status import BackendStatus, post_notice
@@ -23,11 +24,6 @@ logger = logging.getLogger(__name__)
 
 _BATCH_BYTES = 2**20
 _BATCH_SPANS = 512
-_LINGER_SECONDS = 1.0
-_POLL_SECONDS = 0.05
-_SHORTEST_PAUSE_SECONDS = 0.25
-_LONGEST_PAUSE_SECONDS = 30.0
-_SAY_AFTER_SECONDS = 5.0
 
 
 class _Batch:
@@ -42,7 +38,14 @@ class _Batch:
 class Delivery(threading.Thread):
     """Delivers a spool to one backend until told to stop; other backends go their own pace."""
 
-    def __init__(self, directory: Path, backend: Backend, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        backend: Backend,
+        ledger: Ledger,
+        *,
+        pace: Pace = PRODUCTION,
+    ) -> None:
         super().__init__(name=f"tracing-{backend.name}", daemon=True)
         self.status = BackendStatus(backend.name, backend.url, beside=backend.beside)
         self.done: frozenset[str] = frozenset()
@@ -52,6 +55,7 @@ class Delivery(threading.Thread):
         self._directory = directory
         self._backend = backend
         self._ledger = ledger
+        self._pace = pace
         self._acks = Acks(directory, backend.name)
         self._readers: dict[str, SegmentReader] = {}
         self._translate = make_translator(backend)
@@ -82,7 +86,7 @@ class Delivery(threading.Thread):
     def _step(self) -> None:
         self._follow_directory()
         if not self._await_batch():
-            self.stopping.wait(_POLL_SECONDS)
+            self.stopping.wait(self._pace.poll_seconds)
             return
         batch = self._collect()
         if batch.spans:
@@ -101,7 +105,7 @@ class Delivery(threading.Thread):
         self.done = frozenset(n for n in names if self._acks.offset(n) == DONE)
 
     def _await_batch(self) -> bool:
-        """Whether there is something to do; lets a batch grow for up to a second."""
+        """Whether there is something to do; lets a batch grow for a while."""
         began = time.monotonic()
         while not self.stopping.is_set():
             for reader in self._readers.values():
@@ -115,9 +119,9 @@ class Delivery(threading.Thread):
             if not pending:
                 self.hurry.clear()
                 return False
-            if time.monotonic() - began >= _LINGER_SECONDS:
+            if time.monotonic() - began >= self._pace.linger_seconds:
                 return True
-            self.stopping.wait(_POLL_SECONDS)
+            self.stopping.wait(self._pace.poll_seconds)
         return False
 
     def _collect(self) -> _Batch:
@@ -190,12 +194,13 @@ class Delivery(threading.Thread):
             self.status.state, self.status.since = state, time.time()  # type: ignore[assignment]
             self._said = self._said and not error.refused
         self.status.detail = str(error)
-        if not self._said and (error.refused or down_seconds > _SAY_AFTER_SECONDS):
+        if not self._said and (error.refused or down_seconds > self._pace.say_after_seconds):
             self._said = True
             mend = f" Mend: {self._backend.mend}." if error.refused and self._backend.mend else ""
             kept = f"No {self._backend.carries.removesuffix('s')} is lost: they wait on disk."
             self._notice(logging.WARNING, f"{error}. {kept}{mend}")
-        wait = min(max(down_seconds / 10, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+        shortest, longest = self._pace.shortest_pause_seconds, self._pace.longest_pause_seconds
+        wait = min(max(down_seconds / 10, shortest), longest)
         wait = max(wait * random.uniform(0.75, 1.25), error.retry_after_seconds or 0.0)
         self.stopping.wait(wait)
 

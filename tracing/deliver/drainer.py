@@ -20,6 +20,7 @@ from tracing.config.backends import Backend, digest, parse
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.flush import HURRY_NAME
 from tracing.deliver.lease import Lease, end_holder
+from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import post_notice, read_backends, write_status
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.spool import losses
@@ -31,8 +32,6 @@ from tracing.spool.segments import evict_oldest, segment_paths
 
 logger = logging.getLogger(__name__)
 
-_TICK_SECONDS = 0.1
-_STATUS_EVERY_SECONDS = 0.5
 _GIVE_UP_AFTER_SECONDS = 600.0
 _STOP_WITHIN_SECONDS = 5.0
 
@@ -49,6 +48,7 @@ class Drainer:
         max_age_seconds: float = MAX_AGE_SECONDS,
         give_up_after_seconds: float = _GIVE_UP_AFTER_SECONDS,
         in_agent: bool = False,
+        pace: Pace = PRODUCTION,
     ) -> None:
         self.directory = directory
         self.stopping = threading.Event()
@@ -57,6 +57,7 @@ class Drainer:
         self._max_age_seconds = max_age_seconds
         self._give_up_after_seconds = give_up_after_seconds
         self._in_agent = in_agent
+        self._pace = pace
         self._ledger = Ledger(directory, say=self._say)
         self._deliveries: list[Delivery] = []
         self._notice_numbers = itertools.count()
@@ -74,12 +75,15 @@ class Drainer:
         with lease:
             settle_acks(self.directory, [backend.name for backend in self._backends])
             self._adopt_siblings()
-            self._deliveries = [Delivery(self.directory, b, self._ledger) for b in self._backends]
+            self._deliveries = [
+                Delivery(self.directory, backend, self._ledger, pace=self._pace)
+                for backend in self._backends
+            ]
             for delivery in self._deliveries:
                 delivery.start()
             while lease.is_valid() and not self.stopping.is_set() and self._has_work():
                 self._tick()
-                self.stopping.wait(_TICK_SECONDS)
+                self.stopping.wait(self._pace.drainer_tick_seconds)
             self._stop()
         return True
 
@@ -88,7 +92,7 @@ class Drainer:
         evict_oldest(self.directory, self._spool_bytes, self._ledger)
         self._expire()
         self._pass_on_hurry()
-        if time.monotonic() - self._reported_at > _STATUS_EVERY_SECONDS:
+        if time.monotonic() - self._reported_at > self._pace.status_seconds:
             self._report()
 
     def _has_work(self) -> bool:
@@ -149,11 +153,11 @@ class Drainer:
         while self.stopping.is_set() and time.monotonic() < deadline:
             if all(d.is_idle or d.status.state != "delivering" for d in self._deliveries):
                 break
-            time.sleep(_TICK_SECONDS)
+            time.sleep(self._pace.drainer_tick_seconds)
         for delivery in self._deliveries:
             delivery.stopping.set()
         for delivery in self._deliveries:
-            delivery.join(max(deadline - time.monotonic(), _TICK_SECONDS))
+            delivery.join(max(deadline - time.monotonic(), self._pace.drainer_tick_seconds))
         self._delete_delivered()
         self._ledger.settle(finally_=True)
         self._report()

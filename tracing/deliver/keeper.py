@@ -1,6 +1,6 @@
 """Keeps a drainer at work from within an agent process, and says what the drainer has to say.
 
-One daemon thread per process. Five times a second it runs the processor's checkpoint of open
+One daemon thread per process. Several times a second it runs the processor's checkpoint of open
 spans; once a second it starts the drainer's process when none holds the spool's lease, or
 drains in a thread where no process can be started.
 """
@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from tracing.config.backends import CONSOLE, Backend, digest, dump
 from tracing.deliver import lease
+from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import read_backends, take_notices
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import segment_paths
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_TICK_SECONDS = 1.0
-_CHECKPOINT_SECONDS = 0.2
+_STOP_WITHIN_SECONDS = 1.0
 _FAILURES_BEFORE_THREAD = 3
 _MAX_LOG_BYTES = 2**20
 LOG_NAME = "drainer.log"
@@ -59,7 +59,10 @@ class Keeper:
         place: Literal["process", "thread"] = "process",
         spool_bytes: int,
         max_age_seconds: float,
+        pace: Pace = PRODUCTION,
+        program: str = _BOOTSTRAP,
     ) -> None:
+        """Keep the spool drained; `program` is the Python that a drainer's process runs."""
         self._directory = directory
         self._backends = backends
         self._digest = digest(backends)
@@ -68,6 +71,8 @@ class Keeper:
         self._place = place
         self._spool_bytes = spool_bytes
         self._max_age_seconds = max_age_seconds
+        self._pace = pace
+        self._program = program
         self._begin_process()
 
     def _begin_process(self) -> None:
@@ -108,7 +113,7 @@ class Keeper:
         if self._drainer is not None:
             self._drainer.stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_TICK_SECONDS)
+            self._thread.join(_STOP_WITHIN_SECONDS)
 
     def _run(self) -> None:
         next_tick = 0.0
@@ -116,8 +121,8 @@ class Keeper:
             _guarded(self._checkpoint)
             if time.monotonic() >= next_tick:
                 _guarded(self._tend)
-                next_tick = time.monotonic() + _TICK_SECONDS
-            if self._stopping.wait(_CHECKPOINT_SECONDS):
+                next_tick = time.monotonic() + self._pace.keeper_tick_seconds
+            if self._stopping.wait(self._pace.checkpoint_seconds):
                 return
 
     def _tend(self) -> None:
@@ -155,6 +160,7 @@ class Keeper:
             spool_bytes=self._spool_bytes,
             max_age_seconds=self._max_age_seconds,
             in_agent=True,
+            pace=self._pace,
         )
         self._drainer_thread = threading.Thread(
             target=self._drainer.run, name="tracing-drainer", daemon=True
@@ -164,11 +170,12 @@ class Keeper:
     def _spawn(self) -> None:
         paths = json.dumps([path for path in sys.path if path])
         limits = [str(self._spool_bytes), str(self._max_age_seconds)]
+        arguments = [paths, str(self._directory), *limits]
         prints = any(backend.sender == CONSOLE for backend in self._backends)
         try:
             with open_log(self._directory / LOG_NAME) as log:
                 self._child = subprocess.Popen(
-                    [sys.executable, "-I", "-c", _BOOTSTRAP, paths, str(self._directory), *limits],
+                    [sys.executable, "-I", "-c", self._program, *arguments],
                     stdin=subprocess.PIPE,
                     stdout=None if prints else subprocess.DEVNULL,
                     stderr=log,

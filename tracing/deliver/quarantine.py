@@ -8,7 +8,7 @@ from pathlib import Path
 from tracing.otlp_json import dumps
 from tracing.span import Span
 
-_MAX_FILE_BYTES = 16 * 2**20
+MAX_FILE_BYTES = 16 * 2**20
 
 
 def quarantine_path(directory: Path, backend: str) -> Path:
@@ -26,5 +26,5 @@ def quarantine(directory: Path, backend: str, span: Span) -> None:
     path = quarantine_path(directory, backend)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "a") as file:
-        if file.tell() < _MAX_FILE_BYTES:
+        if file.tell() < MAX_FILE_BYTES:
             file.write(dumps([span]) + "\n")

@@ -61,10 +61,12 @@ class Ledger:
         *,
         say: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        max_file_bytes: int = _MAX_FILE_BYTES,
     ) -> None:
         self._path = directory / FILE_NAME
         self._say = say or (lambda text: logger.warning("%s", text))
         self._report = OncePerMinute(clock)
+        self._max_file_bytes = max_file_bytes
         self.after_fork()
 
     def reserve(self) -> None:
@@ -134,7 +136,7 @@ class Ledger:
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.fstat(fd).st_size
-            if size >= _MAX_FILE_BYTES:
+            if size >= self._max_file_bytes:
                 return True
             if os.write(fd, line) == len(line):
                 return True

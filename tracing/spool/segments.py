@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".seg"
 _NEW_SUFFIX = ".new"
 _CHECK_EVERY_SECONDS = 1.0
-_REOPEN_AFTER_SECONDS = 1.0
 
 
 def segment_paths(directory: Path) -> list[Path]:
@@ -111,6 +110,7 @@ class SegmentWriter:
         open_frames: Callable[[], Iterable[bytes]] = tuple,
         segment_bytes: int = 4 * 2**20,
         spool_bytes: int = SPOOL_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = directory
         self._resource = resource
@@ -118,6 +118,7 @@ class SegmentWriter:
         self._open_frames = open_frames
         self._segment_bytes = min(segment_bytes, max(spool_bytes // 8, 64 * 1024))
         self._spool_bytes = spool_bytes
+        self._clock = clock
         self._closed = False
         self._begin_process()
 
@@ -140,7 +141,7 @@ class SegmentWriter:
 
     def append(self, frame: bytes) -> None:
         """Write a frame, or several as one; a failure is counted, and the next call tries again."""
-        segment, now = self._segment, time.monotonic()
+        segment, now = self._segment, self._clock()
         if (
             segment is None
             or now >= self._next_check

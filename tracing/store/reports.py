@@ -29,11 +29,17 @@ def file_name(trace_id: bytes, span_id: bytes) -> str:
     return f"{trace_id.hex()}-{span_id.hex()}.json"
 
 
-def keep(path: Path, report: Mapping[str, Any]) -> None:
+def keep(
+    path: Path,
+    report: Mapping[str, Any],
+    *,
+    max_reports: int = MAX_REPORTS,
+    max_bytes: int = MAX_BYTES,
+) -> None:
     """Write a report as a whole, and delete what goes beyond the bounds."""
     make_private_directory(path.parent)
     write_json(path, report)
-    _delete_beyond_bounds(path.parent)
+    _delete_beyond_bounds(path.parent, max_reports, max_bytes)
 
 
 def find(directory: Path, trace_id: str) -> list[dict[str, Any]]:
@@ -50,7 +56,7 @@ def find(directory: Path, trace_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def _delete_beyond_bounds(directory: Path) -> None:
+def _delete_beyond_bounds(directory: Path, max_reports: int, max_bytes: int) -> None:
     """Delete the oldest; other processes do the same, so a file may be gone."""
     by_age = []
     for path in directory.glob("*.json"):
@@ -61,5 +67,5 @@ def _delete_beyond_bounds(directory: Path) -> None:
     for number, (written, size, path) in enumerate(sorted(by_age, reverse=True)):
         used += size
         is_old = written < time.time() - MAX_AGE_SECONDS
-        if number > 0 and (is_old or used > MAX_BYTES or number >= MAX_REPORTS):
+        if number > 0 and (is_old or used > max_bytes or number >= max_reports):
             path.unlink(missing_ok=True)
