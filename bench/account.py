@@ -12,8 +12,8 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
-from tests.livekit.scripted import Said
-from tests.livekit.sessions import studio
+from tests.sessions.scripted import Said
+from tests.sessions.studio import studio
 from tracing.account.call import Call
 from tracing.account.restamp import moments_in_order
 from tracing.capture.session_events import SessionObserver

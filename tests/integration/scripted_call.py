@@ -12,9 +12,9 @@ from typing import Any
 
 from livekit.agents import AgentSession, llm
 
-from tests.livekit.accounts import NOT_PREEMPTIVE, Clerk
-from tests.livekit.scripted import FakeLLM, Said
-from tests.livekit.sessions import Recorder, Studio, studio
+from tests.sessions.accounts import NOT_PREEMPTIVE, Clerk
+from tests.sessions.scripted import FakeLLM, Said
+from tests.sessions.studio import Recorder, Studio, studio
 from tracing import observe, setup_tracer
 
 SCRIPT = {

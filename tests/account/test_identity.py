@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.livekit.spans import TRACE_ID, nanos, span
+from tests.sessions.spans import TRACE_ID, nanos, span
 from tracing.account.call import Call
 from tracing.span import Event, Span
 

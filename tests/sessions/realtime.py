@@ -12,7 +12,7 @@ from livekit import rtc
 from livekit.agents import llm
 from livekit.agents.metrics import RealtimeModelMetrics
 
-from tests.livekit.scripted import SAMPLE_RATE, Waits
+from tests.sessions.scripted import SAMPLE_RATE, Waits
 
 
 @dataclass

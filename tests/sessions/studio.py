@@ -13,7 +13,7 @@ from typing import Any
 from livekit.agents import Agent, AgentSession, telemetry
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from tests.livekit.scripted import (
+from tests.sessions.scripted import (
     Caller,
     FakeLLM,
     FakeSpeaker,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.livekit.spans import answered, nanos, reply, span, tts_metrics
+from tests.sessions.spans import answered, nanos, reply, span, tts_metrics
 from tracing import stamps
 from tracing.account import latency
 from tracing.account.facts import facts_of, kind_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from livekit.agents import NOT_GIVEN, llm, tts
 
-from tests.livekit.accounts import (
+from tests.sessions.accounts import (
     NOT_PREEMPTIVE,
     Clerk,
     account_of,
@@ -18,9 +18,9 @@ from tests.livekit.accounts import (
     tolerance,
     tool_took,
 )
-from tests.livekit.realtime import Answered, FakeRealtime
-from tests.livekit.scripted import FakeLLM, FakeTTS, Said, Waits
-from tests.livekit.sessions import studio
+from tests.sessions.realtime import Answered, FakeRealtime
+from tests.sessions.scripted import FakeLLM, FakeTTS, Said, Waits
+from tests.sessions.studio import studio
 from tracing.read.describe import describe
 
 

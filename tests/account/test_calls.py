@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.livekit.accounts import Clerk, account_of, last_turn, one_turn
-from tests.livekit.scripted import Said
-from tests.livekit.sessions import studio
-from tests.livekit.spans import TRACE_ID, nanos, span
+from tests.sessions.accounts import Clerk, account_of, last_turn, one_turn
+from tests.sessions.scripted import Said
+from tests.sessions.spans import TRACE_ID, nanos, span
+from tests.sessions.studio import studio
 from tracing import stamps
 from tracing.account.call import Call
 from tracing.account.latency import parts_of

@@ -18,9 +18,9 @@ from livekit.agents import (
 )
 from livekit.agents.voice.events import ErrorEvent, UserInputTranscribedEvent
 
-from tests.livekit.realtime import Answered, FakeRealtime
-from tests.livekit.scripted import FakeSTT, Said, Waits
-from tests.livekit.sessions import Recorder, attached, observed, recording, studio
+from tests.sessions.realtime import Answered, FakeRealtime
+from tests.sessions.scripted import FakeSTT, Said, Waits
+from tests.sessions.studio import Recorder, attached, observed, recording, studio
 from tracing.capture.current import Capture, register
 from tracing.capture.processor import TracingProcessor
 from tracing.observing import observe

@@ -13,10 +13,10 @@ from livekit.agents.metrics import base
 from livekit.agents.metrics import usage as usage_module
 from livekit.agents.voice.events import MetricsCollectedEvent
 
-from tests.livekit.accounts import Clerk
-from tests.livekit.realtime import Answered, FakeRealtime, realtime_metrics
-from tests.livekit.scripted import Said, Waits
-from tests.livekit.sessions import observed, studio
+from tests.sessions.accounts import Clerk
+from tests.sessions.realtime import Answered, FakeRealtime, realtime_metrics
+from tests.sessions.scripted import Said, Waits
+from tests.sessions.studio import observed, studio
 from tracing.span import Span
 
 Metadata = base.Metadata(model_name="m", model_provider="p")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from livekit.agents import Agent, function_tool
 
-from tests.livekit.scripted import Said, Stalls, Waits
-from tests.livekit.sessions import Recorder, Studio, studio
+from tests.sessions.scripted import Said, Stalls, Waits
+from tests.sessions.studio import Recorder, Studio, studio
 from tracing.account.latency import parts_of
 from tracing.span import Span
 

@@ -9,11 +9,11 @@ import pytest
 from livekit.agents import AgentSession
 from rich.console import Console
 
-from tests.livekit.accounts import Clerk
-from tests.livekit.realtime import realtime_metrics
-from tests.livekit.scripted import Said
-from tests.livekit.sessions import Recorder, studio
-from tests.livekit.spans import span
+from tests.sessions.accounts import Clerk
+from tests.sessions.realtime import realtime_metrics
+from tests.sessions.scripted import Said
+from tests.sessions.spans import span
+from tests.sessions.studio import Recorder, studio
 from tracing.account.facts import facts_of
 from tracing.account.turn import Turn, by_name
 from tracing.observing import SummaryLog, _observed, observe

@@ -1,15 +1,18 @@
-"""The input of an LLM call is recorded once."""
+"""What is written otherwise than LiveKit has it: inputs once, and the status of tools."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.fakes import make_span
-from tracing.account.rewrites import RecordedInputs
-from tracing.span import Span
+from tracing.account.rewrites import RecordedInputs, with_status
+from tracing.span import STATUS_ERROR, STATUS_OK, Span
 from tracing.stamps import RECORDED_ON
 
 MESSAGES = "gen_ai.input.messages"
+TOOL = "function_tool"
 
 
 def request(
@@ -73,3 +76,29 @@ def test_new_instructions_are_recorded_with_a_delta() -> None:
     changed = inputs.once(request(2, ["a", "b"], instructions="be brief")).attributes
     assert changed["gen_ai.system_instructions"] == "be brief"
     assert json.loads(str(changed[MESSAGES])) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"lk.function_tool.is_error": True, "lk.pii.function_tool.output": "no room"}, "no room"),
+        ({"lk.function_tool.is_error": True, "lk.function_tool.output": "older"}, "older"),
+        ({"lk.function_tool.is_error": True}, "the tool failed"),
+    ],
+)
+def test_failed_tool_is_an_error_with_its_message(
+    attributes: dict[str, object], message: str
+) -> None:
+    """LiveKit leaves the status unset."""
+    span = make_span(1, TOOL, attributes=attributes)
+    failed = span._replace(status_code=STATUS_ERROR, status_message=message)
+    assert with_status(span) == failed
+
+
+def test_other_tools_stay_as_they_are() -> None:
+    """One that worked, and one whose status somebody set."""
+    worked = make_span(1, TOOL, attributes={"lk.function_tool.is_error": False})
+    settled = make_span(
+        2, TOOL, attributes={"lk.function_tool.is_error": True}, status_code=STATUS_OK
+    )
+    assert (with_status(worked), with_status(settled)) == (worked, settled)
