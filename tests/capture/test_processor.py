@@ -1,84 +1,20 @@
-"""The processor: each span becomes one record, stamped and redacted, and survives its process."""
+"""The processor: each span becomes one record, stamped, and survives its process."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
+from tests.capture.pipeline import SECRET, Pipeline
 from tracing.account.call import Call
-from tracing.capture.processor import TracingProcessor
-from tracing.capture.redaction import Redaction
-from tracing.deliver.segment_reader import SegmentReader
 from tracing.span import Span
-from tracing.spool.losses import Ledger
-from tracing.spool.records import END, NOT_OPEN, START, Record, header_frame, read_records
-
-SECRET = "the secret text"
-
-
-class Pipeline:
-    """A processor on a provider of its own, whose frames are kept in memory."""
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        content: bool = True,
-        mask: Callable[[str], str] | None = None,
-        sampler: Any = None,
-        **options: Any,
-    ) -> None:
-        self.directory = directory
-        self.frames: list[bytes] = []
-        self.ledger = Ledger(directory)
-        redaction = Redaction(self.ledger, capture_content=content, mask=mask)
-        resource = Resource({"service.name": "test"})
-        self.provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
-        self.processor = TracingProcessor(redaction, self.ledger, resource=resource, **options)
-        self.processor.append = self.frames.append
-        self.provider.add_span_processor(self.processor)
-        self.tracer = self.provider.get_tracer("livekit-agents", "1.8.9")
-
-    def records(self) -> list[Record]:
-        """What was written."""
-        return list(read_records(b"".join(self.frames)))
-
-    def written(self) -> list[tuple[int, str]]:
-        """Kinds and names, in order."""
-        return [(record.kind, record.span.name if record.span else "") for record in self.records()]
-
-    def ended(self) -> dict[str, Span]:
-        """The spans that ended, by name."""
-        spans = [record.span for record in self.records() if record.kind == END]
-        return {span.name: span for span in spans if span is not None}
-
-    def left_open(self) -> list[str]:
-        """What a drainer would close as an error if the process died now."""
-        path = self.directory / "a.seg"
-        path.write_bytes(header_frame({"pid": 1}) + b"".join(self.frames))
-        reader = SegmentReader(path, 0)
-        reader.read(2**30)
-        return sorted(span.name for span in reader.recovered())
-
-    def start(self, name: str, parent: trace.Span | None = None, **attributes: Any) -> Any:
-        """Start a span below `parent`, or a root."""
-        context = trace.set_span_in_context(parent) if parent is not None else None
-        return self.tracer.start_span(name, context=context, attributes=attributes)
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Pipeline:
-    """A processor with nothing special."""
-    return Pipeline(tmp_path)
+from tracing.spool.records import END, NOT_OPEN, START
 
 
 def test_ended_span_is_written_once_and_whole(pipeline: Pipeline) -> None:
@@ -193,63 +129,6 @@ def test_start_record_carries_identity_and_no_content(pipeline: Pipeline) -> Non
     assert record.span.attributes == {"lk.job_id": "AJ_1", "session.id": "AJ_1", "own": "kept"}
     span.end()
     assert pipeline.ended()["agent_turn"].attributes["lk.pii.user_input"] == SECRET
-
-
-def speak(pipeline: Pipeline, **attributes: Any) -> None:
-    """A call in which the secret is said, called, raised and spoken wherever it can be."""
-    known = {"lk.job_id": "AJ_1", "lk.pii.room_name": f"room of {SECRET}"}
-    job = pipeline.start("job_entrypoint", **known)
-    job.set_attributes(attributes)
-    turn = pipeline.start(
-        "user_turn", job, **{"lk.pii.participant_identity": f"{SECRET} on the phone"}
-    )
-    turn.add_event("gen_ai.user.message", {"content": SECRET})
-    turn.set_attribute("lk.pii.user_transcript", SECRET)
-    turn.set_attributes(attributes)
-    tool = pipeline.start("function_tool", turn)
-    tool.set_attributes(attributes)
-    tool.set_attribute("lk.pii.function_tool.arguments", SECRET)
-    tool.record_exception(ValueError(SECRET))
-    tool.set_status(trace.StatusCode.ERROR, SECRET)
-    pipeline.processor.record_open_spans()
-    for span in (tool, turn, job):
-        span.end()
-
-
-def test_no_record_holds_content_when_it_is_not_captured(tmp_path: Path) -> None:
-    """Not one byte of any record, start records and identities among them."""
-    pipeline = Pipeline(tmp_path, content=False)
-    speak(pipeline)
-    assert len(pipeline.ended()) == 3
-    assert SECRET.encode() not in b"".join(pipeline.frames)
-
-
-def test_no_record_holds_content_when_the_project_demands_redaction(tmp_path: Path) -> None:
-    """LiveKit says so on each span, by a processor that comes behind ours when one starts."""
-    pipeline = Pipeline(tmp_path)
-    speak(pipeline, **{"lk.redaction.enabled": True})
-    assert len(pipeline.ended()) == 3
-    assert SECRET.encode() not in b"".join(pipeline.frames)
-
-
-def test_no_record_holds_what_a_mask_hides(tmp_path: Path) -> None:
-    """Not the attributes, and not the identity that is made of them."""
-    pipeline = Pipeline(tmp_path, mask=lambda text: text.replace(SECRET, "***"))
-    speak(pipeline)
-    assert b"".join(pipeline.frames).count(b"***") > 5
-    assert SECRET.encode() not in b"".join(pipeline.frames)
-
-
-def test_no_record_holds_text_when_the_mask_fails(tmp_path: Path) -> None:
-    """What could not be masked is withheld and counted."""
-
-    def broken(text: str) -> str:
-        raise RuntimeError(text)
-
-    pipeline = Pipeline(tmp_path, mask=broken)
-    speak(pipeline)
-    assert SECRET.encode() not in b"".join(pipeline.frames)
-    assert set(pipeline.ledger.counts) == {"the mask failed, so the value was withheld"}
 
 
 def test_spans_that_are_not_sampled_are_not_written(tmp_path: Path) -> None:

@@ -25,14 +25,6 @@ from tracing.deliver.status import BackendStatus, State, read_status, write_stat
 from tracing.spool.acks import DONE, Acks
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    """The spool's directory."""
-    path = tmp_path / "spool" / "mine"
-    path.mkdir(parents=True)
-    return path
-
-
 def timed(spool: Path, timeout_seconds: float, **options: bool) -> tuple[bool, float]:
     """What flushing said, and how long it took."""
     began = time.monotonic()

@@ -6,88 +6,24 @@ import logging
 import os
 import signal
 import stat
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.deliver.keepers import BRISK, MakeKeeper, drainer_pid, keeper_threads
 from tests.fakes import (
     RecordingServer,
-    Reply,
     append,
     make_span,
-    open_segment,
     otlp_backend,
     running_drainer,
-    running_python,
     until,
     write_segment,
 )
-from tracing.config.backends import Backend
-from tracing.deliver.keeper import LOG_NAME, Keeper, open_log
-from tracing.deliver.lease import holder
-from tracing.deliver.pace import Pace
-from tracing.deliver.status import post_notice, read_backends
+from tracing.deliver.keeper import LOG_NAME, open_log
+from tracing.deliver.status import post_notice
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter, segment_paths
-
-MakeKeeper = Callable[..., Keeper]
-
-BRISK = Pace(keeper_tick_seconds=0.05)
-"""The keeper looks more often; the drainers go at their own pace."""
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    """The spool's directory."""
-    path = tmp_path / "spool" / "mine"
-    path.mkdir(parents=True)
-    return path
-
-
-@pytest.fixture
-def make_keeper(spool: Path) -> Iterator[MakeKeeper]:
-    """Makes started keepers, and ends them and their drainers after the test."""
-    made: list[Keeper] = []
-
-    def make(*backends: Backend, start: bool = True, **options: Any) -> Keeper:
-        ledger = options.pop("ledger", None) or Ledger(spool)
-        limits: dict[str, Any] = {"spool_bytes": 2**20, "max_age_seconds": 86400.0}
-        keeper = Keeper(spool, [*backends], ledger, **limits, **options)
-        made.append(keeper)
-        if start:
-            keeper.start()
-        return keeper
-
-    yield make
-    for keeper in made:
-        keeper.stop()
-        if keeper._child is not None:
-            keeper._child.kill()
-            keeper._child.wait(10)
-
-
-@pytest.fixture
-def writer(spool: Path) -> Iterator[SegmentWriter]:
-    """A segment that this process is writing, so that a drainer has work."""
-    writer = open_segment(spool)
-    yield writer
-    writer.close()
-
-
-def drainer_pid(spool: Path) -> int:
-    """Who drains; 0 while nobody does."""
-    return (holder(spool) or (0, ""))[0]
-
-
-def keeper_threads() -> list[str]:
-    """The names of the threads that keepers have."""
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("tracing-")]
 
 
 def test_drainer_process_is_started_and_delivers(
@@ -191,103 +127,6 @@ def test_drainer_that_is_refused_gives_way_to_mended_settings(
             until(lambda: server.accepted == [make_span(1)])
 
 
-AGENT = """
-import sys
-from pathlib import Path
-from tests.fakes import open_segment, otlp_backend
-from tracing.deliver.keeper import Keeper
-from tracing.spool.losses import Ledger
-
-spool = Path(sys.argv[1])
-writer = open_segment(spool)
-options = {"place": "thread", "spool_bytes": 2**20, "max_age_seconds": 9e9}
-backend = otlp_backend(sys.argv[2], headers={"Authorization": "Basic wrong"})
-keeper = Keeper(spool, [backend], Ledger(spool), **options)
-keeper.start()
-print("an agent with calls", flush=True)
-sys.stdin.read()
-print("ended in its own time", flush=True)
-"""
-
-
-def test_agent_that_drains_in_a_thread_is_never_killed(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
-) -> None:
-    """A wrong key is a reason to end a drainer's process, not an agent with its calls."""
-    with RecordingServer() as server:
-        server.reply = Reply(401, b"wrong key")
-        append(writer, make_span(1))
-        with running_python(AGENT, spool, server.url) as agent:
-            assert agent.stdout is not None
-            assert agent.stdin is not None
-            assert agent.stdout.readline() == "an agent with calls\n"
-            until(lambda: drainer_pid(spool) == agent.pid)
-            until(lambda: [b["state"] for b in read_backends(spool)] == ["paused"])
-            keeper = make_keeper(
-                otlp_backend(server.url, headers={"Authorization": "Basic right"}), start=False
-            )
-            keeper._tend()
-            with pytest.raises(subprocess.TimeoutExpired):
-                agent.wait(1.0)
-            agent.stdin.close()
-            assert agent.stdout.readline() == "ended in its own time\n"
-
-
-def test_drains_in_a_thread_when_told_to(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
-) -> None:
-    """No process is started where the settings say thread."""
-    with RecordingServer() as server:
-        keeper = make_keeper(otlp_backend(server.url), place="thread")
-        append(writer, make_span(1))
-        until(lambda: server.accepted == [make_span(1)])
-        assert keeper._child is None
-        assert drainer_pid(spool) == os.getpid()
-
-
-def test_drains_in_a_thread_where_no_process_can_be_started(
-    spool: Path,
-    writer: SegmentWriter,
-    make_keeper: MakeKeeper,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A sandbox without fork or exec is told of, once, and spans leave all the same."""
-    monkeypatch.setattr(sys, "executable", "/there/is/no/python")
-    with RecordingServer() as server, caplog.at_level(logging.INFO, "tracing"):
-        make_keeper(otlp_backend(server.url), pace=BRISK)
-        append(writer, make_span(1))
-        until(lambda: server.accepted == [make_span(1)])
-    told = [r.getMessage() for r in caplog.records if "in a thread" in r.getMessage()]
-    assert told == [
-        "draining in a thread, because no process can be started: "
-        "[Errno 2] No such file or directory: '/there/is/no/python'"
-    ]
-
-
-def test_drains_in_a_thread_when_the_drainer_keeps_failing(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
-) -> None:
-    """A Python that starts and cannot run us is given up after some attempts."""
-    with RecordingServer() as server:
-        make_keeper(otlp_backend(server.url), pace=BRISK, program="raise SystemExit(1)")
-        append(writer, make_span(1))
-        until(lambda: server.accepted == [make_span(1)])
-
-
-def test_thread_drains_again_after_it_had_nothing_to_do(
-    spool: Path, make_keeper: MakeKeeper
-) -> None:
-    """A drainer in a thread that ended, as when its directory was deleted, is started again."""
-    with RecordingServer() as server:
-        make_keeper(otlp_backend(server.url), place="thread", pace=BRISK)
-        write_segment(spool, make_span(1))
-        until(lambda: server.accepted == [make_span(1)])
-        until(lambda: "tracing-drainer" not in keeper_threads())
-        write_segment(spool, make_span(2), number=2)
-        until(lambda: len(server.accepted) == 2, seconds=5)
-
-
 def test_process_is_started_again_after_it_had_nothing_to_do(
     spool: Path, make_keeper: MakeKeeper
 ) -> None:
@@ -344,55 +183,6 @@ def test_stopped_keeper_leaves_the_drainer_at_work(
         assert keeper_threads() == []
         append(writer, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
-
-
-def test_stopped_keeper_ends_its_drainer_in_a_thread(
-    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
-) -> None:
-    """A thread cannot outlive the pipeline that was shut down."""
-    with RecordingServer() as server:
-        keeper = make_keeper(otlp_backend(server.url), place="thread")
-        until(lambda: drainer_pid(spool))
-        keeper.stop()
-        until(lambda: keeper_threads() == [])
-        assert drainer_pid(spool) == 0
-
-
-FORK = """
-import os, sys, time
-from pathlib import Path
-from tests.fakes import open_segment, otlp_backend
-from tracing.deliver.keeper import Keeper
-from tracing.spool.losses import Ledger
-from tracing.deliver.lease import holder
-
-spool = Path(sys.argv[1])
-writer = open_segment(spool)
-options = {"place": "thread", "spool_bytes": 2**20, "max_age_seconds": 9e9}
-keeper = Keeper(spool, [otlp_backend("http://127.0.0.1:1")], Ledger(spool), **options)
-os.register_at_fork(after_in_child=keeper.after_fork)
-keeper.start()
-while holder(spool) is None:
-    time.sleep(0.01)
-child = os.fork()
-if child == 0:
-    sys.stdin.read()
-    os._exit(0)
-print(child, flush=True)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_lease_of_a_dead_process_is_not_kept_by_its_forked_child(spool: Path) -> None:
-    """The child's keeper drains once the parent, who drained in a thread, is dead."""
-    with running_python(FORK, spool) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.wait(10)
-        try:
-            until(lambda: drainer_pid(spool) == child, seconds=5)
-        finally:
-            os.kill(child, signal.SIGKILL)
 
 
 def test_log_is_begun_anew_when_it_has_grown(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import stat
 from pathlib import Path
 
-from tracing.spool.acks import DONE, Acks, acknowledged_offset
+from tracing.spool.acks import DONE, Acks, acknowledged_offset, settle_acks
 
 
 def test_unknown_segment_is_acknowledged_up_to_nothing(tmp_path: Path) -> None:
@@ -73,3 +73,14 @@ def test_all_backends_together_have_what_the_slowest_has(tmp_path: Path) -> None
     slow.acknowledge({"a.seg": 20, "b.seg": 7, "c.seg": DONE})
     offsets = {name: acknowledged_offset(tmp_path, f"{name}.seg") for name in "abcde"}
     assert offsets == {"a": 20, "b": 7, "c": 2**62, "d": 0, "e": 0}
+
+
+def test_acknowledgements_of_what_is_switched_off_hold_nothing_back(tmp_path: Path) -> None:
+    """What is delivered to no more is not waited for, and what is new is."""
+    Acks(tmp_path, "langfuse").acknowledge({"a.seg": 100})
+    Acks(tmp_path, "langfuse-scores").acknowledge({"a.seg": 10})
+    assert acknowledged_offset(tmp_path, "a.seg") == 10
+    settle_acks(tmp_path, ["langfuse"])
+    assert acknowledged_offset(tmp_path, "a.seg") == 100
+    settle_acks(tmp_path, ["langfuse", "langfuse-media"])
+    assert acknowledged_offset(tmp_path, "a.seg") == 0

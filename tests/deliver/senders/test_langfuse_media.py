@@ -1,36 +1,27 @@
-"""A call's recording: kept when the session ends, uploaded from the drain, playable."""
+"""A call's recording, uploaded from the drain to Langfuse."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import hashlib
-import os
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langfuse.media import LangfuseMedia
-from livekit.agents.voice.recorder_io import RecorderIO
 
+from tests.audio import AUDIO, keep, record
+from tests.deliver.delivering import delivering
 from tests.dialects.spans import livekit_span
-from tests.fakes import FAST, Reply, until, write_segment
+from tests.fakes import Reply, until, write_segment
 from tests.langfuse_server import MEDIA as MEDIA_PATH
 from tests.langfuse_server import LangfuseServer
-from tracing.capture.recording import NotKept, keep_recording, recording_attributes
 from tracing.config.backends import Backend
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
-from tracing.deliver.delivery import Delivery
 from tracing.dialects import media
 from tracing.dialects.langfuse import LangfuseDialect
 from tracing.span import Span
-from tracing.spool.losses import Ledger, count_losses, read_losses
-
-AUDIO = b"OggS" + bytes(range(256)) * 5000
+from tracing.spool.losses import count_losses, read_losses
 
 
 @pytest.fixture
@@ -43,37 +34,7 @@ def server() -> Iterator[LangfuseServer]:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """What LiveKit's recorder has written."""
-    path = tmp_path / "job" / "audio.ogg"
-    path.parent.mkdir()
-    path.write_bytes(AUDIO)
-    return path
-
-
-@dataclass
-class Recorder:
-    """What is read of LiveKit's RecorderIO."""
-
-    output_path: Path | None
-    recording: bool = False
-    recording_started_at: float | None = 1_700_000_000.5
-
-
-class Session:
-    """What is read of an AgentSession."""
-
-    def __init__(self, recorder: Recorder | None) -> None:
-        self._recorder_io = recorder
-
-
-def test_recorder_is_read_as_livekit_made_it() -> None:
-    """The fake has what the real one has."""
-    real = ("output_path", "recording", "recording_started_at")
-    assert [name for name in real if isinstance(getattr(RecorderIO, name), property)] == [*real]
-
-
-def keep(source: Path, directory: Path, **bounds: Any) -> dict[str, Any]:
-    """The attributes of a recording that there is time to keep."""
-    return keep_recording(source, directory, time.monotonic() + 10, **bounds)
+    return record(tmp_path / "job")
 
 
 def root_of(attributes: dict[str, Any], **fields: Any) -> Span:
@@ -85,159 +46,6 @@ def media_backend(server: LangfuseServer, backend: Any = "langfuse") -> Backend:
     """Where recordings are delivered to; TRACING_DIR is the test's own directory."""
     settings = load_settings(backend, recording=True, directory=".", **server.settings)
     return next(b for b in backends_of(settings) if b.carries == "recordings")
-
-
-@contextlib.contextmanager
-def delivering(spool: Path, backend: Backend) -> Iterator[Delivery]:
-    """A delivery that runs meanwhile; its losses are in the spool's file afterwards."""
-    ledger = Ledger(spool, say=lambda text: None)
-    delivery = Delivery(spool, backend, ledger, pace=FAST)
-    delivery.start()
-    try:
-        yield delivery
-    finally:
-        delivery.stopping.set()
-        delivery.join(10)
-        ledger.settle()
-        assert not delivery.is_alive()
-
-
-def test_recording_is_kept_under_its_hash_for_its_owner_alone(source: Path, tmp_path: Path) -> None:
-    """It outlives the job's own directory."""
-    kept = keep(source, tmp_path / "recordings")
-    source.unlink()
-    digest = hashlib.sha256(AUDIO).hexdigest()
-    path = tmp_path / "recordings" / f"{digest[:22]}.ogg"
-    assert kept == {
-        "recording.path": str(path),
-        "recording.sha256": digest,
-        "recording.bytes": len(AUDIO),
-        "recording.content_type": "audio/ogg",
-    }
-    assert path.read_bytes() == AUDIO
-    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_recording_on_another_file_system_is_copied(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no link can be made, the bytes are copied while they are hashed."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "link", refuse)
-    kept = keep(source, tmp_path / "recordings")
-    assert Path(kept["recording.path"]).read_bytes() == AUDIO
-    assert kept["recording.sha256"] == hashlib.sha256(AUDIO).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "seconds", "bounds", "why"),
-    [
-        ("audio.ogg", b"", 10, {}, "it is empty"),
-        ("audio.xyz", b"x", 10, {}, "'.xyz' is no type that Langfuse plays"),
-        ("audio.ogg", b"xxx", 10, {"max_file_bytes": 2}, "3 bytes are more than 2"),
-        ("audio.ogg", b"xxx", -1, {}, "there was no time"),
-    ],
-)
-def test_recording_that_is_not_kept(
-    tmp_path: Path, name: str, content: bytes, seconds: int, bounds: dict[str, int], why: str
-) -> None:
-    """It says why, and leaves nothing behind."""
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(NotKept, match=why):
-        keep_recording(
-            tmp_path / name, tmp_path / "recordings", time.monotonic() + seconds, **bounds
-        )
-    assert not [*(tmp_path / "recordings").glob("*")]
-
-
-def test_oldest_recordings_make_room(tmp_path: Path) -> None:
-    """The directory is bounded."""
-    paths = []
-    for number in range(4):
-        source = tmp_path / "audio.ogg"
-        source.write_bytes(bytes([number]) * 100)
-        paths.append(
-            Path(keep(source, tmp_path / "recordings", max_directory_bytes=300)["recording.path"])
-        )
-        os.utime(paths[-1], (time.time() - 100 + number,) * 2)
-        source.unlink()
-    assert [path.exists() for path in paths] == [False, True, True, True]
-
-
-async def test_attributes_of_a_session_that_recorded(source: Path, tmp_path: Path) -> None:
-    """With the time at which the recording began."""
-    session = Session(Recorder(source))
-    found = await recording_attributes(session, tmp_path, withhold=False)
-    assert found["recording.started_at"] == 1_700_000_000.5
-    assert found["recording.bytes"] == len(AUDIO)
-    assert Path(str(found["recording.path"])).parent == tmp_path / "recordings"
-
-
-@pytest.mark.parametrize(
-    ("recorder", "withhold"),
-    [
-        (None, False),
-        (Recorder(None), False),
-        (Recorder(Path("audio.ogg")), True),
-    ],
-)
-async def test_session_without_a_recording_to_upload(
-    recorder: Recorder | None, withhold: bool, tmp_path: Path
-) -> None:
-    """Nothing recorded, or content withheld: nothing is touched or said."""
-    Path("audio.ogg").write_bytes(AUDIO)
-    directory = tmp_path / "tracing"
-    assert await recording_attributes(Session(recorder), directory, withhold=withhold) == {}
-    assert not directory.exists()
-
-
-async def test_recorder_that_closes_meanwhile_is_waited_for(source: Path, tmp_path: Path) -> None:
-    """A session may be closed beside us; one that never closes costs the recording alone."""
-    recorder = Recorder(source, recording=True)
-    session = Session(recorder)
-    never = await recording_attributes(session, tmp_path, withhold=False, within_seconds=0.05)
-    asyncio.get_running_loop().call_later(0.05, setattr, recorder, "recording", False)
-    found = await recording_attributes(session, tmp_path, withhold=False)
-    assert (never, found["recording.bytes"]) == ({}, len(AUDIO))
-
-
-async def test_job_end_waits_no_longer_than_its_bound(
-    source: Path, tmp_path: Path, caplog: Any
-) -> None:
-    """A slow disk costs the recording, not the job; the loop runs on meanwhile."""
-
-    async def tick() -> int:
-        ticks = 0
-        while True:
-            await asyncio.sleep(0.001)
-            ticks += 1
-            counted[0] = ticks
-
-    counted = [0]
-    ticking = asyncio.create_task(tick())
-    began = time.monotonic()
-    source.write_bytes(AUDIO * 60)
-    session = Session(Recorder(source))
-    found = await recording_attributes(
-        session,
-        tmp_path,
-        withhold=False,
-        within_seconds=0.1,
-        chunk_bytes=2,  # more than a second of reading
-    )
-    took = time.monotonic() - began
-    ticking.cancel()
-    assert found == {}
-    assert took < 10.0  # 0.1 s, on a machine that may be busy
-    assert counted[0] > 0
-    assert [record.getMessage() for record in caplog.records] == [
-        f"the recording {source} is not uploaded: there was no time"
-    ]
-    assert list((tmp_path / "recordings").iterdir()) == []
 
 
 def test_reference_is_what_langfuses_own_client_makes(source: Path, tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""Files of calls, and a description that is written on their spans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tracing.otlp_json import dumps
+from tracing.read.sources import Recording
+from tracing.span import Span
+
+START = 1_760_000_000_000_000_000
+
+
+def span(number: int, name: str = "agent_session", **attributes: Any) -> Span:
+    """A span of call `number`, which starts that many hours after the first."""
+    start = START + number * 3600 * 10**9
+    trace_id = (0xAB00000000 + number).to_bytes(16, "little")
+    return Span(trace_id, name[:8].encode().ljust(8), b"", name, start, start + 5, attributes)
+
+
+def describe(spans: Sequence[Span]) -> dict[str, Any]:
+    """A stand-in: a call's description is written on its first span."""
+    described: dict[str, Any] = json.loads(str(spans[0].attributes.get("described", "{}")))
+    if described.get("broken"):
+        raise ValueError("broken")
+    return {"trace_id": spans[0].trace_id.hex(), "turns": [], **described}
+
+
+def recording(tmp_path: Path, *spans: Span) -> Recording:
+    """A file that holds these spans."""
+    path = tmp_path / "calls.jsonl"
+    path.write_text("\n".join(dumps([found]) for found in spans), encoding="utf-8")
+    return Recording([path])
+
+
+def with_turns(**turn: Any) -> str:
+    """What `describe` finds: a call of one turn."""
+    return json.dumps({"turns": [{"kind": "reply", **turn}]})

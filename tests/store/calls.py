@@ -1,0 +1,16 @@
+"""Calls to store."""
+
+from __future__ import annotations
+
+from tracing.span import Span
+
+START = 1_760_000_000_000_000_000
+SECOND = 1_000_000_000
+ROOT_ID = b"rootroot"
+
+
+def call(number: int, **changes: object) -> Span:
+    """The root span of call `number`; calls start one second apart."""
+    start = START + number * SECOND
+    span = Span(number.to_bytes(16, "big"), ROOT_ID, b"", "agent_session", start, start + 5)
+    return span._replace(**changes)
