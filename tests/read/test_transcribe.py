@@ -12,6 +12,7 @@ from tracing.otlp_json import read_spans
 from tracing.read.transcribe import transcribe
 
 RECORDINGS = ROOT / "tests" / "recordings"
+VERSIONS = sorted(path.name for path in RECORDINGS.glob("1.*"))
 
 
 def conversation(path: Path) -> list[tuple[Any, ...]]:
@@ -24,7 +25,7 @@ def conversation(path: Path) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize("version", sorted(path.name for path in RECORDINGS.glob("1.*")))
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_call_with_tools(version: str) -> None:
     """What was said before a tool, the tool with its result, what was said after it."""
     told = conversation(RECORDINGS / version / "tools.json")
@@ -57,9 +58,10 @@ def test_an_interruption_and_the_latency() -> None:
     assert all(0.1 < entry["user_bot_latency_seconds"] < 1.0 for entry in replies)
 
 
-def test_what_was_never_spoken_is_not_said() -> None:
-    """A preemptive generation that was discarded leaves no words."""
-    assert conversation(RECORDINGS / "1.8.9" / "preemptive_discarded.json") == [
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_was_never_spoken_is_not_said(version: str) -> None:
+    """A preemptive generation that was discarded leaves no words, of the user's neither."""
+    assert conversation(RECORDINGS / version / "preemptive_discarded.json") == [
         ("user", "When do you open? On Sunday, I mean."),
         ("agent", "On Sunday we open at ten."),
     ]

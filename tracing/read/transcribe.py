@@ -55,7 +55,7 @@ def _user_entries(spans: Sequence[Span], turns: Sequence[Span]) -> Iterator[Entr
     yield from ({"at_seconds": at, "kind": "user", "text": text} for at, text in heard)
     for turn in turns:
         text = _text(turn, names.USER_INPUT)
-        if text is None:
+        if text is None or turn.attributes.get(stamps.TURN_KIND) == "discarded":
             continue
         told = [one for one in heard if one[0] <= turn.end_time_unix_nano and str(one[1]) in text]
         if told:  # transcribed, by the user turns that this one answers
