@@ -42,6 +42,15 @@ def test_a_call_with_tools(version: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_said_after_a_tool_comes_after_what_was_said_before(version: str) -> None:
+    """Each text when it was begun to be spoken, although the tool ran before there was sound."""
+    entries = transcribe(list(read_spans(RECORDINGS / version / "tools.json")))["entries"]
+    at = {entry["text"]: entry["at_seconds"] for entry in entries if entry["kind"] == "agent"}
+    waited = at["Sorry, I could not book a table."] - at["Let me book it."]
+    assert waited == pytest.approx(0.54, abs=0.1)
+
+
 def test_a_handoff() -> None:
     """Who handed over to whom."""
     entries = transcribe(list(read_spans(RECORDINGS / "1.8.9" / "handoff.json")))["entries"]

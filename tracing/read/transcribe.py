@@ -108,7 +108,7 @@ def _said(
     if last and last != before:
         since = turn.start_time_unix_nano
         if before:
-            since = max(tool.end_time_unix_nano for tool in tools)
+            since = steps[-1].start_time_unix_nano
         yield spoken(since), last
 
 
