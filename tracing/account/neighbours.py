@@ -12,16 +12,17 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.account.rewrites import RebuiltInputs
+from tracing.account.said import Said, only_asked, said_by_agent, said_by_user
 from tracing.limits import forget_oldest
-from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Event, Span, as_number
+from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span, as_number
 
 _MAX_OPEN = 4096
 _MAX_MESSAGES = 1000
 _MAX_INFERENCES = 32
 _MAX_FALLBACKS = 256
 _NOTHING: Attributes = {}
-_TYPED = "typed"
-"""The role, until the end, of a question that an `agent_turn` alone knows of."""
+_ASKED = "asked"
+"""The role, until the end, of what an `agent_turn` was asked: typed, unless it was heard."""
 
 
 class OpenSpan:
@@ -34,8 +35,8 @@ class OpenSpan:
     scope: Any = None
     """The session or turn that it is in, which `Call` knows; that of its parent at first."""
     parent: OpenSpan | None = None
-    said: Sequence[tuple[int, str]] = ()
-    """Of an `agent_turn`: the text of each generation, by its start."""
+    steps: Sequence[Said] = ()
+    """Of an `agent_turn`: the text of each generation."""
 
 
 class Neighbours:
@@ -115,25 +116,25 @@ class Neighbours:
 
     def _user_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         self._open_user_turns -= 1
-        text = _user_text(span.attributes, stamped)
+        text = said_by_user(stamped, span.attributes)
         if text:
             self._say(span.start_time_unix_nano, "user", text)
         return {stamps.TURN_NUMBER: opened.number}
 
     def _agent_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
-        asked = _user_text(span.attributes, stamped)
-        if asked:
-            self._say(span.start_time_unix_nano, _TYPED, asked)
-        said = _agent_text(span.attributes, opened.said, span.events)
+        asked = said_by_user(stamped, span.attributes)
+        if asked and stamped.get(stamps.TURN_KIND) != "discarded":
+            self._say(span.start_time_unix_nano, _ASKED, asked)
+        said = _joined(said_by_agent(span.attributes, 0, opened.steps, span.events))
         if not said:
             return _NOTHING
         self._say(span.start_time_unix_nano, "assistant", said)
         return {stamps.TURN_AGENT_TEXT: said}
 
     def _llm_node(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
-        if opened.parent is not None and len(opened.parent.said) < _MAX_MESSAGES:
+        if opened.parent is not None and len(opened.parent.steps) < _MAX_MESSAGES:
             text = str(names.first(span.attributes, names.RESPONSE_TEXT) or "")
-            opened.parent.said = (*opened.parent.said, (span.start_time_unix_nano, text))
+            opened.parent.steps = (*opened.parent.steps, (span.start_time_unix_nano, text))
         return _NOTHING
 
     def _request(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
@@ -152,10 +153,10 @@ class Neighbours:
 
     def _inference(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         turn = self._attributes_of(span.parent_span_id)
-        said = opened.parent.said if opened.parent is not None else ()
+        steps = opened.parent.steps if opened.parent is not None else ()
         texts = {
-            stamps.TURN_USER_TEXT: _user_text(turn, _NOTHING),
-            stamps.TURN_AGENT_TEXT: _agent_text(turn, said, ()),
+            stamps.TURN_USER_TEXT: said_by_user(turn),
+            stamps.TURN_AGENT_TEXT: _joined(said_by_agent(turn, 0, steps)),
         }
         found: dict[str, AttributeValue] = {key: text for key, text in texts.items() if text}
         self._inferences[span.span_id] = {
@@ -176,13 +177,15 @@ class Neighbours:
 
     def _conversation(self) -> str:
         """All that was said, in order; what a user turn shows was not typed as well."""
-        heard = [text for _, role, text in self._messages if role == "user"]
-        messages = [
-            {"role": "user" if role == _TYPED else role, "content": text}
-            for _, role, text in sorted(self._messages, key=lambda message: message[0])
-            if role != _TYPED or not any(text in spoken for spoken in heard)
-        ]
-        return json.dumps(messages, ensure_ascii=False)
+        said: dict[str, list[Said]] = {"user": [], _ASKED: [], "assistant": []}
+        for at, role, text in self._messages:
+            said[role].append((at, text))
+        said["user"] += only_asked(said.pop(_ASKED), said["user"])
+        messages = [(at, role, text) for role, texts in said.items() for at, text in texts]
+        messages.sort(key=lambda message: message[0])
+        return json.dumps(
+            [{"role": role, "content": text} for _, role, text in messages], ensure_ascii=False
+        )
 
 
 _AtStart = Callable[[Neighbours, OpenSpan, str, int, int, Attributes], None]
@@ -221,27 +224,5 @@ def _fail_above(failed: OpenSpan) -> None:
         above = above.parent
 
 
-def _user_text(attributes: Attributes, stamped: Attributes) -> str:
-    for holder, keys in (
-        (stamped, (stamps.TURN_USER_TEXT,)),
-        (attributes, (stamps.TURN_USER_TEXT,)),
-        (attributes, names.USER_TRANSCRIPT),
-        (attributes, names.USER_INPUT),
-    ):
-        if found := names.first(holder, keys):
-            return str(found)
-    return ""
-
-
-def _agent_text(
-    attributes: Attributes, said: Sequence[tuple[int, str]], events: tuple[Event, ...]
-) -> str:
-    """What was said in all steps: the discarded ones said nothing, the last one is the turn's."""
-    kept = sorted(said)
-    for event in events:
-        if event.name == names.EVENT_GENERATION_DISCARDED:
-            begun = [step for step in kept if step[0] < event.time_unix_nano]
-            if begun:
-                kept.remove(begun[-1])
-    last = str(names.first(attributes, names.RESPONSE_TEXT) or "")
-    return "\n".join(text for text in (*(text for _, text in kept[:-1]), last) if text)
+def _joined(said: Sequence[Said]) -> str:
+    return "\n".join(text for _, text in said)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from tracing import names, stamps
 from tracing.account.latency import parts_of
-from tracing.account.restamp import last_heard_of, restamp
+from tracing.account.restamp import last_heard_of
+from tracing.account.said import said_by_user
 from tracing.account.summary import Summary, from_attributes
 from tracing.account.turn import by_name, failures, tools
+from tracing.read.tree import Tree, agent_said, known
 from tracing.span import Attributes, Span
 
 
@@ -29,47 +31,27 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
       and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
       one), and the other `turn.*` attributes without the prefix, groups as objects (`stt`, `eou`).
     """
-    spans = sorted(restamp(_latest(spans)), key=lambda s: s.start_time_unix_nano)
-    turns = [span for span in spans if span.name == names.AGENT_TURN]
-    user_turns = [span for span in spans if span.name == names.USER_TURN]
-    children: dict[bytes, list[Span]] = {}
-    for span in spans:
-        children.setdefault(span.parent_span_id, []).append(span)
-    start = spans[0].start_time_unix_nano
-    agent = names.first_text(spans, names.AGENT_NAME)
+    tree = Tree(spans)
+    turns, user_turns = tree.named(names.AGENT_TURN), tree.named(names.USER_TURN)
+    sessions = tree.named(names.AGENT_SESSION)
+    agent = names.first_text(tree.spans, names.AGENT_NAME)
+    start = tree.start_time_unix_nano
     described = {
-        "trace_id": spans[0].trace_id.hex(),
-        "session_id": names.first_text(spans, stamps.SESSION_ID),
-        "user_id": names.first_text(reversed(spans), stamps.USER_ID),
-        "agent": agent or names.first_text(_sessions(spans), names.AGENT_LABEL),
+        "trace_id": tree.spans[0].trace_id.hex(),
+        "session_id": names.first_text(tree.spans, stamps.SESSION_ID),
+        "user_id": names.first_text(reversed(tree.spans), stamps.USER_ID),
+        "agent": agent or names.first_text(sessions, names.AGENT_LABEL),
         "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
-        "duration_seconds": (last_heard_of(spans) - start) / 1e9,
-        "summary": _summary(spans, turns),
-        "turns": [_describe_turn(turn, _inside(turn, children), user_turns) for turn in turns],
+        "duration_seconds": (last_heard_of(tree.spans) - start) / 1e9,
+        "summary": _summary(sessions, turns),
+        "turns": [_describe_turn(turn, tree.inside(turn), user_turns) for turn in turns],
     }
-    return _known(described)
+    return known(described)
 
 
-def _latest(spans: Iterable[Span]) -> list[Span]:
-    """Return one version of each span: the one that ended, where there are several."""
-    latest: dict[bytes, Span] = {}
-    for span in spans:
-        if span.span_id not in latest or not span.is_open:
-            latest[span.span_id] = span
-    return list(latest.values())
-
-
-def _known(described: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in described.items() if value is not None}
-
-
-def _sessions(spans: Iterable[Span]) -> list[Span]:
-    return [span for span in spans if span.name == names.AGENT_SESSION]
-
-
-def _summary(spans: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
+def _summary(sessions: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
     """Return the session's summary, or that of all turns where sessions are several or none."""
-    summaries = [from_attributes(session.attributes) for session in _sessions(spans)]
+    summaries = [from_attributes(session.attributes) for session in sessions]
     if len(summaries) == 1:
         return summaries[0]
     whole = Summary()
@@ -87,14 +69,14 @@ def _describe_turn(
     attributes = turn.attributes
     described = _grouped(attributes)
     described.update(
-        user_text=_user_text(turn, user_turns),
-        agent_text=_agent_text(turn, inside),
+        user_text=_user_text(turn, user_turns) or None,
+        agent_text=" ".join(text for _, text in agent_said(turn, inside)) or None,
         parts=parts_of(attributes) or None,
         interrupted=described.pop("was_interrupted", None),
         tools=_tools(inside) or None,
         errors=_errors(turn, inside) or None,
     )
-    return _known(described)
+    return known(described)
 
 
 def _grouped(attributes: Attributes) -> dict[str, Any]:
@@ -112,40 +94,14 @@ def _grouped(attributes: Attributes) -> dict[str, Any]:
     return found
 
 
-def _inside(turn: Span, children: Mapping[bytes, Sequence[Span]]) -> list[Span]:
-    """Return what ran inside a turn, by start."""
-    found, level = [], [turn]
-    while level:
-        level = [child for span in level for child in children.get(span.span_id, ())]
-        found += level
-    return sorted(found, key=lambda s: s.start_time_unix_nano)
-
-
-def _user_text(turn: Span, user_turns: Sequence[Span]) -> str | None:
-    """Return what the user said or typed: as the turn has it, else the transcript before it."""
-    text = names.first(turn.attributes, names.USER_INPUT)
-    if text is None and turn.attributes.get(stamps.TURN_KIND) == "reply":
-        heard = [
-            names.first(span.attributes, names.USER_TRANSCRIPT)
-            for span in user_turns
-            if span.start_time_unix_nano <= turn.start_time_unix_nano
-        ]
-        text = heard[-1] if heard else None
-    return str(text) if text else None
-
-
-def _agent_text(turn: Span, inside: Sequence[Span]) -> str | None:
-    """Return what was spoken: the turn has only its last step, the LLM steps have the others."""
-    last = names.first(turn.attributes, names.RESPONSE_TEXT)
-    called = [span.start_time_unix_nano for span in inside if span.name == names.FUNCTION_TOOL]
-    before = [
-        names.first(node.attributes, names.RESPONSE_TEXT)
-        for node in inside
-        if node.name == names.LLM_NODE
-        and any(node.start_time_unix_nano <= call <= node.end_time_unix_nano for call in called)
-    ]
-    texts = [str(text) for text in (*before, last) if text]
-    return " ".join(dict.fromkeys(texts)) or None
+def _user_text(turn: Span, user_turns: Sequence[Span]) -> str:
+    """What the user said or typed: as the turn has it, else the transcript before it."""
+    text = said_by_user(turn.attributes)
+    if text or turn.attributes.get(stamps.TURN_KIND) != "reply":
+        return text
+    start = turn.start_time_unix_nano
+    heard = [span for span in user_turns if span.start_time_unix_nano <= start]
+    return said_by_user(heard[-1].attributes) if heard else ""
 
 
 def _tools(inside: Sequence[Span]) -> list[dict[str, Any]]:
@@ -167,7 +123,7 @@ def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
     }
     for stage, count in counts.items():
         failed = failures(by_name(inside), stage)
-        found += [_known({"stage": stage, "message": _message(span)}) for span in failed]
+        found += [known({"stage": stage, "message": _message(span)}) for span in failed]
         found += [{"stage": stage}] * (count - len(failed))
     return found
 

@@ -7,9 +7,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.restamp import restamp
-from tracing.account.turn import LLM_NODES, number
-from tracing.span import AttributeValue, Span
+from tracing.account.said import Said, only_asked, said_by_user
+from tracing.account.turn import number
+from tracing.read.tree import Tree, agent_said, known
+from tracing.span import Span
 
 Entry = dict[str, Any]
 
@@ -25,91 +26,69 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
 
     What is unknown or withheld is absent; so is what was generated and never spoken.
     """
-    spans = sorted(restamp(spans), key=lambda span: span.start_time_unix_nano)
-    start = spans[0].start_time_unix_nano
-    turns = [span for span in spans if span.name == names.AGENT_TURN]
+    tree = Tree(spans)
+    start, turns = tree.start_time_unix_nano, tree.named(names.AGENT_TURN)
     found = [
-        *_user_entries(spans, turns),
-        *(entry for turn in turns for entry in _agent_entries(turn, _inside(turn, spans))),
-        *(_handoff(span) for span in spans if span.name == names.UPDATE_AGENT),
+        *_user_entries(tree.named(names.USER_TURN), turns),
+        *(entry for turn in turns for entry in _agent_entries(turn, tree.inside(turn))),
+        *map(_handoff, tree.named(names.UPDATE_AGENT)),
     ]
     found.sort(key=lambda entry: entry["at_seconds"])
     for entry in found:
         entry["at_seconds"] = (entry["at_seconds"] - start) / 1e9
     head = {
-        "trace_id": spans[0].trace_id.hex(),
-        "session_id": names.first_text(reversed(spans), stamps.SESSION_ID),
-        "user_id": names.first_text(reversed(spans), stamps.USER_ID),
+        "trace_id": tree.spans[0].trace_id.hex(),
+        "session_id": names.first_text(reversed(tree.spans), stamps.SESSION_ID),
+        "user_id": names.first_text(reversed(tree.spans), stamps.USER_ID),
         "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
     }
-    return {**_known(head), "entries": [_known(entry) for entry in found]}
+    return {**known(head), "entries": [known(entry) for entry in found]}
 
 
-def _user_entries(spans: Sequence[Span], turns: Sequence[Span]) -> Iterator[Entry]:
-    """Yield what the user said, as it was transcribed, and what only a turn's input tells."""
-    heard = [
-        (span.start_time_unix_nano, _text(span, names.USER_TRANSCRIPT))
-        for span in spans
-        if span.name == names.USER_TURN and _text(span, names.USER_TRANSCRIPT)
-    ]
+def _user_entries(user_turns: Sequence[Span], turns: Sequence[Span]) -> Iterator[Entry]:
+    """What the user said, as it was transcribed, and what only a turn's input tells."""
+    heard = _user_said(user_turns)
     yield from ({"at_seconds": at, "kind": "user", "text": text} for at, text in heard)
-    for turn in turns:
-        text = _text(turn, names.USER_INPUT)
-        if text is None or turn.attributes.get(stamps.TURN_KIND) == "discarded":
-            continue
-        told = [one for one in heard if one[0] <= turn.end_time_unix_nano and str(one[1]) in text]
-        if told:  # transcribed, by the user turns that this one answers
-            heard = [one for one in heard if one not in told]
-            continue
-        began = number(turn.attributes.get(stamps.TURN_USER_STARTED))
-        at = turn.start_time_unix_nano if began is None else round(began * 1e9)
+    answered = [turn for turn in turns if not _is_discarded(turn)]
+    began = {
+        turn.start_time_unix_nano: number(turn.attributes.get(stamps.TURN_USER_STARTED))
+        for turn in answered
+    }
+    for asked_at, text in only_asked(_user_said(answered), heard):
+        since = began[asked_at]
+        at = asked_at if since is None else round(since * 1e9)
         yield {"at_seconds": at, "kind": "user", "text": text}
+
+
+def _user_said(turns: Sequence[Span]) -> list[Said]:
+    texts = ((turn, said_by_user(turn.attributes).strip()) for turn in turns)
+    return [(turn.start_time_unix_nano, text) for turn, text in texts if text]
+
+
+def _is_discarded(turn: Span) -> bool:
+    return turn.attributes.get(stamps.TURN_KIND) == "discarded"
 
 
 def _agent_entries(turn: Span, inside: Sequence[Span]) -> Iterator[Entry]:
     """Yield a turn's tools, and what was spoken before, between and after them."""
-    if turn.attributes.get(stamps.TURN_KIND) == "discarded":
+    if _is_discarded(turn):
         return
-    tools = [span for span in inside if span.name == names.FUNCTION_TOOL]
-    yield from map(_tool, tools)
+    yield from (_tool(span) for span in inside if span.name == names.FUNCTION_TOOL)
+    speaking = [span.start_time_unix_nano for span in inside if span.name == names.AGENT_SPEAKING]
     entries: list[Entry] = [
         {
-            "at_seconds": at,
+            "at_seconds": next((begun for begun in speaking if begun >= at), at),
             "kind": "agent",
-            "text": text,
+            "text": text.strip(),
             "turn": turn.attributes.get(stamps.TURN_NUMBER),
         }
-        for at, text in _said(turn, inside, tools)
+        for at, text in agent_said(turn, inside)
+        if text.strip()
     ]
     if entries:
         entries[0]["user_bot_latency_seconds"] = turn.attributes.get(stamps.TURN_LATENCY)
         entries[-1]["interrupted"] = turn.attributes.get(stamps.TURN_WAS_INTERRUPTED) or None
     yield from entries
-
-
-def _said(
-    turn: Span, inside: Sequence[Span], tools: Sequence[Span]
-) -> Iterator[tuple[int, AttributeValue]]:
-    """Yield when each text was begun to be spoken; the turn has only that of its last step."""
-    steps = [span for span in inside if span.name in LLM_NODES]
-    speaking = [span.start_time_unix_nano for span in inside if span.name == names.AGENT_SPEAKING]
-
-    def spoken(since: int) -> int:
-        return next((at for at in speaking if at >= since), since)
-
-    before = None
-    for step in steps:
-        start, end = step.start_time_unix_nano, step.end_time_unix_nano
-        called = any(start <= tool.start_time_unix_nano <= end for tool in tools)
-        if called and (text := _text(step, names.RESPONSE_TEXT)):
-            before = text
-            yield spoken(start), text
-    last = _text(turn, names.RESPONSE_TEXT)
-    if last and last != before:
-        since = turn.start_time_unix_nano
-        if before:
-            since = steps[-1].start_time_unix_nano
-        yield spoken(since), last
 
 
 def _tool(span: Span) -> Entry:
@@ -134,20 +113,6 @@ def _handoff(span: Span) -> Entry:
     }
 
 
-def _inside(root: Span, spans: Sequence[Span]) -> list[Span]:
-    """Return what is below a span; `spans` are by start, so that parents come first."""
-    ids, found = {root.span_id}, []
-    for span in spans:
-        if span.parent_span_id in ids:
-            ids.add(span.span_id)
-            found.append(span)
-    return found
-
-
 def _text(span: Span, keys: tuple[str, ...]) -> str | None:
     value = names.first(span.attributes, keys)
     return (value.strip() or None) if isinstance(value, str) else None
-
-
-def _known(entry: Entry) -> Entry:
-    return {key: value for key, value in entry.items() if value is not None}

@@ -1,0 +1,66 @@
+"""The spans of one call for its readers: stamped and by start, and what is below each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tracing import names
+from tracing.account.restamp import restamp
+from tracing.account.said import Said, said_by_agent
+from tracing.span import Span
+
+
+class Tree:
+    """One call's spans, of each the version that ended where there are several."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self.spans = sorted(restamp(_latest(spans)), key=_start)
+        """All of them, with their stamps, by start."""
+        self._children: dict[bytes, list[Span]] = {}
+        for span in self.spans:
+            self._children.setdefault(span.parent_span_id, []).append(span)
+
+    @property
+    def start_time_unix_nano(self) -> int:
+        """When the call began."""
+        return self.spans[0].start_time_unix_nano
+
+    def named(self, name: str) -> list[Span]:
+        """The spans of a name, by start."""
+        return [span for span in self.spans if span.name == name]
+
+    def inside(self, root: Span) -> list[Span]:
+        """What ran below a span, by start."""
+        found, level = [], [root]
+        while level:
+            level = [child for span in level for child in self._children.get(span.span_id, ())]
+            found += level
+        return sorted(found, key=_start)
+
+
+def agent_said(turn: Span, inside: Sequence[Span]) -> list[Said]:
+    """What was said in a turn, by what ran inside it."""
+    steps = [
+        (step.start_time_unix_nano, str(names.first(step.attributes, names.RESPONSE_TEXT) or ""))
+        for step in inside
+        if step.name == names.LLM_NODE
+    ]
+    return said_by_agent(turn.attributes, turn.start_time_unix_nano, steps, turn.events)
+
+
+def known(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not None."""
+    return {key: value for key, value in described.items() if value is not None}
+
+
+def _latest(spans: Iterable[Span]) -> list[Span]:
+    latest: dict[bytes, Span] = {}
+    for span in spans:
+        if span.span_id not in latest or not span.is_open:
+            latest[span.span_id] = span
+    return list(latest.values())
+
+
+def _start(span: Span) -> int:
+    return span.start_time_unix_nano
