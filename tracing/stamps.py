@@ -143,7 +143,9 @@ write it there."""
 TURN_AGENT_TEXT = "turn.agent_text"
 """str on `agent_turn`, `realtime_inference`: what the agent said, in all steps."""
 TURN_ERROR = "turn.error"
-"""str on `agent_turn`, `user_turn`: what failed for good, such as the TTS."""
+"""str: what failed for good. On `user_turn` `stt_error`, where nothing was transcribed and the
+session closes for it, or events told of it; on `agent_turn` why its voice failed, which is content,
+else `tts_error`."""
 CONVERSATION = "conversation.messages"
 """str on the root: JSON, messages in OpenAI's shape."""
 IS_FALLBACK = "attempt.is_fallback"

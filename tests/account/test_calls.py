@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from livekit.agents import APIConnectionError, APIConnectOptions, tts
+from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from tests.sessions.accounts import Clerk, account_of, last_turn, one_turn
-from tests.sessions.scripted import Said
+from tests.sessions.scripted import NO_RETRY_WAIT, FakeTTS, Said, _FakeTTSStream
 from tests.sessions.spans import TRACE_ID, nanos, span
-from tests.sessions.studio import studio
+from tests.sessions.studio import Recorder, attached, observed, studio
 from tracing import stamps
 from tracing.account.call import Call
 from tracing.account.latency import parts_of
@@ -69,6 +73,79 @@ async def test_recorded_spans_are_stamped_like_live_ones() -> None:
     detection = expected.pop("turn.part_seconds.end_of_speech_detection")
     expected["turn.part_seconds.transcription_wait"] += detection
     assert bare[turn.span_id] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("is_observed", [True, False])
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_user_turn_whose_transcription_failed(closes: bool, is_observed: bool) -> None:
+    """The spans tell where the session closes for it, else events; a turn before it is fine."""
+    tolerated = SessionConnectOptions(
+        stt_conn_options=APIConnectOptions(max_retry=0),
+        max_unrecoverable_errors=0 if closes else 3,
+    )
+    options = {"prepare": observed() if is_observed else None, "conn_options": tolerated}
+    failures: list[Any] = []
+    async with studio(Clerk(), {"hello": Said("Good evening.")}, **options) as running:
+        running.session.on("error", failures.append)
+        await running.caller.say("hello")
+        await running.until_heard("Good evening")
+        await running.caller.say("")
+        running.caller.scribe.heard.put_nowait(APIConnectionError("gone"))
+        await running.until(lambda: bool(failures))
+        if closes:
+            await running.until(lambda: bool(running.recorder.named("agent_session")))
+    recorder, failed = running.recorder, "stt_error" if closes or is_observed else None
+    fine: list[tuple[str, object]] = [("agent_turn", None), ("user_turn", None)]
+    assert _errors(recorder.stamped) == [*fine, ("user_turn", failed)]
+    of_spans_alone = "stt_error" if closes else None
+    assert _errors(restamp(recorder.bare)) == [*fine, ("user_turn", of_spans_alone)]
+
+
+def _errors(spans: list[Span]) -> list[tuple[str, object]]:
+    turns = [one for one in spans if one.name in ("user_turn", "agent_turn")]
+    turns.sort(key=lambda turn: (turn.name, turn.start_time_unix_nano))
+    return [(turn.name, turn.attributes.get(stamps.TURN_ERROR)) for turn in turns]
+
+
+@pytest.mark.parametrize(("content", "message"), [(True, "scripted"), (False, "[withheld]")])
+@pytest.mark.parametrize("after_a_sentence", [True, False])
+async def test_an_agent_turn_whose_voice_failed(
+    after_a_sentence: bool, content: bool, message: str
+) -> None:
+    """In the words of the TTS, withheld where content is; the next turn is fine."""
+    recorder = Recorder(content=content)
+    script = {"hello": Said("Good evening."), "bye": Said("Goodbye.")}
+    voice = Breaking() if after_a_sentence else FakeTTS(failures=4)
+    with attached(recorder):
+        async with studio(Clerk(), script, recorder=recorder, tts=voice) as running:
+            await running.caller.say("hello")
+            await running.until(lambda: len(recorder.named("agent_turn")) == 1)
+            voice.failures = 0
+            await running.caller.say("bye")
+            await running.until_heard("Goodbye")
+    failed, fine = recorder.named("agent_turn")
+    assert message in str(failed.attributes[stamps.TURN_ERROR])
+    assert (stamps.TURN_AGENT_STARTED in failed.attributes) == after_a_sentence
+    assert stamps.TURN_ERROR not in fine.attributes
+
+
+class Breaking(FakeTTS):
+    """Speaks its first sentence, and fails then."""
+
+    def __init__(self) -> None:
+        super().__init__(failures=1)
+
+    def stream(self, **_: Any) -> Any:
+        return _BreakingStream(tts=self, conn_options=NO_RETRY_WAIT)
+
+
+class _BreakingStream(_FakeTTSStream):
+    async def _speak(self, fake: FakeTTS, output_emitter: tts.AudioEmitter) -> None:
+        failures, fake.failures = fake.failures, 0
+        await super()._speak(fake, output_emitter)
+        if failures:
+            await asyncio.sleep(0.1)
+            raise APIConnectionError("scripted TTS failure")
 
 
 async def test_a_call_is_described_as_one_object() -> None:

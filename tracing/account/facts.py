@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from tracing import names, stamps
 from tracing.account.turn import LLM_NODES, Turn, attempts, failures, named, number, tools
-from tracing.span import AttributeValue, Span
+from tracing.span import STATUS_ERROR, AttributeValue, Span
 
 BARGE_IN_SOURCES = ("audio_activity", "user_turn")
 
@@ -163,8 +163,21 @@ def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
         stamps.TURN_RETRIES: retries,
         stamps.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
         stamps.TURN_DISCARDED: len(discarded) or None,
+        stamps.TURN_ERROR: _voice_error(turn) if turn.has_failures else None,
         **{stamps.TURN_ERRORS + s: len(failures(steps, s)) or None for s in failed},
     }
+
+
+def _voice_error(turn: Turn) -> str | None:
+    """Why a text was not spoken, or not to its end: whoever could have taken over failed too."""
+    failed = [
+        node
+        for node in named(turn.steps, names.TTS_NODE)
+        if node.status_code == STATUS_ERROR and stamps.RECOVERED_REASON not in node.attributes
+    ]
+    if not failed or _is_discarded(turn):
+        return None
+    return failed[-1].status_message or names.TTS_ERROR
 
 
 def _above_zero(spans: Iterable[Span], key: str) -> int | None:

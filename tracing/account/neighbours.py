@@ -21,6 +21,7 @@ _MAX_MESSAGES = 1000
 _MAX_INFERENCES = 32
 _MAX_FALLBACKS = 256
 _NOTHING: Attributes = {}
+_STT_ERRORS = stamps.TURN_ERRORS + "stt"
 _ASKED = "asked"
 """The role, until the end, of what an `agent_turn` was asked: typed, unless it was heard."""
 
@@ -37,6 +38,8 @@ class OpenSpan:
     parent: OpenSpan | None = None
     steps: Sequence[Said] = ()
     """Of an `agent_turn`: the text of each generation."""
+    error_type: str | None = None
+    """Of a `session_close`: the error that it was for, once it ended."""
 
 
 class Neighbours:
@@ -59,6 +62,8 @@ class Neighbours:
         self._fallbacks: dict[int, None] = {}
         """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
+        self._close: tuple[int, OpenSpan] | None = None
+        """The latest `session_close`, by its id; it began, and may have ended."""
 
     def opened(
         self, span_id: int, parent_span_id: int, name: str, attributes: Attributes
@@ -98,6 +103,9 @@ class Neighbours:
         self._open_user_turns += 1
         opened.number = self._user_turns
 
+    def _begin_close(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
+        self._close = span_id, opened
+
     def _begin_adapter(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
         self._fallbacks[span_id] = None
         forget_oldest(self._fallbacks, _MAX_FALLBACKS)
@@ -119,7 +127,29 @@ class Neighbours:
         text = said_by_user(stamped, span.attributes)
         if text:
             self._say(span.start_time_unix_nano, "user", text)
+        elif self._stt_failed(span, opened, stamped):
+            return {stamps.TURN_NUMBER: opened.number, stamps.TURN_ERROR: names.STT_ERROR}
         return {stamps.TURN_NUMBER: opened.number}
+
+    def _stt_failed(self, span: Span, opened: OpenSpan, stamped: Attributes) -> bool:
+        """Whether a user's turn without a text, as far as is known at its end, had no STT."""
+        if names.END_OF_TURN_DELAY in span.attributes:  # transcribed, and withheld
+            return False
+        told = _STT_ERRORS in stamped or _STT_ERRORS in span.attributes
+        return told or self._closes_for(opened) == names.STT_ERROR
+
+    def _closes_for(self, opened: OpenSpan) -> str:
+        """The type of the error for which the session of a span closes, or closed."""
+        span_id, close = self._close or (0, None)
+        if close is None or close.scope is not opened.scope:
+            return ""
+        if close.error_type is not None:
+            return close.error_type
+        return names.text(self._attributes_of(span_id.to_bytes(8, "big")), names.EXCEPTION_TYPE)
+
+    def _session_close(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        opened.error_type = names.text(span.attributes, names.EXCEPTION_TYPE)
+        return _NOTHING
 
     def _agent_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         asked = said_by_user(stamped, span.attributes)
@@ -192,6 +222,7 @@ _AtStart = Callable[[Neighbours, OpenSpan, str, int, int, Attributes], None]
 
 _ON_START: dict[str, _AtStart] = {
     names.USER_TURN: Neighbours._begin_user_turn,
+    names.SESSION_CLOSE: Neighbours._begin_close,
     names.LLM_FALLBACK_ADAPTER: Neighbours._begin_adapter,
     names.TTS_FALLBACK_ADAPTER: Neighbours._begin_adapter,
     names.LLM_REQUEST_RUN: Neighbours._begin_run,
@@ -204,6 +235,7 @@ _AtEnd = Callable[[Neighbours, Span, OpenSpan, Attributes], Mapping[str, Attribu
 
 _ON_END: dict[str, _AtEnd] = {
     names.USER_TURN: Neighbours._user_turn,
+    names.SESSION_CLOSE: Neighbours._session_close,
     names.AGENT_TURN: Neighbours._agent_turn,
     names.LLM_NODE: Neighbours._llm_node,
     names.LLM_REQUEST: Neighbours._request,

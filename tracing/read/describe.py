@@ -29,7 +29,8 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
       `user_bot_latency_seconds` or `first_output_seconds`, `parts` (name to seconds; together
       the latency), `interrupted`, `barged_in`, `tools` (`name`, `duration_seconds`, `is_error`,
       and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
-      one), and the other `turn.*` attributes without the prefix, groups as objects (`stt`, `eou`).
+      one), `error` (what failed for good), and the other `turn.*` attributes without the prefix,
+      groups as objects (`stt`, `eou`).
     """
     tree = Tree(spans)
     turns, user_turns = tree.named(names.AGENT_TURN), tree.named(names.USER_TURN)
