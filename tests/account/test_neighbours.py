@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.dialects.stamps import VERSIONS, _Tree, recorded, scenarios
+from tests.dialects.stamps import VERSIONS, Tree, recorded, scenarios
 from tests.fakes import make_span
 from tests.livekit.spans import span
 from tracing import names, stamps
@@ -17,18 +17,122 @@ from tracing.read.transcribe import transcribe
 from tracing.span import STATUS_ERROR, Span, as_number
 
 EVERY_RECORDING = [(version, name) for version in VERSIONS for name in scenarios(version)]
-ONLY_EVENTS_KNOW = {stamps.TURN_ERROR}
 
 
 @pytest.mark.parametrize(("version", "scenario"), EVERY_RECORDING)
 def test_every_recording_is_told_as_its_tree_shows(version: str, scenario: str) -> None:
     """Computed with all spans at hand, and as they came: the same."""
     spans = restamp(recorded(scenario, version))
-    tree = _Tree(spans)
+    tree = Tree(spans)
     for told in spans:
-        expected = {k: v for k, v in tree.stamps(told).items() if k not in ONLY_EVENTS_KNOW}
+        expected = {stamps.TURN_ERROR: None, **tree.stamps(told)}
         found = {key: told.attributes.get(key) for key in expected}
         assert found == expected, told.name
+
+
+NO_VOICE = "voice service unavailable"
+ERRORS: dict[tuple[str, str], dict[str, object]] = {
+    ("1.5.17", "tts_error"): {"agent_turn 1": f"APIConnectionError: {NO_VOICE}"},
+    ("1.6.10", "tts_error"): {"agent_turn 1": f"APIConnectionError: {NO_VOICE}"},
+    ("1.7.1", "tts_error"): {"agent_turn 1": f"APIConnectionError: {NO_VOICE}"},
+    ("1.8.9", "tts_error"): {"agent_turn 1": NO_VOICE},
+    # Before 1.8 no span tells why a session closes.
+    ("1.8.9", "stt_error"): {"user_turn 2": "stt_error"},
+}
+
+
+def errors(spans: list[Span]) -> dict[str, object]:
+    """What failed for good, by the kind and the number of the turn."""
+    return {
+        f"{one.name} {one.attributes[stamps.TURN_NUMBER]}": one.attributes[stamps.TURN_ERROR]
+        for one in restamp(spans)
+        if stamps.TURN_ERROR in one.attributes
+    }
+
+
+@pytest.mark.parametrize(("version", "scenario"), EVERY_RECORDING)
+def test_what_failed_for_good(version: str, scenario: str) -> None:
+    """The turn that failed; none after it, and none that a retry or a fallback saved."""
+    assert errors(recorded(scenario, version)) == ERRORS.get((version, scenario), {})
+
+
+@pytest.mark.parametrize("version", ["1.6.10", "1.7.1"])
+def test_an_stt_error_that_events_told(version: str) -> None:
+    """The turn in which nothing was transcribed has it, and no other one."""
+    spans = [
+        one._replace(attributes={**one.attributes, "turn.errors.stt": 1})
+        if one.name == "user_turn"
+        else one
+        for one in recorded("stt_error", version)
+    ]
+    assert errors(spans) == {"user_turn 2": "stt_error"}
+
+
+@pytest.mark.parametrize("end", [200.0, 400.0])
+@pytest.mark.parametrize(
+    ("attributes", "error_type", "expected"),
+    [
+        ({}, "stt_error", {"user_turn 1": "stt_error"}),
+        ({}, "tts_error", {}),
+        ({}, "", {}),
+        ({"lk.user_transcript": "bye"}, "stt_error", {}),
+        ({"lk.end_of_turn_delay": 0, "turn.errors.stt": 1}, "stt_error", {}),
+    ],
+    ids=["failed", "another stage", "none", "transcribed", "transcribed and withheld"],
+)
+def test_a_user_turn_of_a_session_that_closes(
+    end: float, attributes: dict[str, object], error_type: str, expected: dict[str, object]
+) -> None:
+    """Whether the turn ends while its session closes, or after that."""
+    session = span("agent_session", 0, 500)
+    why = {"exception.type": error_type} if error_type else {}
+    close = span("session_close", 150, 300, why, parent=session)
+    assert errors([session, span("user_turn", 100, end, attributes, parent=session), close]) == (
+        expected
+    )
+
+
+def test_another_session_of_the_call_that_closes() -> None:
+    """It says nothing of this one's user."""
+    sessions = [span("agent_session", start, 900) for start in (0, 10)]
+    close = span("session_close", 150, 300, {"exception.type": "stt_error"}, parent=sessions[0])
+    assert errors([*sessions, span("user_turn", 100, 400, parent=sessions[1]), close]) == {}
+
+
+def failing(turn: Span, start: float, end: float, why: str, **attributes: object) -> Span:
+    voice = span("tts_node", start, end, attributes, parent=turn, failed=True)
+    return voice._replace(status_message=why)
+
+
+def test_a_voice_that_failed() -> None:
+    """Also after the first sentence, in one step of several, and where nobody says why."""
+    turn = asked(100, "Book it.", "Done.")
+    spoke = span("agent_speaking", 150, 300, parent=turn)
+    fine = span("tts_node", 400, 450, parent=turn)
+    for failed, expected in (
+        ([failing(turn, 120, 200, "gone"), spoke], "gone"),
+        ([failing(turn, 120, 200, "gone"), spoke, fine], "gone"),
+        ([failing(turn, 120, 200, "[withheld]")], "[withheld]"),
+        ([failing(turn, 120, 200, "")], "tts_error"),
+    ):
+        assert errors([ROOT, turn, *failed]) == {"agent_turn 1": expected}
+        after = asked(800, "And now?", "Well.")
+        assert errors([ROOT, turn, *failed, after]) == {"agent_turn 1": expected}
+
+
+def test_a_voice_that_nobody_missed() -> None:
+    """Another provider took over; it was to speak a discarded reply; its process died."""
+    turn = asked(100, "Book it.", "Done.")
+    node = span("tts_node", 120, 200, parent=turn)
+    request = failing(turn, 130, 140, "gone")._replace(
+        name="tts_request", parent_span_id=node.span_id
+    )
+    assert errors([ROOT, turn, node, request]) == {}
+    given_up = span("agent_turn", 100, 300, {"lk.interrupted": True}, parent=ROOT)
+    step = span("llm_node", 110, 120, parent=given_up)
+    assert errors([ROOT, given_up, step, failing(given_up, 120, 200, "gone")]) == {}
+    died = {stamps.RECOVERED_REASON: "process 41 died with the span open"}
+    assert errors([ROOT, turn, failing(turn, 120, 200, "the process ended", **died)]) == {}
 
 
 def story(*spans: Span) -> dict[str, dict[str, object]]:

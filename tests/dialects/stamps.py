@@ -1,8 +1,4 @@
-"""Recorded spans with everything stamped that the dialect reads, as a running call stamps it.
-
-`tracing.account.restamp.restamp` knows most of it. What it does not stamp (yet) is added here, by
-the definitions in `tracing.stamps`, and only where it is missing.
-"""
+"""Recorded spans as a running call stamps them, and the same stamps from the whole tree."""
 
 from __future__ import annotations
 
@@ -32,13 +28,11 @@ def scenarios(version: str = LATEST) -> list[str]:
 
 
 def stamped(scenario: str, version: str = LATEST) -> list[Span]:
-    """The spans of a recording, with all stamps."""
+    """The spans of a recording, stamped as a call that runs stamps them."""
     spans = recorded(scenario, version)
     if "realtime" in scenario:
         spans = _heard(spans)
-    spans = restamp(spans, rebuild_inputs=True)
-    tree = _Tree(spans)
-    return [span._replace(attributes={**tree.stamps(span), **span.attributes}) for span in spans]
+    return restamp(spans, rebuild_inputs=True)
 
 
 def _heard(spans: Sequence[Span]) -> list[Span]:
@@ -56,7 +50,9 @@ def _by_start(spans: Sequence[Span]) -> list[Span]:
     return sorted(spans, key=lambda span: span.start_time_unix_nano)
 
 
-class _Tree:
+class Tree:
+    """What `tracing.stamps` says of each span, worked out with the whole recording at hand."""
+
     def __init__(self, spans: Sequence[Span]) -> None:
         self.spans = _by_start(spans)
         self.by_id = {span.span_id: span for span in spans}
