@@ -20,7 +20,9 @@ from tracing.account.latency import parts_of
 from tracing.account.restamp import restamp
 from tracing.otlp_json import read_spans
 from tracing.read.describe import describe
+from tracing.read.transcribe import transcribe
 from tracing.span import Span
+from tracing.store.call_rows import summarize
 
 
 async def test_a_call_agrees_with_livekits_own_numbers() -> None:
@@ -238,6 +240,16 @@ def test_a_killed_call_is_described_as_far_as_it_came() -> None:
             }
         ],
     }
+
+
+def test_a_call_that_was_named_late_has_its_last_name() -> None:
+    """In the report as in the transcript and in the list of calls."""
+    early = span("room_connect", 0, 10, {stamps.SESSION_ID: "support-4711/AJ_x3kF"})
+    late = span("agent_session", 5, 900, {stamps.SESSION_ID: "order-12"})
+    spans = [early, late]
+    [listed] = summarize(spans)
+    found = (describe(spans)["session_id"], transcribe(spans)["session_id"], listed.session_id)
+    assert found == ("order-12", "order-12", "order-12")
 
 
 def test_a_call_without_a_session_is_described() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from tracing import names, stamps
@@ -17,7 +16,7 @@ from tracing.span import Attributes, Span
 
 
 def describe(spans: Sequence[Span]) -> dict[str, Any]:
-    """Return one call (the spans of one trace) as the report's JSON object.
+    """One call (the spans of one trace) as the report's JSON object.
 
     What is unknown is absent. The keys:
 
@@ -36,14 +35,11 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
     turns, user_turns = tree.named(names.AGENT_TURN), tree.named(names.USER_TURN)
     sessions = tree.named(names.AGENT_SESSION)
     agent = names.first_text(tree.spans, names.AGENT_NAME)
-    start = tree.start_time_unix_nano
     described = {
-        "trace_id": tree.spans[0].trace_id.hex(),
-        "session_id": names.first_text(tree.spans, stamps.SESSION_ID),
-        "user_id": names.first_text(reversed(tree.spans), stamps.USER_ID),
+        **tree.identity,
         "agent": agent or names.first_text(sessions, names.AGENT_LABEL),
-        "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
-        "duration_seconds": (last_heard_of(tree.spans) - start) / 1e9,
+        "started_at": tree.started_at,
+        "duration_seconds": (last_heard_of(tree.spans) - tree.start_time_unix_nano) / 1e9,
         "summary": _summary(sessions, turns),
         "turns": [_describe_turn(turn, tree.inside(turn), user_turns) for turn in turns],
     }
@@ -51,7 +47,7 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
 
 
 def _summary(sessions: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
-    """Return the session's summary, or that of all turns where sessions are several or none."""
+    """The session's summary, or that of all turns where sessions are several or none."""
     summaries = [from_attributes(session.attributes) for session in sessions]
     if len(summaries) == 1:
         return summaries[0]
@@ -81,7 +77,7 @@ def _describe_turn(
 
 
 def _grouped(attributes: Attributes) -> dict[str, Any]:
-    """Return a turn's stamps without their prefix, `turn.stt.x` as `stt: {x}`."""
+    """A turn's stamps without their prefix, `turn.stt.x` as `stt: {x}`."""
     found: dict[str, Any] = {}
     for key, value in attributes.items():
         if key.startswith(stamps.TURN) and not key.startswith(
@@ -115,7 +111,7 @@ def _tools(inside: Sequence[Span]) -> list[dict[str, Any]]:
 
 
 def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
-    """Return the failed attempts with their messages; of stages without spans only the stage."""
+    """The failed attempts with their messages; of stages without spans only the stage."""
     found = []
     counts = {
         key[len(stamps.TURN_ERRORS) :]: int(str(value))
@@ -130,7 +126,7 @@ def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
 
 
 def _message(span: Span) -> str | None:
-    """Return why a span failed."""
+    """Why a span failed."""
     for event in span.events:
         if message := names.text(event.attributes, names.EXCEPTION_MESSAGE):
             return message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from tracing import names, stamps
@@ -16,7 +15,7 @@ Entry = dict[str, Any]
 
 
 def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
-    """Return the conversation of one trace as a JSON object.
+    """The conversation of one trace as a JSON object.
 
     - `trace_id`, `session_id`, `user_id`, `started_at` (ISO 8601, UTC).
     - `entries`, by time, each with `at_seconds` (since the start of the call) and `kind`:
@@ -27,7 +26,7 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
     What is unknown or withheld is absent; so is what was generated and never spoken.
     """
     tree = Tree(spans)
-    start, turns = tree.start_time_unix_nano, tree.named(names.AGENT_TURN)
+    turns = tree.named(names.AGENT_TURN)
     found = [
         *_user_entries(tree.named(names.USER_TURN), turns),
         *(entry for turn in turns for entry in _agent_entries(turn, tree.inside(turn))),
@@ -35,14 +34,9 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
     ]
     found.sort(key=lambda entry: entry["at_seconds"])
     for entry in found:
-        entry["at_seconds"] = (entry["at_seconds"] - start) / 1e9
-    head = {
-        "trace_id": tree.spans[0].trace_id.hex(),
-        "session_id": names.first_text(reversed(tree.spans), stamps.SESSION_ID),
-        "user_id": names.first_text(reversed(tree.spans), stamps.USER_ID),
-        "started_at": datetime.fromtimestamp(start / 1e9, timezone.utc).isoformat(),
-    }
-    return {**known(head), "entries": [known(entry) for entry in found]}
+        entry["at_seconds"] = (entry["at_seconds"] - tree.start_time_unix_nano) / 1e9
+    head = known({**tree.identity, "started_at": tree.started_at})
+    return {**head, "entries": [known(entry) for entry in found]}
 
 
 def _user_entries(user_turns: Sequence[Span], turns: Sequence[Span]) -> Iterator[Entry]:
@@ -70,7 +64,7 @@ def _is_discarded(turn: Span) -> bool:
 
 
 def _agent_entries(turn: Span, inside: Sequence[Span]) -> Iterator[Entry]:
-    """Yield a turn's tools, and what was spoken before, between and after them."""
+    """A turn's tools, and what was spoken before, between and after them."""
     if _is_discarded(turn):
         return
     yield from (_tool(span) for span in inside if span.name == names.FUNCTION_TOOL)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
-from tracing import names
+from tracing import names, stamps
 from tracing.account.restamp import restamp
 from tracing.account.said import Said, said_by_agent
 from tracing.span import Span
@@ -20,11 +21,22 @@ class Tree:
         self._children: dict[bytes, list[Span]] = {}
         for span in self.spans:
             self._children.setdefault(span.parent_span_id, []).append(span)
+        self.start_time_unix_nano = self.spans[0].start_time_unix_nano
+        """When the call began."""
 
     @property
-    def start_time_unix_nano(self) -> int:
-        """When the call began."""
-        return self.spans[0].start_time_unix_nano
+    def started_at(self) -> str:
+        """The same in ISO 8601, UTC."""
+        return datetime.fromtimestamp(self.start_time_unix_nano / 1e9, timezone.utc).isoformat()
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """Which call it is, and whose: by the last of its names, as the store lists it."""
+        return {
+            "trace_id": self.spans[0].trace_id.hex(),
+            "session_id": names.first_text(reversed(self.spans), stamps.SESSION_ID),
+            "user_id": names.first_text(reversed(self.spans), stamps.USER_ID),
+        }
 
     def named(self, name: str) -> list[Span]:
         """The spans of a name, by start."""
