@@ -8,7 +8,7 @@ import pytest
 
 from tests.dialects.stamps import VERSIONS, Tree, recorded, scenarios
 from tests.fakes import make_span
-from tests.livekit.spans import span
+from tests.sessions.spans import span
 from tracing import names, stamps
 from tracing.account.neighbours import Neighbours
 from tracing.account.restamp import restamp
