@@ -12,13 +12,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from tracing.config.environment import Environment
 from tracing.limits import TIMEOUT_SECONDS
-
-if TYPE_CHECKING:
-    from tracing.config.settings import Settings
 
 OTLP_HTTP = "tracing.deliver.senders.otlp_http:OtlpHttpSender"
 SQLITE = "tracing.deliver.senders.local:LocalSender"
@@ -34,6 +32,25 @@ _IN_SPOOL_NAMES = {OTLP_HTTP: "otlp_http", SQLITE: "sqlite", CONSOLE: "console"}
 
 OpenSpans = Literal["none", "roots", "all"]
 """Which spans a backend also gets while they are open: it must replace them by their end."""
+
+
+class CommonSettings(Protocol):
+    """What destinations depend on that is no backend's own; `Settings` has it."""
+
+    @property
+    def directory(self) -> Path:
+        """TRACING_DIR, absolute."""
+
+    @property
+    def capture_content(self) -> bool:
+        """False where no content may leave the process."""
+
+    @property
+    def has_store(self) -> bool:
+        """Whether the local store is one of the backends."""
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for a URL."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,7 @@ class Backend:
         tenant = self.tenant or json.dumps(sorted(self.headers.items()))
         return json.dumps([self.name, sender, self.url, tenant])
 
-    def backends(self, settings: Settings, name: str) -> list[Backend]:
+    def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """Itself, for an application may give one in place of settings."""
         return [self]
 
@@ -104,7 +121,7 @@ class BackendSettings(Protocol):
         `is_only_one` tells whether no other backend of this kind was asked for.
         """
 
-    def backends(self, settings: Settings, name: str) -> list[Backend]:
+    def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """Where its spans go, under a name, and what goes beside them."""
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from tracing.config.backends import LANGFUSE_MEDIA, LANGFUSE_SCORES, OTLP_HTTP, Backend
+from tracing.config.backends import (
+    LANGFUSE_MEDIA,
+    LANGFUSE_SCORES,
+    OTLP_HTTP,
+    Backend,
+    CommonSettings,
+)
 from tracing.config.endpoints import (
     check_url,
     read_timeout,
@@ -16,9 +22,6 @@ from tracing.config.endpoints import (
 from tracing.config.environment import Environment
 from tracing.config.labels import TraceLabels, read_labels
 from tracing.limits import TIMEOUT_SECONDS
-
-if TYPE_CHECKING:
-    from tracing.config.settings import Settings
 
 Scores = bool | Literal["all"]
 
@@ -68,7 +71,7 @@ class Langfuse(TraceLabels):
             **read_labels(self, env),
         )
 
-    def backends(self, settings: Settings, name: str) -> list[Backend]:
+    def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """Its OTLP endpoint, and what it takes that is no span, each delivered by itself."""
         key_pair = f"{self.public_key}:{self.secret_key}".encode()
         authorization = "Basic " + base64.b64encode(key_pair).decode()
@@ -113,7 +116,7 @@ class Langfuse(TraceLabels):
             carries="scores",
         )
 
-    def _media(self, beside: Backend, settings: Settings) -> Backend:
+    def _media(self, beside: Backend, settings: CommonSettings) -> Backend:
         return replace(
             beside,
             name=f"{beside.name}-media",

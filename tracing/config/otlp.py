@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
-from tracing.config.backends import OTLP_HTTP, Backend
+from tracing.config.backends import OTLP_HTTP, Backend, CommonSettings
 from tracing.config.endpoints import (
     both,
     check_url,
@@ -19,9 +19,6 @@ from tracing.config.environment import Environment
 from tracing.config.labels import TraceLabels, read_labels
 from tracing.config.langfuse import DIALECT
 from tracing.limits import TIMEOUT_SECONDS
-
-if TYPE_CHECKING:
-    from tracing.config.settings import Settings
 
 Compression = Literal["gzip", "none"]
 OtlpDialect = Literal["plain", "langfuse"]
@@ -81,7 +78,7 @@ class Otlp(TraceLabels):
             **(read_labels(self, env) if dialect == "langfuse" else {}),
         )
 
-    def backends(self, settings: Settings, name: str) -> list[Backend]:
+    def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """The endpoint; nothing goes beside it."""
         for_langfuse = self.dialect == "langfuse"
         return [

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from tracing.config.backends import CONSOLE, SQLITE, STORE_NAME, Backend, BackendSettings
+from tracing.config.backends import (
+    CONSOLE,
+    SQLITE,
+    STORE_NAME,
+    Backend,
+    BackendSettings,
+    CommonSettings,
+)
 from tracing.config.environment import Environment
 from tracing.config.langfuse import Langfuse
 from tracing.config.otlp import Otlp
-
-if TYPE_CHECKING:
-    from tracing.config.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Local:
         """Itself."""
         return self
 
-    def backends(self, settings: Settings, name: str) -> list[Backend]:
+    def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """One SQLite file, which takes spans that are still open, too."""
         path = settings.directory / STORE_NAME
         return [Backend(name, SQLITE, url=str(path), open_spans="all")]
@@ -37,7 +40,7 @@ class Console:
         """Itself."""
         return self
 
-    def backends(self, settings: Settings, name: str) -> list[Backend]:
+    def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """The drainer's standard output, which is the agent's."""
         return [Backend(name, CONSOLE)]
 
