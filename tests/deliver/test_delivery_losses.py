@@ -22,10 +22,10 @@ from tests.fakes import (
     write_segment,
 )
 from tests.spool.test_records import HOSTILE
-from tracing.deliver.quarantine import MAX_FILE_BYTES, quarantine_path
 from tracing.otlp_json import read_spans
 from tracing.span import Event, Span
 from tracing.spool.losses import Ledger
+from tracing.spool.quarantine import MAX_FILE_BYTES, quarantine_path
 
 
 def test_rejected_span_is_kept_with_the_servers_words(spool: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tracing.deliver import lease
-from tracing.deliver.quarantine import quarantined_files
 from tracing.deliver.status import read_backends
 from tracing.spool.acks import acknowledged_offset
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import NOT_SPANS, count_losses
+from tracing.spool.quarantine import quarantined_files
 from tracing.spool.records import count_ended
 from tracing.spool.segments import segment_paths
 

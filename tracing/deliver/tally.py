@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracing.deliver.quarantine import quarantine
 from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
+from tracing.spool.quarantine import quarantine
 
 
 class Tally:
