@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the demo's options."""
+    """The demo's options."""
     parser = argparse.ArgumentParser(prog="agent_entry.py demo", description=__doc__)
     parser.add_argument(
         "--backend",

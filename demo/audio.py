@@ -21,7 +21,7 @@ FRAME_SECONDS = 0.02
 
 
 def load(name: str) -> Samples:
-    """Return a recording of `demo/clips` as mono samples."""
+    """A recording of `demo/clips` as mono samples."""
     with av.open(str(CLIPS / f"{name}.ogg")) as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
@@ -46,7 +46,7 @@ class Microphone(io.AudioInput):
         await self._done.wait()
 
     async def __anext__(self) -> rtc.AudioFrame:
-        """Return the next frame when its time has come."""
+        """The next frame when its time has come."""
         self._due = (self._due or time.monotonic()) + FRAME_SECONDS
         await asyncio.sleep(max(self._due - time.monotonic(), 0))
         now, self._playing = np.split(self._playing, [self._frame_samples])
@@ -108,7 +108,7 @@ class Loudspeaker(io.AudioOutput):
             self._paused = None
 
     def _position(self) -> float:
-        """Return how many seconds of the pushed sound have been played."""
+        """How many seconds of the pushed sound have been played."""
         elapsed = (self._paused or time.monotonic()) - self._started
         return min(max(elapsed, 0.0), self._pushed)
 

@@ -69,7 +69,7 @@ class _Stream(llm.LLMStream):
 
 
 def reply_to(chat_ctx: llm.ChatContext) -> str | script.ToolCall:
-    """Return what the script says next: a text, or a tool to call."""
+    """What the script says next: a text, or a tool to call."""
     spoken = [item for item in chat_ctx.items if _is_turn(item)]
     last = spoken[-1] if spoken else None
     if isinstance(last, llm.FunctionCallOutput):
@@ -119,7 +119,7 @@ def _text_of(item: llm.ChatItem) -> str:
 
 
 def _first_token_seconds(chat_ctx: llm.ChatContext) -> float:
-    """Return a wait that varies between questions and is the same for the same question."""
+    """A wait that varies between questions and is the same for the same question."""
     low, high = FIRST_TOKEN_SECONDS
     newest = _text_of(chat_ctx.items[-1]) if chat_ctx.items else ""
     return low + (high - low) * (zlib.crc32(newest.encode()) % 1000) / 1000

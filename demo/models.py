@@ -13,7 +13,7 @@ from demo.tts import OfflineTTS
 
 
 def offline_models() -> dict[str, Any]:
-    """Return the arguments of an `AgentSession` that runs on this machine alone."""
+    """The arguments of an `AgentSession` that runs on this machine alone."""
     return {
         "stt": OfflineSTT(turn.caller for turn in script.TURNS),
         "llm": ScriptedLLM(),

@@ -31,7 +31,7 @@ GAP_SECONDS = 0.1
 
 
 def speak(text: str, voice: str) -> Samples:
-    """Return a text spoken by flite, without the silence around it."""
+    """A text spoken by flite, without the silence around it."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         command = ["flite", "-voice", voice, "--setf", "duration_stretch=0.85"]
         subprocess.run([*command, "-t", text, "-o", file.name], check=True)
@@ -55,7 +55,7 @@ def write_opus(path: Path, samples: Samples) -> None:
 
 
 def bank_texts() -> list[str]:
-    """Return what the voice bank holds: whole sentences, then all that they are made of."""
+    """What the voice bank holds: whole sentences, then all that they are made of."""
     sentences = [s for text in script.agent_texts() for s in script.sentences(text)]
     single = {word for sentence in sentences for word in script.words(sentence)}
     single |= set(string.ascii_lowercase + string.digits)

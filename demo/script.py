@@ -93,13 +93,13 @@ UNKNOWN = "I am sorry, I only know the words of the demo."
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Return the bare words of a text, as a recogniser hears them and a voice bank keeps them."""
+    """The bare words of a text, as a recogniser hears them and a voice bank keeps them."""
     kept = "".join(c if c.isalnum() or c in "' " else " " for c in text.lower())
     return tuple(kept.split())
 
 
 def agent_texts() -> list[str]:
-    """Return everything that the agent may say."""
+    """Everything that the agent may say."""
     texts = [*GREETINGS.values(), UNKNOWN]
     for turn in TURNS:
         reply = turn.reply

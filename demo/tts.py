@@ -38,7 +38,7 @@ class VoiceBank:
         self._longest = max(map(len, self._samples_by_words))
 
     def speak(self, text: str) -> Samples:
-        """Return the sound of a text, with a short pause after it."""
+        """The sound of a text, with a short pause after it."""
         heard = [*script.words(text)]
         parts: list[Samples] = []
         while heard:
@@ -58,7 +58,7 @@ class VoiceBank:
 
 @cache
 def voice_bank() -> VoiceBank:
-    """Return the process's voice bank; decoding it takes a fifth of a second."""
+    """The process's voice bank; decoding it takes a fifth of a second."""
     return VoiceBank()
 
 

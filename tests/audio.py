@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tracing.capture.recording import keep_recording
+from tracing.capture.recording import save_recording
 
 AUDIO = b"OggS" + bytes(range(256)) * 5000
 
 
 def keep(source: Path, directory: Path, **bounds: Any) -> dict[str, Any]:
     """The attributes of a recording that there is time to keep."""
-    return keep_recording(source, directory, time.monotonic() + 10, **bounds)
+    return save_recording(source, directory, time.monotonic() + 10, **bounds)
 
 
 def record(directory: Path) -> Path:

@@ -22,7 +22,7 @@ from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
 from tracing.read.sources import Describe, Recording, Source, load_calls
 from tracing.store.call_rows import CallSummary
-from tracing.store.reports import find as find_reports
+from tracing.store.reports import find_reports
 from tracing.store.store import Store
 from tracing.terminal.comparison import print_comparison
 from tracing.terminal.report import print_report, to_json, write_csv

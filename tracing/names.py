@@ -182,7 +182,7 @@ EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
 def first(
     attributes: Mapping[str, AttributeValue], names: tuple[str, ...]
 ) -> AttributeValue | None:
-    """Return an attribute under the newest of its names that is there."""
+    """An attribute under the newest of its names that is there."""
     for name in names:
         if name in attributes:
             return attributes[name]
@@ -190,7 +190,7 @@ def first(
 
 
 def text(attributes: Mapping[str, AttributeValue], key: str) -> str:
-    """Return an attribute that is a string; empty for anything else."""
+    """An attribute that is a string; empty for anything else."""
     value = attributes.get(key)
     return value if isinstance(value, str) else ""
 

@@ -12,7 +12,7 @@ from tracing import stamps
 from tracing.account.session import Watcher
 from tracing.account.turn import Turn
 from tracing.capture.current import current
-from tracing.capture.jobs import keep_recording
+from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver
 from tracing.span import Attributes
 
@@ -48,13 +48,13 @@ def observe(
     observer = SessionObserver(session, session_id, user_id, budget_seconds, watchers)
     _observed[session] = observer
     observer.listen(session)
-    _keep_recording(session)
+    _attach_recording(session)
 
 
-def _keep_recording(session: AgentSession[Any]) -> None:
+def _attach_recording(session: AgentSession[Any]) -> None:
     capture, job = current(), get_job_context(required=False)
     if capture is not None and capture.recordings is not None and job is not None:
-        keep_recording(job, session, capture.processor, capture.recordings)
+        attach_recording(job, session, capture.processor, capture.recordings)
 
 
 class SummaryLog:

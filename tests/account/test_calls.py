@@ -187,7 +187,7 @@ async def test_a_call_is_described_as_one_object() -> None:
 
 
 def killed_call() -> list[Span]:
-    """Return what a killed process leaves: open spans, of which recovery closed some."""
+    """What a killed process leaves: open spans, of which recovery closed some."""
     job = {"lk.job_id": "AJ_x3kF", "lk.pii.room_name": "support-4711"}
     root = span("job_entrypoint", 0, None, job)
     session = span("agent_session", 10, None, parent=root)

@@ -23,7 +23,7 @@ Metadata = base.Metadata(model_name="m", model_provider="p")
 
 
 def every_metric() -> list[Any]:
-    """Return one of each type that is on no span, no field of them zero."""
+    """One of each type that is on no span, no field of them zero."""
     return [
         base.STTMetrics(
             label="stt",
@@ -94,13 +94,13 @@ def every_metric() -> list[Any]:
 
 
 def of(prefix: str, fields: str) -> dict[str, str]:
-    """Return fields that are attributes of their own name, and their metadata."""
+    """Fields that are attributes of their own name, and their metadata."""
     places = {field: prefix + field for field in fields.split()}
     return {"type": "", **places, "metadata": f"{prefix}model_name"}
 
 
 def in_json(attribute: str, fields: str) -> dict[str, str]:
-    """Return fields that are in an attribute's JSON."""
+    """Fields that are in an attribute's JSON."""
     return {field: f"{attribute}:{field}" for field in ("type", "metadata", *fields.split())}
 
 
@@ -243,7 +243,7 @@ async def _realtime_spans(prepare: Any) -> list[Span]:
 
 
 def _costly_metrics() -> list[Any]:
-    """Return metrics that leave no field of the usage at zero."""
+    """Metrics that leave no field of the usage at zero."""
     return [
         base.LLMMetrics(
             label="llm",

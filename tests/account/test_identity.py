@@ -12,7 +12,7 @@ from tracing.span import Event, Span
 
 
 def identity_after(call: Call, *spans: Span) -> dict[str, Any]:
-    """Return a call's identity after these spans have started and ended."""
+    """A call's identity after these spans have started and ended."""
     for one in spans:
         call.started(one)
         call.ended(one)

@@ -63,7 +63,7 @@ def test_parts_are_never_negative_and_always_add_up(end: int, stages: list[Stage
 
 
 def millis_of(turn: Turn) -> dict[str, float]:
-    """Return the parts in milliseconds."""
+    """The parts in milliseconds."""
     found = parts_of(account(turn, kind_of(turn, user_has_spoken=True), 1.0))
     return {name: round(seconds * 1e3, 3) for name, seconds in found.items()}
 

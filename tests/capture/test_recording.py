@@ -14,7 +14,7 @@ import pytest
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.audio import AUDIO, keep, record
-from tracing.capture.recording import NotKept, keep_recording, recording_attributes
+from tracing.capture.recording import NotKept, recording_attributes, save_recording
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_recording_that_is_not_kept(
     """It says why, and leaves nothing behind."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(NotKept, match=why):
-        keep_recording(
+        save_recording(
             tmp_path / name, tmp_path / "recordings", time.monotonic() + seconds, **bounds
         )
     assert not [*(tmp_path / "recordings").glob("*")]

@@ -111,7 +111,7 @@ def test_a_report_that_cannot_be_written_is_said(tmp_path: Path, caplog: Any, re
         def to_dict(self) -> dict[str, Any]:
             return {"room": "r"}
 
-    SessionReports(tmp_path, redaction, withhold=False).keep("a-b.json", Report())
+    SessionReports(tmp_path, redaction, withhold=False).write("a-b.json", Report())
     for thread in threading.enumerate():
         if thread.name == "tracing-report":
             thread.join(10)

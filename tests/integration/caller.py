@@ -44,12 +44,12 @@ class Caller:
         await self._silent.wait()
 
     async def hear(self, seconds: float = 0.5) -> None:
-        """Return when so much more of the agent's voice has come."""
+        """When so much more of the agent's voice has come."""
         enough = self.heard_seconds + seconds
         await _until(lambda: self.heard_seconds >= enough, "the agent was not heard")
 
     async def wait_for_turn(self) -> None:
-        """Return when the agent listens."""
+        """When the agent listens."""
         await _until(lambda: "listening" in self._agent_states(), "the agent did not listen")
 
     async def open_microphone(self) -> None:
@@ -112,7 +112,7 @@ async def calling(url: str, room_name: str, identity: str) -> AsyncIterator[Call
 
 
 async def _until(condition: Callable[[], bool], otherwise: str) -> None:
-    """Return when the condition is true; fails with `otherwise` after a caller's patience."""
+    """When the condition is true; fails with `otherwise` after a caller's patience."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
     while not condition():
         if asyncio.get_running_loop().time() > deadline:

@@ -135,7 +135,7 @@ class Engine:
             raise EngineError(f"docker import {tag} failed")
 
     def require_up(self) -> None:
-        """Return when it answers; skips with its last words where it does not."""
+        """When it answers; skips with its last words where it does not."""
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_up():
             if self._process.poll() is not None or time.monotonic() > deadline:

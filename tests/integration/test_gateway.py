@@ -219,7 +219,7 @@ def test_gateways_read_kafka_again(tmp_path: Path, backend: RecordingServer) -> 
 
 
 def wait_for_quiet(backend: RecordingServer) -> None:
-    """Return when ten times as long as a batch is waited for has brought nothing."""
+    """When ten times as long as a batch is waited for has brought nothing."""
     before = -1
     while before < len(backend.requests):
         before = len(backend.requests)

@@ -62,7 +62,7 @@ class Agent:
         return {span_id for span_id, _ in RECORD.iter_unpack(whole)}
 
     def make(self, number: int) -> None:
-        """Return when it has made so many spans more."""
+        """When it has made so many spans more."""
         enough = len(self.ended()) + number
         wait_for(lambda: len(self.ended()) >= enough, OUTAGE_SECONDS + 60, f"{number} more spans")
 
@@ -100,13 +100,13 @@ def arrived(spans: Sequence[Span]) -> Counter[bytes]:
 
 
 def wait_for_more(backend: RecordingServer) -> None:
-    """Return when the backend has just got something."""
+    """When the backend has just got something."""
     before = len(backend.accepted)
     wait_for(lambda: len(backend.accepted) > before, 30, "more spans in the backend")
 
 
 def wait_until_all_is_in(backend: RecordingServer, made: set[bytes]) -> None:
-    """Return when the backend has every span."""
+    """When the backend has every span."""
     wait_for(
         lambda: arrived(backend.accepted).keys() >= made,
         ARRIVAL_SECONDS,

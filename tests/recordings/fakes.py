@@ -302,7 +302,7 @@ class ClockedOutput(io.AudioOutput):
 
 
 async def wait_until(condition: Any, seconds: float = 10.0) -> None:
-    """Return as soon as `condition()` holds; raise when it never does."""
+    """As soon as `condition()` holds; raise when it never does."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -64,12 +64,12 @@ class Chef(Agent):
 
 
 def tolerance() -> float:
-    """Return what a part may be off: 20 ms, and for what the machine stood still."""
+    """What a part may be off: 20 ms, and for what the machine stood still."""
     return CLOSE_SECONDS + Stalls.longest
 
 
 def account_of(turn: Span) -> dict[str, float]:
-    """Return a turn's parts, having checked that they add up and leave little unexplained."""
+    """A turn's parts, having checked that they add up and leave little unexplained."""
     found = parts_of(turn.attributes)
     whole = turn.attributes.get(
         "turn.user_bot_latency_seconds", turn.attributes.get("turn.first_output_seconds")
@@ -81,7 +81,7 @@ def account_of(turn: Span) -> dict[str, float]:
 
 
 def last_turn(recorder: Recorder) -> Span:
-    """Return the last turn, whose latency is LiveKit's where LiveKit has one."""
+    """The last turn, whose latency is LiveKit's where LiveKit has one."""
     turn = recorder.named("agent_turn")[-1]
     if "lk.e2e_latency" in turn.attributes:
         measured = turn.attributes["turn.user_bot_latency_seconds"]
@@ -90,7 +90,7 @@ def last_turn(recorder: Recorder) -> Span:
 
 
 def close(**seconds: float) -> dict[str, Any]:
-    """Return parts as they were scripted; a dot in a name is written as two underscores."""
+    """Parts as they were scripted; a dot in a name is written as two underscores."""
     return {
         name.replace("__", "."): pytest.approx(value, abs=tolerance())
         for name, value in seconds.items()
@@ -98,7 +98,7 @@ def close(**seconds: float) -> dict[str, Any]:
 
 
 def heard(running: Studio) -> dict[str, float]:
-    """Return the user's stages as they really took: detection, transcript, decision."""
+    """The user's stages as they really took: detection, transcript, decision."""
     taken = running.waits.taken
     detection, transcription = taken["detection"][-1], taken["transcription"][-1]
     return {
@@ -109,19 +109,19 @@ def heard(running: Studio) -> dict[str, float]:
 
 
 def decided(running: Studio) -> float:
-    """Return when LiveKit decided that the turn was over, after the last word."""
+    """When LiveKit decided that the turn was over, after the last word."""
     return running.recorder.named("eou_wait")[-1].duration_seconds
 
 
 def tool_took(running: Studio, name: str) -> float:
-    """Return how long a tool of the clerk's, or its hook, really took the last time."""
+    """How long a tool of the clerk's, or its hook, really took the last time."""
     clerk = running.session.current_agent
     assert isinstance(clerk, Clerk)
     return clerk.waits.taken[name][-1]
 
 
 def spoke(waits: Waits) -> dict[str, float]:
-    """Return the stages of the reply's voice as they really took."""
+    """The stages of the reply's voice as they really took."""
     return {"tts_first_audio": waits.taken["tts"][-1], "playout_start": waits.taken["playout"][-1]}
 
 

@@ -197,7 +197,7 @@ async def _audio(said: Answered, sounding: asyncio.Future[None]) -> AsyncIterato
 
 
 def realtime_metrics(response_id: str, started: float, ttft: float) -> RealtimeModelMetrics:
-    """Return metrics in which no field is zero."""
+    """Metrics in which no field is zero."""
     details = RealtimeModelMetrics
     return RealtimeModelMetrics(
         label="fake.Realtime",

@@ -15,7 +15,7 @@ _count = iter(range(1, 1_000_000))
 
 
 def nanos(millis: float) -> int:
-    """Return the time so long after the start of the call."""
+    """The time so long after the start of the call."""
     return EPOCH_NANOS + round(millis * 1e6)
 
 
@@ -29,7 +29,7 @@ def span(
     failed: bool = False,
     events: tuple[Event, ...] = (),
 ) -> Span:
-    """Return a span; `end=None` leaves it open."""
+    """A span; `end=None` leaves it open."""
     return Span(
         trace_id=TRACE_ID,
         span_id=next(_count).to_bytes(8, "big"),
@@ -44,7 +44,7 @@ def span(
 
 
 def llm_metrics(**fields: Any) -> str:
-    """Return LiveKit's JSON of a request's metrics."""
+    """LiveKit's JSON of a request's metrics."""
     return json.dumps(
         {
             "type": "llm_metrics",
@@ -60,7 +60,7 @@ def llm_metrics(**fields: Any) -> str:
 
 
 def tts_metrics(started: float, ttfb: float, duration: float, **fields: Any) -> str:
-    """Return LiveKit's JSON of a synthesis that got its text at `started`, all in milliseconds."""
+    """LiveKit's JSON of a synthesis that got its text at `started`, all in milliseconds."""
     return json.dumps(
         {
             "type": "tts_metrics",
@@ -78,10 +78,10 @@ def tts_metrics(started: float, ttfb: float, duration: float, **fields: Any) -> 
 
 
 def reply(**attributes: Any) -> Span:
-    """Return an `agent_turn` that answers speech which ended at 0 ms."""
+    """An `agent_turn` that answers speech which ended at 0 ms."""
     return span("agent_turn", 500, 5_000, {"lk.speech.queue_wait": 0.0, **attributes})
 
 
 def answered(agent_turn: Span, steps: list[Span], user: list[Span] | None = None) -> Turn:
-    """Return a turn of these spans."""
+    """A turn of these spans."""
     return Turn(agent_turn, by_name(steps), by_name(user or []))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tracing.store.reports import file_name, find, keep
+from tracing.store.reports import file_name, find_reports, write_report
 
 
 def write(directory: Path, number: int, *, days_old: float = 0.0, **bounds: int) -> Path:
     """The report of a session of trace `number`, so many days old."""
     name = file_name(number.to_bytes(16, "big"), b"12345678")
     path = directory / "reports" / name
-    keep(path, {"number": number}, **bounds)
+    write_report(path, {"number": number}, **bounds)
     written = time.time() - days_old * 86400 - 1000 + number
     os.utime(path, (written, written))
     return path
@@ -26,9 +26,9 @@ def test_the_reports_of_a_call_are_found(tmp_path: Path) -> None:
     write(tmp_path, 1)
     other = write(tmp_path, 2)
     other.with_name(f"{1:032x}-ffff.json").write_text("{")
-    assert find(tmp_path, f"{1:032x}") == [{"number": 1}]
-    assert find(tmp_path, f"{3:032x}") == []
-    assert find(tmp_path / "elsewhere", f"{1:032x}") == []
+    assert find_reports(tmp_path, f"{1:032x}") == [{"number": 1}]
+    assert find_reports(tmp_path, f"{3:032x}") == []
+    assert find_reports(tmp_path / "elsewhere", f"{1:032x}") == []
 
 
 def test_old_reports_go(tmp_path: Path) -> None:

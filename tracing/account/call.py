@@ -88,12 +88,12 @@ class Call:
         self.identity.give(session_id, user_id)
 
     def session(self, span_id: bytes) -> Session:
-        """Return the session that an open span is in, else the latest one."""
+        """The session that an open span is in, else the latest one."""
         scope = self._scope(span_id)
         return scope.session if scope is not None else self._session
 
     def turn(self, span_id: bytes) -> OpenTurn | None:
-        """Return the turn that an open span is in."""
+        """The turn that an open span is in."""
         scope = self._scope(span_id)
         return scope if isinstance(scope, OpenTurn) else None
 

@@ -54,7 +54,7 @@ def _is_discarded(turn: Turn) -> bool:
 
 
 def facts_of(turn: Turn) -> dict[str, AttributeValue]:
-    """Return what is known of a turn apart from its latency; what is unknown is absent."""
+    """What is known of a turn apart from its latency; what is unknown is absent."""
     readers = (_agent_side, _user_side, _llm, _modalities, _tts, _tools, _trouble)
     return {
         key: value for read in readers for key, value in read(turn).items() if value is not None
@@ -116,7 +116,7 @@ def _llm(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 
 def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    """Return a realtime model's tokens by modality."""
+    """A realtime model's tokens by modality."""
     found: dict[str, int] = {}
     for measured in turn.realtime_metrics:
         sent = measured["input_token_details"]

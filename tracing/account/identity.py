@@ -109,7 +109,7 @@ def _session_id(known: Attributes, trace_id: bytes) -> str:
 
 
 def _caller(span: Span) -> AttributeValue | None:
-    """Return the participant identity of the caller, never the agent's own."""
+    """The participant identity of the caller, never the agent's own."""
     if span.name in _CALLER_SPANS:
         return names.first(span.attributes, names.PARTICIPANT_IDENTITY)
     if span.name == names.AGENT_SESSION:

@@ -39,7 +39,7 @@ class Stage(NamedTuple):
 
 
 def account(turn: Turn, kind: str, budget_seconds: float) -> dict[str, AttributeValue]:
-    """Return a turn's latency, the parts that add up to it, and the overlap gained."""
+    """A turn's latency, the parts that add up to it, and the overlap gained."""
     sound = turn.first_sound
     if sound is None:
         return {}
@@ -84,7 +84,7 @@ def split(start: int, end: int, stages: Sequence[Stage]) -> dict[str, float]:
 
 
 def parts_of(attributes: Attributes) -> dict[str, float]:
-    """Return the parts of a stamped turn by name, in seconds."""
+    """The parts of a stamped turn by name, in seconds."""
     prefix = stamps.TURN_PART
     return {
         key[len(prefix) :]: float(value)
@@ -94,13 +94,13 @@ def parts_of(attributes: Attributes) -> dict[str, float]:
 
 
 def _measured(turn: Turn) -> float | None:
-    """Return LiveKit's latency; one below zero, from speech that overlapped, tells nothing."""
+    """LiveKit's latency; one below zero, from speech that overlapped, tells nothing."""
     measured = number(turn.span.attributes.get(names.E2E_LATENCY))
     return measured if measured is not None and measured >= 0 else None
 
 
 def _last_word(turn: Turn, kind: str, sound: int) -> int | None:
-    """Return when the user that this turn answers stopped speaking."""
+    """When the user that this turn answers stopped speaking."""
     measured = _measured(turn)
     if measured is not None:
         return sound - round(measured * 1e9)
@@ -111,7 +111,7 @@ def _last_word(turn: Turn, kind: str, sound: int) -> int | None:
 
 
 def _overlap(found: Sequence[Stage]) -> float:
-    """Return the seconds that the LLM and the TTS had worked before the turn was decided."""
+    """The seconds that the LLM and the TTS had worked before the turn was decided."""
     settled = max((s.end for s in found if s.name in _DECIDING), default=0)
     done = [min(s.end, settled) - s.start for s in found if s.name in _WORKING]
     return sum(seconds for seconds in done if seconds > 0) / 1e9
@@ -141,7 +141,7 @@ class _Reply:
         return [s for s in found if begun <= s.start_time_unix_nano < self.sound]
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the stages, upstream first."""
+        """The stages, upstream first."""
         yield from self._user_stages()
         yield from self._tool_stages()
         for handoff in self._user_spans(names.UPDATE_AGENT):
@@ -153,7 +153,7 @@ class _Reply:
         yield from self._output_stages(audio)
 
     def _user_stages(self) -> Iterator[Stage]:
-        """Yield the stages until it is decided that, and what, to reply."""
+        """The stages until it is decided that, and what, to reply."""
         for speech in named(self.turn.user, names.USER_SPEAKING):
             delay = number(speech.attributes.get(stamps.DETECTION_DELAY))
             is_last = abs(speech.end_time_unix_nano - self.start) < _SAME_INSTANT_NANOS
@@ -176,7 +176,7 @@ class _Reply:
         return Stage(name, self.start, self.start + round(seconds * 1e9))
 
     def _tool_stages(self) -> Iterator[Stage]:
-        """Yield the LLM steps that called tools, and the tools that the reply waited for."""
+        """The LLM steps that called tools, and the tools that the reply waited for."""
         until = self.sound if self.spoken is None else self.spoken.start_time_unix_nano
         tools = [
             tool
@@ -199,7 +199,7 @@ class _Reply:
                 yield _whole(_numbered(name, seen), tool)
 
     def _llm_stages(self) -> Iterator[Stage]:
-        """Yield the spoken step until its first token, or its first audio, failures apart."""
+        """The spoken step until its first token, or its first audio, failures apart."""
         node, token = self.spoken, self.token
         if node is None or token is None:
             return
@@ -209,7 +209,7 @@ class _Reply:
         yield Stage(name, node.start_time_unix_nano, token)
 
     def _first_token(self) -> int | None:
-        """Return when the spoken step gave its first token.
+        """When the spoken step gave its first token.
 
         A step that was cut short has it on its request only. A realtime model may not tell:
         then it is when there was something to speak, or to play.
@@ -234,7 +234,7 @@ class _Reply:
         return self.sound if played is None else played
 
     def _tts_stages(self) -> Iterator[Stage]:
-        """Yield the wait for speakable text, and the TTS until its first audio."""
+        """The wait for speakable text, and the TTS until its first audio."""
         speaker = self.voice
         ttfb = number(speaker.attributes.get(names.TTFB)) if speaker else None
         if speaker is None or ttfb is None:
@@ -248,7 +248,7 @@ class _Reply:
         yield Stage("tts_first_audio", began, audio)
 
     def _synthesis_start(self, speaker: Span, ttfb: float) -> int:
-        """Return when the TTS got its first text: by its own metrics, else as its node began."""
+        """When the TTS got its first text: by its own metrics, else as its node began."""
         requests = within(self.turn.steps, names.TTS_REQUEST, speaker)
         for measured in metrics(requests, names.TTS_METRICS):
             if abs(measured["ttfb"] - ttfb) < _SAME_TTFB_SECONDS:
@@ -256,7 +256,7 @@ class _Reply:
         return speaker.start_time_unix_nano
 
     def _failed_attempts(self, what: str, node: Span, start: int, until: int) -> Iterator[Stage]:
-        """Yield the time lost before the attempt that served, where others had failed."""
+        """The time lost before the attempt that served, where others had failed."""
         if not self.turn.has_failures:
             return
         runs = within(self.turn.steps, f"{what}_request_run", node)
@@ -267,7 +267,7 @@ class _Reply:
             yield Stage(f"{what}_failed_attempts", start, begun)
 
     def _output_stages(self, audio: int | None) -> Iterator[Stage]:
-        """Yield what stands between the first audio and its sound."""
+        """What stands between the first audio and its sound."""
         wait = number(self.turn.span.attributes.get(names.QUEUE_WAIT))
         if wait is not None:
             made = (
@@ -283,7 +283,7 @@ class _Reply:
             yield Stage("playout_start", audio, self.sound)
 
     def _playout(self) -> int | None:
-        """Return when the first audio was handed to the output, as events told."""
+        """When the first audio was handed to the output, as events told."""
         latency = number(self.turn.observed.get(stamps.TURN_PLAYBACK_LATENCY))
         return None if latency is None else self.sound - round(latency * 1e9)
 
@@ -302,7 +302,7 @@ def _numbered(name: str, seen: dict[str, int]) -> str:
 
 
 def _awaited(tools: Sequence[Span]) -> list[Span]:
-    """Return the tools of one step that it waited for: back from the one that ended last."""
+    """The tools of one step that it waited for: back from the one that ended last."""
     path: list[Span] = []
     for tool in sorted(tools, key=lambda t: -t.end_time_unix_nano):
         if not path or tool.end_time_unix_nano <= path[0].start_time_unix_nano:

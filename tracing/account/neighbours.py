@@ -81,7 +81,7 @@ class Neighbours:
         return opened
 
     def ended(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
-        """Return what others tell of a span that ends, which is no longer among the open ones.
+        """What others tell of a span that ends, which is no longer among the open ones.
 
         That is nothing but for `CONCERNED`, a root, or a span that failed. `stamped` is what its
         call knows.

@@ -11,7 +11,7 @@ from tracing.span import Attributes, Span
 
 
 def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span]:
-    """Return the spans of one trace with the stamps that `Call` gives, in the order given.
+    """The spans of one trace with the stamps that `Call` gives, in the order given.
 
     A span that is still open is stamped as if it ended when the trace was last heard of. What
     only events could know stays as it was recorded.

@@ -100,7 +100,7 @@ def end_turn(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
 
 
 def _inference_of(turn: Span) -> Span:
-    """Return the inference of a realtime turn, which before 1.8 is told by the turn itself."""
+    """The inference of a realtime turn, which before 1.8 is told by the turn itself."""
     told = names.text(turn.attributes, names.REALTIME_METRICS_JSON)
     attributes: dict[str, AttributeValue] = {names.REALTIME_METRICS_JSON: told}
     ttft = parsed(told)["ttft"]
@@ -110,7 +110,7 @@ def _inference_of(turn: Span) -> Span:
 
 
 def _told_of(session: Session, turn: Turn) -> Attributes:
-    """Return what events told of the user's turn that this one answers; once."""
+    """What events told of the user's turn that this one answers; once."""
     answered = turn.answered
     if answered is not None:
         return session.told_by_turn.pop(answered.span_id, {})
@@ -149,7 +149,7 @@ def end_session(session: Session, span: Span) -> Mapping[str, AttributeValue]:
 
 
 def _recorded(span: Span) -> dict[str, AttributeValue]:
-    """Return the stamps that a recorded span already has: events gave some of them."""
+    """The stamps that a recorded span already has: events gave some of them."""
     prefix = stamps.CALL if span.name == names.AGENT_SESSION else stamps.TURN
     return {
         key: value

@@ -69,7 +69,7 @@ class Summary:
             self.add_usage(usage)
 
     def numbers(self) -> dict[str, Any]:
-        """Return the summary; what is unknown is absent."""
+        """The summary; what is unknown is absent."""
         found: dict[str, Any] = {"turns": self._turns, "budget_seconds": self.budget_seconds}
         if self._heard:
             found["barge_ins"] = self._barge_ins
@@ -108,7 +108,7 @@ def _spread(latencies: Sequence[float], budget_seconds: float) -> dict[str, floa
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the value below which a share of the ordered values lies, between neighbours."""
+    """The value below which a share of the ordered values lies, between neighbours."""
     position = share * (len(ordered) - 1)
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
@@ -116,7 +116,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def as_attributes(numbers: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """Return a summary as attributes: one each, `errors` and `options` flat, `usage` as JSON."""
+    """A summary as attributes: one each, `errors` and `options` flat, `usage` as JSON."""
     flat: dict[str, AttributeValue] = {}
     for key, value in numbers.items():
         if isinstance(value, Mapping):
@@ -129,7 +129,7 @@ def as_attributes(numbers: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 
 def from_attributes(attributes: Attributes) -> dict[str, Any]:
-    """Return the summary that `as_attributes` wrote."""
+    """The summary that `as_attributes` wrote."""
     found: dict[str, Any] = {}
     for key, value in attributes.items():
         if not key.startswith(stamps.CALL):

@@ -85,13 +85,13 @@ class Turn:
         return None
 
     def user_delay(self, key: str) -> float | None:
-        """Return a delay that LiveKit copies from the user's turn to this one, at times."""
+        """A delay that LiveKit copies from the user's turn to this one, at times."""
         theirs = self.answered.attributes if self.answered is not None else _NOTHING
         return number(self.span.attributes.get(key, theirs.get(key)))
 
 
 def by_name(spans: Iterable[Span]) -> dict[str, list[Span]]:
-    """Return spans by their name, those of a name by start."""
+    """Spans by their name, those of a name by start."""
     found: dict[str, list[Span]] = {}
     for span in spans:
         found.setdefault(span.name, []).append(span)
@@ -99,7 +99,7 @@ def by_name(spans: Iterable[Span]) -> dict[str, list[Span]]:
 
 
 def in_order(spans: dict[str, list[Span]]) -> dict[str, list[Span]]:
-    """Return the same lists, with the spans of each by start."""
+    """The same lists, with the spans of each by start."""
     for same in spans.values():
         if len(same) > 1:
             same.sort(key=_START)
@@ -110,7 +110,7 @@ _START = attrgetter("start_time_unix_nano")
 
 
 def named(spans: ByName, name: str, *others: str) -> Sequence[Span]:
-    """Return spans of these names, by start."""
+    """Spans of these names, by start."""
     found = spans.get(name, ())
     for other in others:
         if other in spans:
@@ -119,7 +119,7 @@ def named(spans: ByName, name: str, *others: str) -> Sequence[Span]:
 
 
 def number(value: object) -> float | None:
-    """Return a measurement; None for what is none, and for the zero that means unknown.
+    """A measurement; None for what is none, and for the zero that means unknown.
 
     LiveKit writes an int 0 where it does not know; a measured zero is a double.
     """
@@ -129,7 +129,7 @@ def number(value: object) -> float | None:
 
 
 def metrics(spans: Iterable[Span], key: str) -> list[Mapping[str, Any]]:
-    """Return the metrics that LiveKit left on spans as JSON, recovery probes aside."""
+    """The metrics that LiveKit left on spans as JSON, recovery probes aside."""
     texts = (
         names.text(span.attributes, key)
         for span in spans
@@ -146,7 +146,7 @@ def parsed(text: str) -> Mapping[str, Any]:
 
 
 def tools(spans: Iterable[Span]) -> list[dict[str, Any]]:
-    """Return tool calls as they are reported: name, duration, and whether they failed."""
+    """Tool calls as they are reported: name, duration, and whether they failed."""
     return [
         {
             "name": names.text(span.attributes, names.TOOL_NAME),
@@ -158,7 +158,7 @@ def tools(spans: Iterable[Span]) -> list[dict[str, Any]]:
 
 
 def failures(spans: ByName, stage: str) -> list[Span]:
-    """Return what failed of a stage: its attempts, else the whole of it; of `tool` the calls."""
+    """What failed of a stage: its attempts, else the whole of it; of `tool` the calls."""
     if stage == "tool":
         calls = named(spans, names.FUNCTION_TOOL)
         return [call for call in calls if call.attributes.get(names.TOOL_IS_ERROR)]
@@ -168,7 +168,7 @@ def failures(spans: ByName, stage: str) -> list[Span]:
 
 
 def attempts(spans: ByName, *stages: str) -> list[Span]:
-    """Return the attempts of the LLM's or the TTS's steps, until the one that served.
+    """The attempts of the LLM's or the TTS's steps, until the one that served.
 
     What else failed there are the probes by which a fallback adapter looks whether a provider
     is back.
@@ -184,7 +184,7 @@ def attempts(spans: ByName, *stages: str) -> list[Span]:
 
 
 def within(spans: ByName, name: str, outer: Span) -> list[Span]:
-    """Return the spans of a name that began during another."""
+    """The spans of a name that began during another."""
     start, end = outer.start_time_unix_nano, outer.end_time_unix_nano
     return [s for s in named(spans, name) if start <= s.start_time_unix_nano <= end]
 

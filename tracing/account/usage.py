@@ -22,7 +22,7 @@ def add_usage(summary: Summary, span: Span) -> None:
 
 
 def _usage(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metrics of one request in the shape of LiveKit's `*ModelUsage`."""
+    """Metrics of one request in the shape of LiveKit's `*ModelUsage`."""
     metadata = measured.get("metadata") or {}
     who = {
         "provider": metadata.get("model_provider") or "",

@@ -46,7 +46,7 @@ PLACES = {
 """By LiveKit's `type`. The other types are on spans already, as JSON."""
 
 
-def keep(metrics: Any, kept: MutableMapping[str, AttributeValue]) -> None:
+def add_metrics(metrics: Any, kept: MutableMapping[str, AttributeValue]) -> None:
     """Add metrics (a pydantic model of LiveKit's) to the attributes that keep their type."""
     place = PLACES[metrics.type]
     for field in type(metrics).model_fields:
@@ -54,7 +54,7 @@ def keep(metrics: Any, kept: MutableMapping[str, AttributeValue]) -> None:
         if field == "type" or value is None or (isinstance(value, str) and not value):
             continue
         if field == "metadata":
-            _keep_metadata(value, place.prefix, kept)
+            _add_metadata(value, place.prefix, kept)
         elif isinstance(value, bool):
             if value or field == "streamed":
                 kept[place.prefix + field] = value
@@ -63,7 +63,7 @@ def keep(metrics: Any, kept: MutableMapping[str, AttributeValue]) -> None:
             kept[key] = kept.get(key, 0) + value if field in place.added else value
 
 
-def _keep_metadata(metadata: Any, prefix: str, kept: MutableMapping[str, AttributeValue]) -> None:
+def _add_metadata(metadata: Any, prefix: str, kept: MutableMapping[str, AttributeValue]) -> None:
     for field in ("model_name", "model_provider"):
         value = getattr(metadata, field, None)
         if value:
@@ -71,6 +71,6 @@ def _keep_metadata(metadata: Any, prefix: str, kept: MutableMapping[str, Attribu
 
 
 def usage_of(used: Any) -> dict[str, Any]:
-    """Return a `*ModelUsage` of LiveKit's as a dict, without the zeros that mean unknown."""
+    """A `*ModelUsage` of LiveKit's as a dict, without the zeros that mean unknown."""
     fields = used.model_dump()
     return {key: value for key, value in fields.items() if value or isinstance(value, str)}

@@ -67,17 +67,17 @@ def outcome_attributes(tagger: Any, *, withhold: bool) -> dict[str, AttributeVal
     return {key: value for key, value in found.items() if value}
 
 
-def keep_recording(
+def attach_recording(
     job: JobContext, session: AgentSession[Any], processor: TracingProcessor, directory: Path
 ) -> None:
     """Keep the session's audio when its job ends, and say where on the job's root span."""
 
-    async def keep_session_recording(reason: str) -> None:
+    async def save_and_stamp(reason: str) -> None:
         withhold = bool(getattr(job, "_redaction_enabled", False))  # by the LiveKit project
         attributes = await recording_attributes(session, directory, withhold=withhold)
         processor.roots.stamp(job.job.id, attributes)
 
-    job.add_shutdown_callback(keep_session_recording)
+    job.add_shutdown_callback(save_and_stamp)
 
 
 def join_running_job(provider: trace.TracerProvider, processor: TracingProcessor) -> None:

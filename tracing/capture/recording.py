@@ -67,7 +67,7 @@ async def recording_attributes(
                 raise NotKept("its recorder did not close")
             await asyncio.sleep(_POLL_SECONDS)
         found = await asyncio.to_thread(
-            keep_recording,
+            save_recording,
             Path(path),
             directory / RECORDINGS_NAME,
             deadline,
@@ -81,7 +81,7 @@ async def recording_attributes(
     return found
 
 
-def keep_recording(
+def save_recording(
     source: Path,
     directory: Path,
     deadline: float,

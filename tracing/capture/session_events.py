@@ -22,7 +22,7 @@ from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.session import OpenTurn, Session, Watcher
 from tracing.capture.current import current
-from tracing.capture.event_metrics import PLACES, keep, usage_of
+from tracing.capture.event_metrics import PLACES, add_metrics, usage_of
 from tracing.capture.session_options import options_of
 from tracing.limits import OncePerMinute
 from tracing.span import Attributes, AttributeValue
@@ -108,14 +108,14 @@ class SessionObserver:
         return guarded
 
     def _span(self) -> trace.Span:
-        """Return the session's span while it is open; no span at all otherwise."""
+        """The session's span while it is open; no span at all otherwise."""
         session: Any = self._session()
         if not hasattr(session, "_session_span"):  # another LiveKit version
             return trace.get_current_span()
         return session._session_span or trace.INVALID_SPAN
 
     def _state(self) -> Session | None:
-        """Return what is known of the session; on first sight tell it who watches."""
+        """What is known of the session; on first sight tell it who watches."""
         span = self._span()
         if span is self._seen:
             return self._adopted
@@ -139,14 +139,14 @@ class SessionObserver:
         self._attach_adapters()
 
     def _turn(self) -> OpenTurn | None:
-        """Return the turn whose span is current, else the latest that is open."""
+        """The turn whose span is current, else the latest that is open."""
         state = self._state()
         if state is None:
             return None
         return self._current_turn() or next(reversed(state.open_turns.values()), None)
 
     def _current_turn(self) -> OpenTurn | None:
-        """Return the turn whose span is current."""
+        """The turn whose span is current."""
         if self._state() is None or self._call is None:
             return None
         return self._call.turn(_id(trace.get_current_span()))
@@ -254,11 +254,11 @@ class SessionObserver:
         if state is None or place is None:
             return
         if place.prefix.startswith(stamps.CALL):
-            keep(metrics, state.observed)
+            add_metrics(metrics, state.observed)
         elif place.prefix == stamps.TURN_INTERRUPTION and (turn := self._turn()) is not None:
-            keep(metrics, turn.observed)
+            add_metrics(metrics, turn.observed)
         else:
-            keep(metrics, state.pending)
+            add_metrics(metrics, state.pending)
 
     def _on_availability(self, kind: str, event: Any) -> None:
         state = self._state()
@@ -300,9 +300,9 @@ class SessionObserver:
         if used:
             state.summary.replace_usage(used)
         state.observed.update(options_of(session))
-        state.observed.update(self._keep_report(session))
+        state.observed.update(self._write_report(session))
 
-    def _keep_report(self, session: AgentSession[Any]) -> Attributes:
+    def _write_report(self, session: AgentSession[Any]) -> Attributes:
         """Keep LiveKit's report where there is a local store, and say on the span which it is."""
         capture, span, job = current(), self._span(), self._job
         if job is None or capture is None or capture.reports is None or not span.is_recording():
@@ -311,7 +311,7 @@ class SessionObserver:
         trace_id = capture.processor.roots.recorded_trace_id(context.trace_id)
         name = file_name(trace_id, context.span_id.to_bytes(8, "big"))
         demanded = getattr(span, "attributes", {}).get(names.REDACTION_ENABLED, False)
-        capture.reports.keep(name, job.make_session_report(session), withhold=bool(demanded))
+        capture.reports.write(name, job.make_session_report(session), withhold=bool(demanded))
         return {stamps.CALL_REPORT: name}
 
 

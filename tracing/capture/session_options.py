@@ -12,7 +12,7 @@ from tracing.span import AttributeValue
 
 
 def options_of(session: AgentSession[Any]) -> dict[str, AttributeValue]:
-    """Return models, endpointing, interruption and preemptive generation, as attributes."""
+    """Models, endpointing, interruption and preemptive generation, as attributes."""
     found: dict[str, AttributeValue] = {}
     handling: Mapping[str, Any] = getattr(session.options, "turn_handling", None) or {}
     for group in ("preemptive_generation", "endpointing", "interruption"):

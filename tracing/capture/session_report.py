@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tracing.capture.redaction import Redaction
-from tracing.store.reports import DIRECTORY_NAME, keep
+from tracing.store.reports import DIRECTORY_NAME, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class SessionReports:
         self._redaction = redaction
         self._withhold = withhold
 
-    def keep(self, name: str, report: Any, *, withhold: bool = False) -> None:
+    def write(self, name: str, report: Any, *, withhold: bool = False) -> None:
         """Write a report under a name, in a thread: it takes milliseconds.
 
         The process's end waits for it.
@@ -64,7 +64,7 @@ class SessionReports:
             document = report.to_dict()
             if withhold:
                 document = without_content(document)
-            keep(path, self._redaction.document(document))
+            write_report(path, self._redaction.document(document))
         except Exception:
             logger.warning("the report of a session could not be kept", exc_info=True)
 

@@ -61,7 +61,7 @@ class LangfuseDialect:
         self._prices = {usage.model_name(model): prices for model, prices in (cost or {}).items()}
 
     def __call__(self, span: Span) -> Span | None:
-        """Return the span as Langfuse should get it."""
+        """The span as Langfuse should get it."""
         if span.is_open:
             # A call in progress: Langfuse needs an end, and gets the true one later.
             span = span._replace(end_time_unix_nano=span.start_time_unix_nano)

@@ -52,7 +52,7 @@ LABELS = frozenset(
 
 
 def livekit_views() -> Iterator[View]:
-    """Yield one view for each of LiveKit's instruments; those of the application have none."""
+    """One view for each of LiveKit's instruments; those of the application have none."""
     of_livekit: dict[str, Any] = {"meter_name": LIVEKIT_METER, "attribute_keys": set(LABELS)}
     for units, boundaries in (("s", SECONDS), ("", _TOKENS), ("[!s]*", _TOKENS)):
         buckets = ExplicitBucketHistogramAggregation(boundaries)
@@ -142,7 +142,7 @@ _TOKEN_TYPES = {
 
 
 def _context(turn: Turn) -> Context:
-    """Return the turn's span as a context, so that a bucket's exemplar leads to its trace."""
+    """The turn's span as a context, so that a bucket's exemplar leads to its trace."""
     span = turn.span
     ids = int.from_bytes(span.trace_id, "big"), int.from_bytes(span.span_id, "big")
     sampled = SpanContext(*ids, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))

@@ -29,7 +29,7 @@ def file_name(trace_id: bytes, span_id: bytes) -> str:
     return f"{trace_id.hex()}-{span_id.hex()}.json"
 
 
-def keep(
+def write_report(
     path: Path,
     report: Mapping[str, Any],
     *,
@@ -42,7 +42,7 @@ def keep(
     _delete_beyond_bounds(path.parent, max_reports, max_bytes)
 
 
-def find(directory: Path, trace_id: str) -> list[dict[str, Any]]:
+def find_reports(directory: Path, trace_id: str) -> list[dict[str, Any]]:
     """The reports of a call's sessions; none where its process was killed."""
     found = []
     for path in sorted((directory / DIRECTORY_NAME).glob(f"{trace_id}-*.json")):

@@ -59,7 +59,7 @@ class TurnTable:
 
 
 def turn_tables(turn: Turn, stamped: Attributes) -> Iterator[Table]:
-    """Yield a turn's own table, and one for each request to its LLM or realtime model."""
+    """A turn's own table, and one for each request to its LLM or realtime model."""
     title = f"Turn {stamped[stamps.TURN_NUMBER]!s} · {stamped[stamps.TURN_KIND]!s}"
     for key, word in (
         (stamps.TURN_BARGED_IN, "barged in"),
@@ -75,7 +75,7 @@ def turn_tables(turn: Turn, stamped: Attributes) -> Iterator[Table]:
 
 
 def summary_table(stamped: Attributes) -> Table:
-    """Return a session's summary."""
+    """A session's summary."""
     rows = ((key[len(stamps.CALL) :], _shown(value)) for key, value in stamped.items())
     return _table("Call", rows)
 

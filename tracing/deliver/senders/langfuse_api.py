@@ -35,7 +35,7 @@ class LangfuseApi:
         self._client = HttpClient(backend)
 
     def ask(self, method: str, url: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what Langfuse answers; raises Rejected for this document, else Unavailable."""
+        """What Langfuse answers; raises Rejected for this document, else Unavailable."""
         headers = {**self._backend.headers, "Content-Type": "application/json"}
         answer = self._client.request(method, url, json.dumps(document).encode(), headers)
         verdict = verdict_of(answer.status)
