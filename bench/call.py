@@ -167,7 +167,8 @@ def record_turn(tracer: Any, turn: list[SpanText], session: Any) -> int:
     from opentelemetry.trace import set_span_in_context
 
     in_session = set_span_in_context(session)
-    contexts, spans = [], []
+    contexts: list[Any] = []
+    spans: list[Any] = []
     for text in turn:
         parent = in_session if text.parent < 0 else contexts[text.parent]
         span = tracer.start_span(text.name, context=parent, attributes=text.attributes)

@@ -1,12 +1,13 @@
 """What the benchmarks share: contenders in processes of their own, taken in turn, medians.
 
-The machine may be busy with something else: trust the ratios of one run, not its absolutes.
+The machine may be busy with something else: judge by the ratios of one run, not by absolutes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import statistics
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def sink(kind: str = "ok") -> Iterator[Sink]:
         return
     command = [sys.executable, "-m", "bench.sink", *(["--hang"] if kind == "hang" else [])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         yield Sink(int(process.stdout.readline()))
     finally:
         process.kill()
@@ -104,14 +105,30 @@ def rounds(
     for number in range(count):
         for cell in cells:
             print(f"  round {number + 1} of {count}: {cell}", file=sys.stderr, flush=True)
-            found[cell].append(run(cell))
+            found[cell].append(_attempt(run, cell))
     return found
 
 
+def _attempt(run: Callable[[Any], Numbers], cell: Any) -> Numbers:
+    """What the cell measures; nothing where it fails, which is said and leaves the rest to run."""
+    try:
+        return run(cell)
+    except Exception as error:
+        print(f"  {cell} failed: {error}", file=sys.stderr, flush=True)
+        return {}
+
+
+def is_complete(found: Mapping[Any, Sequence[Numbers]]) -> bool:
+    """Whether no contender failed in any round."""
+    return all(numbers for taken in found.values() for numbers in taken)
+
+
 def median(found: Sequence[Numbers], name: str) -> float:
-    """The median of one number over the rounds; NaN where it was not measured."""
-    values = [numbers[name] for numbers in found if name in numbers]
-    return statistics.median(values) if values else float("nan")
+    """The median of one number over the rounds; NaN where one of them is without it."""
+    values = [numbers.get(name, math.nan) for numbers in found]
+    if not values or any(map(math.isnan, values)):
+        return math.nan
+    return statistics.median(values)
 
 
 def install(contender: str, url: str) -> Installed:
@@ -134,11 +151,44 @@ def _install_sdk() -> Installed:
     return Installed(provider, lambda: True)
 
 
-def cpu_seconds(spool: str) -> float:
-    """Processor time of this process and of everything that works on its spool."""
-    mine = os.times()
-    others = [pid for pid in drainers(Path(spool)) if pid != os.getpid()]
-    return mine.user + mine.system + sum(map(_cpu_seconds_of, others))
+def bare_tracer() -> Any:
+    """A tracer of LiveKit's kind with the bare SDK behind it, beside the one that is set up."""
+    from livekit.agents.telemetry import tracer
+
+    as_it_was = tracer._tracer_provider
+    bare: Any = type(tracer)("livekit-agents")
+    bare.set_provider(_install_sdk().provider)
+    tracer.set_provider(as_it_was)
+    return bare
+
+
+class ProcessorTime:
+    """What this process, all threads, and the drainers of its spool have used since then."""
+
+    def __init__(self, spool: str) -> None:
+        self._spool = spool
+        self._drainers_before = _drainers_cpu_seconds(spool)
+        self._own_before = time.process_time()
+
+    def own(self) -> float:
+        """Seconds of this process."""
+        return time.process_time() - self._own_before
+
+    def drainers(self) -> float:
+        """Seconds of the drainers."""
+        return _drainers_cpu_seconds(self._spool) - self._drainers_before
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """A block whose work in this thread is the measurement's own, and not counted."""
+        began = time.thread_time()
+        yield
+        self._own_before += time.thread_time() - began
+
+
+def _drainers_cpu_seconds(spool: str) -> float:
+    pids = [pid for pid in drainers(Path(spool)) if pid != os.getpid()]
+    return sum(map(_cpu_seconds_of, pids))
 
 
 def _cpu_seconds_of(pid: int) -> float:
@@ -182,18 +232,31 @@ class Line:
     met: bool | None = None
 
 
+def judged(line: Line) -> Line:
+    """The line; one with a target that lacks a number does not meet it, and says so."""
+    if line.met is None or not any(map(math.isnan, line.numbers)):
+        return line
+    return dataclasses.replace(line, target=f"{line.target} (not measured)", met=False)
+
+
 def show(title: str, columns: Sequence[str], lines: Sequence[Line], digits: int = 1) -> bool:
     """Print the table; whether every target in it is met."""
+    lines = [judged(line) for line in lines]
+    has_targets = any(line.target for line in lines)
     view = Table(title=title)
     labels = len(lines[0].labels)
-    for number, column in enumerate((*columns, "target")):
+    for number, column in enumerate((*columns, "target") if has_targets else columns):
         view.add_column(column, justify="left" if number < labels else "right")
     for line in lines:
         style = {None: "", True: "green", False: "red"}[line.met]
-        cells = ["-" if value != value else f"{value:,.{digits}f}" for value in line.numbers]
-        view.add_row(*line.labels, *cells, line.target, style=style)
+        cells = [_cell(number, digits) for number in line.numbers]
+        view.add_row(*line.labels, *cells, *([line.target] * has_targets), style=style)
     Console(width=None if sys.stdout.isatty() else 120).print(view)
     return all(line.met is not False for line in lines)
+
+
+def _cell(number: float, digits: int) -> str:
+    return "-" if math.isnan(number) else f"{number:,.{digits}f}"
 
 
 def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
-"""What a span costs the thread that makes it, over LiveKit's own tracer.
+"""What a span costs the thread that makes it, over LiveKit's own tracer; told, not judged.
 
-Each batch is run twice, milliseconds apart in one process: with the contender, and with the SDK
-behind LiveKit's own filter and nothing else. What counts is the median of the differences, so
-that a machine that is slower for a while is so for both.
+The thread alone flatters whoever exports from another thread of the same interpreter, so that no
+verdict hangs on it: `throughput` counts all threads. Each batch is run twice, milliseconds apart
+in one process: with the contender, and with the SDK behind LiveKit's own filter and nothing else.
+What counts is the median of the differences, so that a machine that is slower for a while is so
+for both.
 """
 
 from __future__ import annotations
@@ -13,16 +15,23 @@ import time
 from typing import Any
 
 from .call import Call
-from .harness import Line, Numbers, install, measure, median, rounds, show
+from .harness import (
+    Line,
+    Numbers,
+    bare_tracer,
+    install,
+    is_complete,
+    measure,
+    median,
+    rounds,
+    show,
+)
 
 CONTENDERS = ("docs", "langfuse", "ours")
 SPANS = 200
 """Few enough that most batches meet no other thread and no other process."""
 BATCHES = 40
 KINDS = ("small", "llm", "turn")
-TARGETS = {"small": 10.0, "llm": 20.0}
-SDK_THERE = {"small": 29.2, "llm": 30.8}
-"""What the SDK itself takes on the machine of the targets: tells what they would be on this one."""
 
 SMALL = {
     "lk.eou.source": "vad",
@@ -40,10 +49,7 @@ def measure_here(contender: str, url: str, spool: str) -> Numbers:
     """Median microseconds from `start_span` to the return of `end()`, for each kind of span."""
     from livekit.agents.telemetry import tracer
 
-    as_it_was = tracer._tracer_provider
-    bare: Any = type(tracer)("livekit-agents")
-    bare.set_provider(install("sdk", url).provider)
-    tracer.set_provider(as_it_was)
+    bare = bare_tracer()
     install(contender, url)
     tenth_turn = {span.name: span for span in list(Call().turns(10))[-1]}
     given: dict[str, tuple[str, dict[str, Any]]] = {
@@ -55,35 +61,32 @@ def measure_here(contender: str, url: str, spool: str) -> Numbers:
     with tracer.start_as_current_span("agent_session"):
         for _ in range(BATCHES):
             for kind, (name, attributes) in given.items():
-                below = _batch(bare, name, attributes)
-                took = _batch(tracer, name, attributes)
+                below = batch(bare, name, attributes)
+                took = batch(tracer, name, attributes)
                 times.setdefault(f"{kind} sdk", []).append(below)
                 times.setdefault(kind, []).append(took - below)
                 time.sleep(0.03)
     return {kind: statistics.median(found) for kind, found in times.items()}
 
 
-def _batch(tracer: Any, name: str, attributes: dict[str, Any]) -> float:
+def batch(tracer: Any, name: str, attributes: dict[str, Any], count: int = SPANS) -> float:
     """Microseconds per span of this thread's own processor time: what others do is not in it."""
     began = time.thread_time()
-    for _ in range(SPANS):
+    for _ in range(count):
         tracer.start_span(name, attributes=attributes).end()
-    return (time.thread_time() - began) / SPANS * 1e6
+    return (time.thread_time() - began) / count * 1e6
 
 
 def main(repeat: int = 5) -> bool:
-    """Print the table; whether ours meets its target."""
+    """Print the table; whether there was something to print of every contender."""
     found = rounds(CONTENDERS, lambda name: measure("hot_path", name), repeat)
-    every = [numbers for rounds_of in found.values() for numbers in rounds_of]
-    sdk = {kind: median(every, f"{kind} sdk") for kind in KINDS}
-    here = {kind: most * sdk[kind] / SDK_THERE[kind] for kind, most in TARGETS.items()}
-    lines = [Line(("sdk",), tuple(sdk.values()))]
+    every = [numbers for taken in found.values() for numbers in taken]
+    lines = [Line(("sdk",), tuple(median(every, f"{kind} sdk") for kind in KINDS))]
     for name in CONTENDERS:
-        over = {kind: median(found[name], kind) for kind in KINDS}
-        met = all(over[kind] <= TARGETS[kind] for kind in TARGETS) if name == "ours" else None
-        target = f"10 / 20 (here {here['small']:.1f} / {here['llm']:.1f})" if name == "ours" else ""
-        lines.append(Line((f"{name}, over that",), tuple(over.values()), target, met))
-    return show("Producing thread, microseconds per span", ("contender", *KINDS), lines)
+        over = tuple(median(found[name], kind) for kind in KINDS)
+        lines.append(Line((f"{name}, over that",), over))
+    title = "Producing thread alone, microseconds per span (no verdict)"
+    return show(title, ("contender", *KINDS), lines) and is_complete(found)
 
 
 if __name__ == "__main__":
