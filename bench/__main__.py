@@ -21,7 +21,7 @@ BENCHES = {
 
 
 def main() -> int:
-    """0 when ours meets every target, else 1."""
+    """0 when ours meets every target and every contender could be measured, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"any of {', '.join(BENCHES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="one round of each")

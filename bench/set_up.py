@@ -11,7 +11,18 @@ from pathlib import Path
 from tests.faults.processes import drainers
 
 from .call import Call, record_turn
-from .harness import Line, Numbers, install, measure, median, memory_mib, rounds, show, wait_until
+from .harness import (
+    Line,
+    Numbers,
+    install,
+    is_complete,
+    measure,
+    median,
+    memory_mib,
+    rounds,
+    show,
+    wait_until,
+)
 
 CONTENDERS = ("docs", "langfuse", "ours")
 SET_UPS = 50
@@ -76,7 +87,7 @@ def main(repeat: int = 5) -> bool:
         target = "50, 5, 40, 1, 1" if is_ours else ""
         lines.append(Line((name,), numbers, target, met if is_ours else None))
     columns = ("contender", "ms", "MiB", "drainer MiB", "threads of 50", "sockets of 50")
-    return show("Set-up over livekit-agents", columns, lines)
+    return show("Set-up over livekit-agents", columns, lines) and is_complete(found)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,18 @@ import sys
 import time
 
 from .call import TURNS, Call, record_turn
-from .harness import Line, Numbers, Sink, install, measure, median, rounds, show, wait_until
+from .harness import (
+    Line,
+    Numbers,
+    Sink,
+    install,
+    is_complete,
+    measure,
+    median,
+    rounds,
+    show,
+    wait_until,
+)
 
 CONTENDERS = ("docs", "docs-gzip", "langfuse", "ours", "ours-langfuse", "ours-delta")
 TURN_SECONDS = 0.25
@@ -59,7 +70,7 @@ def main(repeat: int = 1) -> bool:
         met = None if limit is None else numbers[0] <= limit
         lines.append(Line((name,), numbers, f"at most {limit}" if limit else "", met))
     columns = ("contender", "MB on the wire", "MB uncompressed", "requests")
-    return show("A call of 100 turns on the wire", columns, lines, digits=2)
+    return show("A call of 100 turns on the wire", columns, lines, digits=2) and is_complete(found)
 
 
 if __name__ == "__main__":
