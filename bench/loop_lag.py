@@ -81,7 +81,7 @@ def main(repeat: int = 3) -> bool:
     found = rounds(CELLS, lambda cell: measure("loop_lag", cell[0], cell[1]), repeat)
     keys = ("p50", "p99", "p99.9", "max")
     lines = [Line(cell, tuple(median(found[cell], key) for key in keys)) for cell in CELLS]
-    title = "Event-loop lag at 200 spans/s, milliseconds (no verdict)"
+    title = "Event-loop lag at 200 spans/s, ms (no verdict)"
     show(title, ("contender", "backend", *keys), lines, digits=2)
     ratios = []
     for backend, label in STALLS.items():
