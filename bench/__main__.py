@@ -8,7 +8,7 @@ import sys
 
 import tracing
 
-from . import account, hot_path, loop_lag, set_up, throughput, wire
+from . import account, encode, hot_path, loop_lag, set_up, throughput, wire
 
 BENCHES = {
     "hot_path": hot_path,
@@ -17,6 +17,7 @@ BENCHES = {
     "throughput": throughput,
     "wire": wire,
     "set_up": set_up,
+    "encode": encode,
 }
 
 

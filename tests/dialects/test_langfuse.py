@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tracing.dialects.langfuse import LangfuseDialect, langfuse_dialect, valid_environment
+from tracing.dialects.langfuse import LangfuseDialect, valid_environment
 from tracing.span import STATUS_ERROR, Span
 
 from . import langfuse_rules as langfuse
@@ -298,7 +298,7 @@ def test_options_come_out_of_json() -> None:
         '{"trace_name": null, "tags": [], "environment": null, "release": null,'
         ' "version": null, "cost": {"nova-3": {"seconds": 0.0001}}}'
     )
-    span = langfuse_dialect(**options)(livekit_span("eou_wait"))
+    span = LangfuseDialect(**options)(livekit_span("eou_wait"))
     assert span is not None
     assert "langfuse.trace.tags" not in span.attributes
 

@@ -25,7 +25,7 @@ from tracing.limits import TIMEOUT_SECONDS
 
 Scores = bool | Literal["all"]
 
-DIALECT = "tracing.dialects.langfuse:langfuse_dialect"
+DIALECT = "tracing.dialects.langfuse:LangfuseDialect"
 OTLP_PATH = "/api/public/otel"
 MAX_RECORDING_BYTES = 200 * 2**20
 RECORDINGS_NAME = "recordings"

@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Any
 
 from tracing import names, stamps
 from tracing.dialects import media, observations, usage
@@ -108,11 +107,6 @@ class LangfuseDialect:
                 observations.COMPLETION_START: _iso(shown.first_output_unix_nano),
             }
         )
-
-
-def langfuse_dialect(**options: Any) -> LangfuseDialect:
-    """The dialect with a backend's options, as they come out of JSON."""
-    return LangfuseDialect(**options)
 
 
 def valid_environment(name: str) -> str:
