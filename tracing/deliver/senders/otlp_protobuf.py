@@ -1,7 +1,8 @@
 """Spans -> the bytes of an OTLP `ExportTraceServiceRequest`, and back from its response.
 
-Written by hand because it takes about half as long as the generated classes (`python -m bench
-encode`) and nothing has to be imported for it. Field numbers are those of opentelemetry-proto 1.x.
+Written by hand because the drainer then imports nothing for it, and takes no longer than with
+the generated classes (`python -m bench encode`). What a message cannot hold is replaced, where
+those raise. Field numbers are those of opentelemetry-proto 1.x.
 """
 
 from __future__ import annotations
