@@ -101,7 +101,7 @@ def test_arguments_belong_to_backends_given_by_name() -> None:
 
 def test_an_argument_that_there_is_none_of_is_a_type_error() -> None:
     """As for any function."""
-    with pytest.raises(TypeError, match="there is no argument 'tag'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tag'"):
         load_settings(environ={}, tag="a")  # type: ignore[call-arg]
 
 

@@ -98,7 +98,7 @@ def load_settings(
 
 def _check_names(arguments: Mapping[str, object]) -> None:
     for name in arguments.keys() - BackendArguments.__annotations__.keys():
-        raise TypeError(f"there is no argument {name!r}")
+        raise TypeError(f"setup_tracer() got an unexpected keyword argument {name!r}")
 
 
 def _asked(
