@@ -60,14 +60,16 @@ def test_spans_reach_a_backend_given_as_data(
     until(lambda: arrived(path) == ["job_entrypoint"])
 
 
+@pytest.mark.parametrize("by_name", [True, False])
 def test_a_backend_is_one_entry_of_the_registry(
-    lines_backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lines_backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
     """Its name, settings, sender, dialect and mend come with it; nothing else is touched."""
-    monkeypatch.setitem(REGISTRY, "lines", lines_backend.Lines)  # type: ignore[arg-type]
-    monkeypatch.setenv("TRACING_BACKEND", "lines")
     monkeypatch.setenv("TRACING_DIR", str(tmp_path / "d"))
-    handle = setup_tracer()
+    if by_name:
+        monkeypatch.setitem(REGISTRY, "lines", lines_backend.Lines)  # type: ignore[arg-type]
+        monkeypatch.setenv("TRACING_BACKEND", "lines")
+    handle = setup_tracer() if by_name else setup_tracer([lines_backend.Lines()])
     call()
     assert handle.flush(30)
     assert "job_entrypoint" in until(lambda: arrived(tmp_path / "d" / "spans.jsonl"))

@@ -88,6 +88,20 @@ def test_two_projects_are_two_backends() -> None:
     ]
 
 
+def test_names_are_unique_whoever_gave_them() -> None:
+    """Each name stands for acknowledgements of its own."""
+    own = Backend("otlp", OTLP_HTTP, url="http://mine:1")
+    settings = load_settings(["otlp", own, own], environ=ENDPOINT)
+    assert [b.name for b in backends_of(settings)] == ["otlp", "otlp-2", "otlp-3"]
+
+
+@pytest.mark.parametrize("wrong", [Langfuse, 5, None, object(), {"name": "otlp"}])
+def test_what_is_no_backend_is_a_problem(wrong: Any) -> None:
+    """A class in place of settings, too."""
+    with pytest.raises(ConfigError, match="give one of 'langfuse', 'otlp', 'local', 'console'"):
+        load_settings(["local", wrong], environ={})
+
+
 def test_arguments_belong_to_backends_given_by_name() -> None:
     """Beside settings they would be taken and not used."""
     with pytest.raises(ConfigError, match="tags= goes with a backend that is given by name"):

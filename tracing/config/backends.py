@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -94,8 +94,8 @@ class Backend:
         return json.dumps([self.name, sender, self.url, tenant])
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
-        """Itself, for an application may give one in place of settings."""
-        return [self]
+        """Itself under this name, for an application may give one in place of settings."""
+        return [replace(self, name=name)]
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Backend:
         """Itself, once what it names can be imported; nothing of it comes from variables."""

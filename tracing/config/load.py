@@ -121,9 +121,8 @@ def _asked(
             f"{', '.join(f'{name}=' for name in given)} goes with a backend that is given by name: "
             "put it into the settings of the backend"
         )
-    return [
-        _with(REGISTRY[one](), given) if isinstance(one, str) else one for one in found
-    ], chosen_by
+    asked = [_with(REGISTRY[one](), given) if isinstance(one, str) else one for one in found]
+    return asked, chosen_by
 
 
 def _chosen(
@@ -149,7 +148,8 @@ def _chosen(
 def _is_backend(wanted: object) -> bool:
     if isinstance(wanted, str):
         return wanted in REGISTRY
-    return hasattr(wanted, "resolve") and hasattr(wanted, "backends")
+    is_settings = hasattr(wanted, "resolve") and hasattr(wanted, "backends")
+    return is_settings and not isinstance(wanted, type)
 
 
 def _with(settings: Any, given: Mapping[str, Any]) -> BackendSettings:
@@ -171,7 +171,8 @@ def _resolved(asked: Sequence[BackendSettings], env: Environment) -> Mapping[str
 def _kind_of(asked: BackendSettings) -> str:
     if isinstance(asked, Backend):
         return asked.name
-    return next(name for name, kind in REGISTRY.items() if isinstance(asked, kind))  # type: ignore[arg-type]
+    kinds = {kind: name for name, kind in REGISTRY.items()}
+    return kinds.get(type(asked), type(asked).__name__.lower())
 
 
 def _free_name(kind: str, taken: Mapping[str, object]) -> str:
