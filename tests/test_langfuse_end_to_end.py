@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dialects import langfuse_rules as langfuse
-from tests.dialects.stamps import LATEST, RECORDINGS, recorded, scenarios
+from tests.dialects.recorded import LATEST, RECORDINGS, recorded, scenarios
 from tests.fakes import Reply, run_python, running_drainer, until, write_segment
 from tests.langfuse_server import MEDIA, SCORES, TRACES, LangfuseServer
 from tracing.account.restamp import restamp

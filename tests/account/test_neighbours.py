@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.dialects.stamps import VERSIONS, Tree, recorded, scenarios
+from tests.dialects.recorded import VERSIONS, Tree, recorded, scenarios
 from tests.fakes import make_span
 from tests.sessions.spans import span
 from tracing import names, stamps

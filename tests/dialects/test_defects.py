@@ -16,8 +16,8 @@ from tracing.span import Span
 
 from . import langfuse_rules as langfuse
 from .langfuse_rules import Shown, Trace
+from .recorded import recorded, stamped
 from .spans import SECOND, livekit_span
-from .stamps import recorded, stamped
 
 OPTIONS = {"trace_name": "restaurant", "tags": ["voice"], "environment": "test"}
 

@@ -11,7 +11,7 @@ from tracing.dialects.langfuse import LangfuseDialect
 from tracing.span import Span
 
 from . import langfuse_rules as langfuse
-from .stamps import LATEST, VERSIONS, recorded, scenarios, stamped
+from .recorded import LATEST, VERSIONS, recorded, scenarios, stamped
 
 EVERY = [(version, scenario) for version in VERSIONS for scenario in scenarios(version)]
 SHOWN = {

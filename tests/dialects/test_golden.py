@@ -15,7 +15,7 @@ from tracing.dialects.langfuse import LangfuseDialect
 
 from . import langfuse_rules as langfuse
 from .picture import picture
-from .stamps import LATEST, VERSIONS, scenarios, stamped
+from .recorded import LATEST, VERSIONS, scenarios, stamped
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "langfuse"
 OF_OLDER_VERSIONS = ("interruption", "llm_fallback", "realtime_late", "tools")

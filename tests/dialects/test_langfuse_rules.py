@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from . import langfuse_rules as langfuse
+from .recorded import recorded
 from .spans import START, event, livekit_span
-from .stamps import recorded
 
 GPT_4O = {
     "gen_ai.usage.input_tokens": 100,

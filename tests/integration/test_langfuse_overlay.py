@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.dialects import langfuse_rules as langfuse
-from tests.dialects.stamps import LATEST, RECORDINGS, scenarios
+from tests.dialects.recorded import LATEST, RECORDINGS, scenarios
 from tests.fakes import ROOT, RecordingServer, Reply
 from tests.integration.collector import Collector
 from tests.integration.processes import wait_for

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.stamps import LATEST, RECORDINGS
+from tests.dialects.recorded import LATEST, RECORDINGS
 from tests.integration import processes
 from tests.integration.processes import free_port, get_json, running, wait_for
 from tracing.config.load import load_settings

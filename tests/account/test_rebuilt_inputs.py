@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from tests.dialects.recorded import recorded
+from tests.dialects.spans import livekit_span
 from tracing.account.rewrites import RebuiltInputs
 from tracing.span import Span
-
-from .spans import livekit_span
-from .stamps import recorded
 
 
 def request(number: int, messages: Sequence[str], **delta: Any) -> Span:
