@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 import os
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,10 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
-from tests.fakes import RecordingServer, Reply, call, until
+from tests.fakes import RecordingServer, call, until
 from tracing import ConfigError, Tracing, setup_tracer
 from tracing.capture.processor import TracingProcessor
 from tracing.deliver.lease import holder
-from tracing.deliver.status import read_status
 from tracing.handle import current
 
 SECRET = "the secret text"
@@ -361,70 +358,3 @@ def test_no_setting_whatever_stops_an_agent_that_must_run(odd: dict[str, Any]) -
     backend = odd.pop("backend", "langfuse")
     handle = setup_tracer(backend, **{**LANGFUSE, **odd}, strict=False)
     assert handle.enabled is False
-
-
-# Flushing.
-
-
-def test_flush_on_an_event_loop_does_not_block_it(in_thread: None) -> None:
-    """A hung backend: False within a fifth of a second, by the handle and by the provider."""
-    with RecordingServer() as server:
-        server.reply = Reply(hang=True)
-        handle = otlp_to(server, timeout=3)
-        call()
-        until(lambda: server.requests)
-
-        async def flush() -> list[bool]:
-            assert isinstance(handle.provider, TracerProvider)
-            return [handle.flush(30), handle.provider.force_flush(30_000)]
-
-        began = time.monotonic()
-        assert asyncio.run(flush()) == [False, False]
-        assert time.monotonic() - began < 2  # twice a tenth of a second, on a busy machine
-
-
-def test_flush_off_the_loop_gives_up_where_there_is_no_hope(in_thread: None) -> None:
-    """A backend that is down does not take the whole time-out."""
-    handle = setup_tracer("otlp", endpoint="http://127.0.0.1:1")
-    call()
-    assert handle.directory is not None
-    until(lambda: [b["state"] for b in _backends(handle)] == ["retrying"])
-    began = time.monotonic()
-    assert handle.flush(60) is False
-    assert time.monotonic() - began < 20
-
-
-def _backends(handle: Tracing) -> list[dict[str, Any]]:
-    assert handle.directory is not None
-    found: list[dict[str, Any]] = read_status(handle.directory).get("backends", [])
-    return found
-
-
-def test_flush_in_a_thread_beside_the_loop_waits(server: RecordingServer, in_thread: None) -> None:
-    """`await asyncio.to_thread(handle.flush)` is what a shutdown callback may do."""
-    handle = otlp_to(server)
-    call()
-
-    async def flush() -> bool:
-        return await asyncio.to_thread(handle.flush, 20)
-
-    assert asyncio.run(flush()) is True
-    assert len(server.accepted) == 4
-
-
-def test_what_was_lost_is_on_the_handle(server: RecordingServer, in_thread: None) -> None:
-    """By reason, from this process and from the drainer."""
-    server.reply = lambda spans: (
-        Reply(400, b"no") if any(span.name == "step 1" for span in spans) else Reply()
-    )
-    handle = otlp_to(server)
-    call()
-    assert handle.flush(20)
-    big = livekit_tracer.start_span("llm_request", attributes={"big": "x" * 3_000_000})
-    big.end()
-    until(lambda: len(handle.dropped) == 2)
-    assert handle.dropped == {
-        "the backend rejected the span": 1,
-        "an attribute was truncated": 1,
-    }
-    assert repr(handle) == f"Tracing({handle.directory})"
