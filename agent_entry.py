@@ -27,7 +27,7 @@ from livekit.agents import (
 
 from tracing import observe, setup_tracer
 
-if __name__ == "__main__" and sys.argv[1:2] == ["demo"]:
+if __name__ == "__main__" and sys.argv[1:2] == ["demo"]:  # not for a copy of this file
     del sys.argv[1]  # it sets its options in the environment, then imports this file
     runpy.run_module("demo", run_name="__main__", alter_sys=True)  # and ends with its status
 
@@ -78,7 +78,7 @@ class Chef(Agent):
 
 
 def models() -> dict[str, Any]:
-    """Return the models of a session: LiveKit Inference, which goes by the LiveKit keys."""
+    """The models of a session: LiveKit Inference, which goes by the LiveKit keys."""
     return {
         "stt": "deepgram/nova-3",
         "llm": "openai/gpt-4.1-mini",

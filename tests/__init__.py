@@ -1,1 +1,1 @@
-"""Tests of the package; files mirror its modules."""
+"""Tests: a folder for each room, the doors and the whole at the top, and what they share."""

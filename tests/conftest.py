@@ -53,7 +53,7 @@ def _end_pipeline() -> None:
     import tracing.handle
 
     tracing.capture.jobs._late_was_said = False
-    handle = tracing.handle.current()
+    handle = tracing.handle.current_tracing()
     if handle is None:
         return
     handle.shutdown()

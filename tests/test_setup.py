@@ -20,7 +20,7 @@ from tests.fakes import RecordingServer, call, until
 from tracing import ConfigError, Tracing, setup_tracer
 from tracing.capture.processor import TracingProcessor
 from tracing.deliver.lease import holder
-from tracing.handle import current
+from tracing.handle import current_tracing
 
 SECRET = "the secret text"
 PUBLIC_KEY, SECRET_KEY = "pk-lf-1234", "sk-lf-5678-very-secret"
@@ -134,7 +134,7 @@ def test_hundred_set_ups_are_one_pipeline(server: RecordingServer) -> None:
     """The same handle, one processor, one thread, and every span once."""
     before = threading.active_count()
     handles = {id(otlp_to(server)) for _ in range(100)}
-    handle = current()
+    handle = current_tracing()
     assert handle is not None
     assert handles == {id(handle)}
     assert len(processors(handle.provider)) == 1
@@ -215,7 +215,7 @@ def test_set_up_after_a_shutdown_is_a_new_pipeline(in_thread: None) -> None:
         assert old.flush(20)
         old.shutdown()
         old.shutdown()
-        assert current() is None
+        assert current_tracing() is None
         call(1)
         new = otlp_to(second)
         assert new is not old
@@ -327,7 +327,7 @@ def test_wrong_settings_are_an_error_that_changes_nothing(tmp_path: Path) -> Non
     """The next set-up, with right ones, works."""
     with pytest.raises(ConfigError, match="LANGFUSE_SECRET_KEY is not set"):
         setup_tracer("langfuse", public_key=PUBLIC_KEY)
-    assert current() is None
+    assert current_tracing() is None
     assert list(tmp_path.iterdir()) == []
     assert not isinstance(livekit_tracer._tracer_provider, TracerProvider)
 

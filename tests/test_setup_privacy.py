@@ -15,7 +15,7 @@ from opentelemetry import trace
 
 from tests.fakes import RecordingServer, call, run_python, until
 from tracing import ConfigError, setup_tracer
-from tracing.capture.current import current
+from tracing.capture.current import current_capture
 from tracing.deliver.status import read_status
 from tracing.spool.segments import segment_paths
 
@@ -152,7 +152,7 @@ def speak() -> None:
             tool.set_status(trace.StatusCode.ERROR, SECRET)
     turn = livekit_tracer.start_span("agent_turn", attributes={"lk.pii.user_input": SECRET})
     assert turn.is_recording()
-    capture = current()
+    capture = current_capture()
     assert capture is not None
     capture.processor.record_open_spans()
 

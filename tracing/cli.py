@@ -20,7 +20,7 @@ from tracing.doctor import Check, check_directory, check_spools, check_store
 from tracing.otlp_json import OtlpJsonError
 from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
-from tracing.read.sources import Describe, Recording, Source, load_calls
+from tracing.read.sources import Describe, RecordedFiles, Source, load_calls
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
@@ -183,7 +183,7 @@ def doctor(directory: _Directory = Path(".tracing")) -> None:
 @contextmanager
 def _source(files: Sequence[Path] | None, directory: Path) -> Iterator[Source]:
     if files:
-        yield Recording(files)
+        yield RecordedFiles(files)
     else:
         with Store(directory / STORE_NAME, read_only=True) as store:
             yield store

@@ -90,7 +90,7 @@ class Tracing:
         return f"Tracing({where})"
 
 
-def current() -> Tracing | None:
+def current_tracing() -> Tracing | None:
     """The handle of this process's pipeline; None before set-up."""
     return _current
 

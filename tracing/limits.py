@@ -1,4 +1,4 @@
-"""What keeps disk, memory and log within bounds: how much, how long, how often."""
+"""What keeps disk, memory and log within bounds, where several rooms share it."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ FUNCTION_TOOL = "function_tool"
 REALTIME_INFERENCE = "realtime_inference"
 REALTIME_METRICS = "realtime_metrics"
 JUDGE_EVALUATION = "judge_evaluation"
+EVENT_LOOP_BLOCKED = "event_loop_blocked"
 
 # LiveKit's identity of a call.
 JOB_ID = "lk.job_id"
@@ -75,6 +76,8 @@ INTERRUPTED = "lk.interrupted"
 """bool; also true when code interrupted or the session closed."""
 INTERRUPTION_SOURCE = "lk.interruption.source"
 """str: `audio_activity` or `user_turn` (barge-in), or `programmatic`."""
+BARGE_IN_SOURCES = frozenset({"audio_activity", "user_turn"})
+"""Of these, those that are the user."""
 PLAYOUT_POSITION = "lk.playout.position"
 """double, seconds of the reply's audio that had played when it was interrupted."""
 E2E_LATENCY = "lk.e2e_latency"

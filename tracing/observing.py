@@ -11,7 +11,7 @@ from livekit.agents import AgentSession, get_job_context
 from tracing import stamps
 from tracing.account.session import Watcher
 from tracing.account.turn import Turn
-from tracing.capture.current import current
+from tracing.capture.current import current_capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver
 from tracing.span import Attributes
@@ -52,7 +52,7 @@ def observe(
 
 
 def _attach_recording(session: AgentSession[Any]) -> None:
-    capture, job = current(), get_job_context(required=False)
+    capture, job = current_capture(), get_job_context(required=False)
     if capture is not None and capture.recordings is not None and job is not None:
         attach_recording(job, session, capture.processor, capture.recordings)
 

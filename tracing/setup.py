@@ -24,8 +24,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.account.call import Call
-from tracing.capture.current import Capture, register
-from tracing.capture.current import current as current_capture
+from tracing.capture.current import Capture, current_capture, register
 from tracing.capture.jobs import (
     current_job_id,
     job_attributes,
@@ -40,7 +39,7 @@ from tracing.config.backends import Backend, fingerprint
 from tracing.config.load import BackendArguments, Wanted, load_settings
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
-from tracing.handle import Tracing, current, make_current
+from tracing.handle import Tracing, current_tracing, make_current
 from tracing.span import Attributes
 from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
 from tracing.spool.losses import Ledger
@@ -74,19 +73,21 @@ def setup_tracer(
     again returns the same handle. `backend` is one backend or a list of them (each gets every
     span): a name, or settings such as `Langfuse(environment="staging")` and `Otlp(endpoint=...)`.
     None chooses from the environment: Langfuse keys, else an OTLP endpoint, else the local store.
-    A backend that is given by name takes the fields of its settings as arguments here
-    (`public_key=`, `endpoint=` and so on, see `BackendArguments`).
+    A backend that is given by name takes fields of its settings as arguments here, those of
+    `BackendArguments` (`public_key=`, `endpoint=` and so on).
 
     `directory` is where spool and store live, TRACING_DIR. `session_id` is a string, or is called
-    with the call's identity attributes and returns one. `mask` takes each text attribute's value
-    and returns what may leave the process. `metrics` also exports LiveKit's metrics and those of
-    turns to the OTLP endpoint; LiveKit Cloud then gets none.
+    with the call's identity attributes (`lk.*`, those that are known by then) and returns one.
+    `user_id` names the caller, else the participant's identity does. `capture_content=False`
+    withholds what anybody said; `mask` takes each text attribute's value and returns what may
+    leave the process. `metrics` also exports LiveKit's metrics and those of turns to the OTLP
+    endpoint; LiveKit Cloud then gets none.
 
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
     nothing is recorded.
     """
     with _lock:
-        tracing = current()
+        tracing = current_tracing()
         if tracing is None:
             try:
                 settings = load_settings(

@@ -14,11 +14,11 @@ USER_ID = "user.id"
 FIRST_AGENT = "agent.label"
 """str; the label of the agent that took the call, as soon as it is known."""
 
-# Ours, on `agent_turn`. Definitions and clocks: docs/latency.md.
+# Ours, on `agent_turn`; some on `user_turn` too. Definitions and clocks: docs/latency.md.
 TURN = "turn."
 """Prefix of all of these."""
 TURN_NUMBER = "turn.number"
-"""int from 1, in the order in which the turns of a call started."""
+"""int from 1, in the order in which the turns of a call started; of `user_turn` by themselves."""
 TURN_KIND = "turn.kind"
 """str: `reply`, `greeting`, `tool_follow_up`, `say`, `prompted` (code asked for a reply) or
 `discarded` (a preemptive generation that nothing followed)."""

@@ -14,7 +14,7 @@ import pytest
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.audio import AUDIO, keep, record
-from tracing.capture.recording import NotKept, recording_attributes, save_recording
+from tracing.capture.recording import NotSaved, recording_attributes, save_recording
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_recording_that_is_not_kept(
 ) -> None:
     """It says why, and leaves nothing behind."""
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(NotKept, match=why):
+    with pytest.raises(NotSaved, match=why):
         save_recording(
             tmp_path / name, tmp_path / "recordings", time.monotonic() + seconds, **bounds
         )

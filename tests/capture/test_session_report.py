@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.workers import CARD, TYPED, heard, offline_job
 from tracing import cli, names, stamps
 from tracing.capture.redaction import Redaction
-from tracing.capture.session_report import SessionReports, without_content
+from tracing.capture.session_report import SessionReports, bare_report
 from tracing.span import Span
 from tracing.spool.losses import Ledger
 from tracing.store.store import Store
@@ -135,7 +135,7 @@ def test_what_is_withheld_of_a_report() -> None:
             ]
         },
     }
-    assert without_content(report) == {
+    assert bare_report(report) == {
         "job_id": "AJ_1",
         "usage": [{"input_tokens": 3}],
         "chat_history": {

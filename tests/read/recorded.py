@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracing.otlp_json import dumps
-from tracing.read.sources import Recording
+from tracing.read.sources import RecordedFiles
 from tracing.span import Span
 
 START = 1_760_000_000_000_000_000
@@ -29,11 +29,11 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
     return {"trace_id": spans[0].trace_id.hex(), "turns": [], **described}
 
 
-def recording(tmp_path: Path, *spans: Span) -> Recording:
+def recording(tmp_path: Path, *spans: Span) -> RecordedFiles:
     """A file that holds these spans."""
     path = tmp_path / "calls.jsonl"
     path.write_text("\n".join(dumps([found]) for found in spans), encoding="utf-8")
-    return Recording([path])
+    return RecordedFiles([path])
 
 
 def with_turns(**turn: Any) -> str:

@@ -323,7 +323,7 @@ def test_a_full_disk_fails_the_batch_and_nothing_else(path: Path) -> None:
 def test_the_store_needs_neither_livekit_nor_opentelemetry() -> None:
     """The drainer imports it, and must start fast and stay small."""
     code = "import sys, tracing.store.store; print([m for m in sys.modules if m in sys.argv])"
-    heavy = ["livekit", "opentelemetry", "rich", "typer", "tracing.livekit"]
+    heavy = ["livekit", "opentelemetry", "rich", "typer", "tracing.capture"]
     done = subprocess.run(
         [sys.executable, "-c", code, *heavy],
         capture_output=True,

@@ -1,1 +1,1 @@
-"""What a span's neighbours tell of it: names, stamps and spans in, stamps out; pure."""
+"""What the spans of a call tell of each other: spans in, stamps out; pure."""

@@ -9,11 +9,9 @@ from tracing import names, stamps
 from tracing.account.turn import LLM_NODES, Turn, attempts, failures, named, number, tools
 from tracing.span import STATUS_ERROR, AttributeValue, Span
 
-BARGE_IN_SOURCES = ("audio_activity", "user_turn")
-
 
 def kind_of(turn: Turn, *, user_has_spoken: bool) -> str:
-    """Say what sort of turn this is; see `stamps.TURN_KIND`."""
+    """What sort of turn this is; see `stamps.TURN_KIND`."""
     attributes = turn.span.attributes
     given = names.text(turn.observed, stamps.TURN_KIND)
     if given:
@@ -45,7 +43,7 @@ def _is_discarded(turn: Turn) -> bool:
     attributes = turn.span.attributes
     return (
         bool(attributes.get(names.INTERRUPTED))
-        and attributes.get(names.INTERRUPTION_SOURCE) not in BARGE_IN_SOURCES
+        and attributes.get(names.INTERRUPTION_SOURCE) not in names.BARGE_IN_SOURCES
         and names.QUEUE_WAIT not in attributes
         and names.LLM_NODE in turn.steps
         and turn.first_sound is None
@@ -70,7 +68,7 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     resumed = len(speaking) - 1 if attributes.get(names.GENERATION_COUNT) == 1 else 0
     return {
         stamps.TURN_WAS_INTERRUPTED: interrupted,
-        stamps.TURN_BARGED_IN: attributes.get(names.INTERRUPTION_SOURCE) in BARGE_IN_SOURCES,
+        stamps.TURN_BARGED_IN: attributes.get(names.INTERRUPTION_SOURCE) in names.BARGE_IN_SOURCES,
         stamps.TURN_HEARD: heard,
         stamps.TURN_HEARD_SHARE: min(heard / made, 1.0) if heard is not None and made else None,
         stamps.TURN_FALSE_INTERRUPTIONS: resumed if resumed > 0 else None,

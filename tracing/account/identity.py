@@ -101,7 +101,7 @@ class Identity:
 
 
 def _session_id(known: Attributes, trace_id: bytes) -> str:
-    """Name a call so that a person recognises it: its room and its job where they are known."""
+    """A name by which a person recognises a call: its room and its job where they are known."""
     job, room = names.text(known, names.JOB_ID), names.first(known, names.ROOM_NAME)
     if job:
         return f"{room!s}/{job}" if room else job

@@ -66,7 +66,7 @@ def _moments(span: Span, last: int) -> tuple[_Moment, _Moment]:
 
 
 def _order(moment: _Moment) -> tuple[int, bool, int]:
-    """Order by time; of spans that end at once, what began last ends first."""
+    """By time; of spans that end at once, what began last ends first."""
     return moment.time_unix_nano, moment.ends, -moment.span.start_time_unix_nano * moment.ends
 
 

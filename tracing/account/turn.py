@@ -1,4 +1,4 @@
-"""One turn of the agent: what its spans say of it, as attributes for its `agent_turn` span."""
+"""One turn of the agent: its spans, and what several readers want to know of them."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def metrics(spans: Iterable[Span], key: str) -> list[Mapping[str, Any]]:
 
 @lru_cache(maxsize=256)
 def parsed(text: str) -> Mapping[str, Any]:
-    """Parse LiveKit's metrics, which several readers of one turn want."""
+    """LiveKit's metrics from their JSON, which several readers of one turn want."""
     found: Mapping[str, Any] = json.loads(text)
     return found
 

@@ -16,13 +16,13 @@ class Capture(NamedTuple):
     reports: SessionReports | None = None
     """Where LiveKit's reports of sessions go; None without a local store."""
     recordings: Path | None = None
-    """The TRACING_DIR that sessions' audio is kept in until it is uploaded; None if not."""
+    """The TRACING_DIR that sessions' audio is saved in until it is uploaded; None if not."""
 
 
 _current: Capture | None = None
 
 
-def current() -> Capture | None:
+def current_capture() -> Capture | None:
     """What is registered; None before set-up and after its shutdown."""
     return _current
 

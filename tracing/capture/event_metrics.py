@@ -1,4 +1,4 @@
-"""LiveKit's metrics that are on no span: which attributes keep them, and how they add up."""
+"""LiveKit's metrics that are on no span: which attributes they become, and how they add up."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def outcome_attributes(tagger: Any, *, withhold: bool) -> dict[str, AttributeVal
 def attach_recording(
     job: JobContext, session: AgentSession[Any], processor: TracingProcessor, directory: Path
 ) -> None:
-    """Keep the session's audio when its job ends, and say where on the job's root span."""
+    """Save the session's audio when its job ends, and say where on the job's root span."""
 
     async def save_and_stamp(reason: str) -> None:
         withhold = bool(getattr(job, "_redaction_enabled", False))  # by the LiveKit project

@@ -1,4 +1,4 @@
-"""The span processor: stamp what the call knows, redact, append one record. Nothing else.
+"""The span processor: redact, stamp what the call knows, append one record. Nothing else.
 
 Runs on the voice loop, so everything here is microseconds: no lock, no thread, no socket.
 """

@@ -1,4 +1,4 @@
-"""A session's audio recording, kept until it is uploaded, and as attributes of its call.
+"""A session's audio recording, saved until it is uploaded, and as attributes of its call.
 
 LiveKit writes it into a directory that goes with the job, so it is linked or copied to ours while
 its hash is taken, in a thread and for a bounded time.
@@ -38,7 +38,7 @@ _TYPES = {
 }
 
 
-class NotKept(Exception):
+class NotSaved(Exception):
     """Why there is no recording to upload."""
 
 
@@ -64,7 +64,7 @@ async def recording_attributes(
     try:
         while recorder.recording:
             if time.monotonic() > deadline:
-                raise NotKept("its recorder did not close")
+                raise NotSaved("its recorder did not close")
             await asyncio.sleep(_POLL_SECONDS)
         found = await asyncio.to_thread(
             save_recording,
@@ -73,7 +73,7 @@ async def recording_attributes(
             deadline,
             chunk_bytes=chunk_bytes,
         )
-    except (NotKept, OSError, UnsafeDirectory) as error:
+    except (NotSaved, OSError, UnsafeDirectory) as error:
         logger.warning("the recording %s is not uploaded: %s", path, error)
         return {}
     if started := getattr(recorder, "recording_started_at", None):
@@ -93,15 +93,15 @@ def save_recording(
     """Link or copy a recording into `directory` under its hash, and say what it is.
 
     Gives up at `deadline` (of `time.monotonic`), looked at after every `chunk_bytes`. Older
-    recordings make room. Raises NotKept, OSError or UnsafeDirectory.
+    recordings make room. Raises NotSaved, OSError or UnsafeDirectory.
     """
     size = source.stat().st_size
     kind = _TYPES.get(source.suffix.lower())
     if kind is None or not size:
         why = "is no type that Langfuse plays"
-        raise NotKept("it is empty" if kind else f"{source.suffix!r} {why}")
+        raise NotSaved("it is empty" if kind else f"{source.suffix!r} {why}")
     if size > max_file_bytes:
-        raise NotKept(f"{size:,} bytes are more than {max_file_bytes:,}")
+        raise NotSaved(f"{size:,} bytes are more than {max_file_bytes:,}")
     make_private_directory(directory)
     _make_room(directory, max_directory_bytes - size)
     partial = directory / f"{os.getpid()}-{time.monotonic_ns()}.part"
@@ -129,7 +129,7 @@ def _take(source: Path, target: Path, deadline: float, chunk_bytes: int) -> str:
         with open(source, "rb") as file:
             while chunk := file.read(chunk_bytes):
                 if time.monotonic() > deadline:
-                    raise NotKept("there was no time")
+                    raise NotSaved("there was no time")
                 digest.update(chunk)
                 if copy is not None:
                     _write(copy, chunk)

@@ -21,7 +21,7 @@ from opentelemetry import trace
 from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.session import OpenTurn, Session, Watcher
-from tracing.capture.current import current
+from tracing.capture.current import current_capture
 from tracing.capture.event_metrics import PLACES, add_metrics, usage_of
 from tracing.capture.session_options import options_of
 from tracing.limits import OncePerMinute
@@ -119,7 +119,7 @@ class SessionObserver:
         span = self._span()
         if span is self._seen:
             return self._adopted
-        capture, trace_id = current(), span.get_span_context().trace_id
+        capture, trace_id = current_capture(), span.get_span_context().trace_id
         call = capture.processor.call(trace_id) if capture is not None else None
         if call is None:
             return None
@@ -209,7 +209,7 @@ class SessionObserver:
 
         The transcript may come before the turn or during it, but never before the user spoke.
         """
-        turn, capture = self._turn(), current()
+        turn, capture = self._turn(), current_capture()
         if not self._user_texts or turn is None or capture is None:
             return
         span = capture.processor.open_span(int.from_bytes(turn.span_id, "big"))
@@ -303,8 +303,8 @@ class SessionObserver:
         state.observed.update(self._write_report(session))
 
     def _write_report(self, session: AgentSession[Any]) -> Attributes:
-        """Keep LiveKit's report where there is a local store, and say on the span which it is."""
-        capture, span, job = current(), self._span(), self._job
+        """Write LiveKit's report where there is a local store, and say on the span which it is."""
+        capture, span, job = current_capture(), self._span(), self._job
         if job is None or capture is None or capture.reports is None or not span.is_recording():
             return {}
         context = span.get_span_context()

@@ -1,4 +1,4 @@
-"""LiveKit's own report of a session, kept beside the local store when the session ends.
+"""LiveKit's own report of a session, written beside the local store when the session ends.
 
 A process that is killed leaves none; everything else about its calls is in their spans.
 """
@@ -63,13 +63,13 @@ class SessionReports:
         try:
             document = report.to_dict()
             if withhold:
-                document = without_content(document)
+                document = bare_report(document)
             write_report(path, self._redaction.document(document))
         except Exception:
             logger.warning("the report of a session could not be kept", exc_info=True)
 
 
-def without_content(report: Mapping[str, Any]) -> dict[str, Any]:
+def bare_report(report: Mapping[str, Any]) -> dict[str, Any]:
     """A report of which only numbers, states and times are left."""
     bare = {key: value for key, value in report.items() if key not in _CONTENT}
     items = (report.get("chat_history") or {}).get("items", [])

@@ -141,7 +141,7 @@ def fingerprint(backends: list[Backend]) -> str:
 
 
 def digest(backends: list[Backend]) -> str:
-    """Tells whether two processes have the very same settings, credentials included."""
+    """What is the same only for the very same settings, credentials included."""
     return hashlib.sha256(dump(backends).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,5 @@
-"""Environment and arguments -> one frozen `Settings`; the only reader of `os.environ`.
+"""Environment and arguments -> one frozen `Settings`; the only reader of `os.environ`
+(but for TRACING_DIR on the command line).
 
 Precedence, everywhere: an argument of `setup_tracer`, then our own variable (`TRACING_*`),
 then the vendor's (`LANGFUSE_*`), then `OTEL_*`, then the default. An empty value is no value.

@@ -1,4 +1,4 @@
-"""Every backend that has a name: one entry each, and all else about it in its own module."""
+"""Every backend that has a name, one entry each; those with nothing to set are defined here."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The drainer's process: spans from disk to backends, until each has said yes."""
+"""Spans from disk to backends, until each has said yes: the drainer, and what keeps it at work."""

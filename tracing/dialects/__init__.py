@@ -1,1 +1,1 @@
-"""How a backend wants it: a pure function from span to span (or None) for each dialect."""
+"""How a backend wants a span: for each dialect a pure function from span to span, or to None."""

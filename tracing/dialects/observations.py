@@ -12,7 +12,6 @@ from tracing.dialects import messages, usage
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span
 
 COMPLETION_START = "langfuse.observation.completion_start_time"
-BARGE_IN = frozenset({"audio_activity", "user_turn"})
 
 
 class Observation(NamedTuple):
@@ -35,7 +34,7 @@ class Observation(NamedTuple):
 
 
 def observation_of(span: Span) -> Observation:
-    """Say what a span of LiveKit's shows."""
+    """What a span of LiveKit's shows."""
     return _BY_NAME.get(span.name, _other)(span)
 
 
@@ -120,7 +119,7 @@ def _interruption(attributes: Attributes) -> tuple[str, str]:
         return "DEFAULT", ""
     heard = attributes.get(names.PLAYOUT_POSITION)
     of_it = f", {heard:.1f} s heard" if isinstance(heard, float) else ""
-    if attributes.get(names.INTERRUPTION_SOURCE) in BARGE_IN:
+    if attributes.get(names.INTERRUPTION_SOURCE) in names.BARGE_IN_SOURCES:
         return "WARNING", f"interrupted by the user{of_it}"
     return "DEFAULT", f"cut short{of_it}"
 
@@ -363,12 +362,17 @@ _AGENT_TURN_NUMBERS = {
 }
 
 _PLUMBING = (
-    *("room_connect", "wait_for_participant", "wait_for_audio_track", "publish_audio_output"),
+    *(
+        names.ROOM_CONNECT,
+        names.WAIT_FOR_PARTICIPANT,
+        "wait_for_audio_track",
+        "publish_audio_output",
+    ),
     *("session_start", "setup_toolsets", "on_enter", "on_exit", "drain_agent_activity"),
     *(names.START_AGENT_ACTIVITY, "resume_agent_activity", "pause_agent_activity"),
-    *("user_speaking", "eou_wait", "eou_detection", "on_user_turn_completed"),
-    *("tts_node", "tts_stream_adapter", "agent_speaking", "keyterm_detection"),
-    *("job_shutdown", "on_session_end", "session_end_upload", "room_disconnect"),
+    *(names.USER_SPEAKING, names.EOU_WAIT, "eou_detection", names.ON_USER_TURN_COMPLETED),
+    *(names.TTS_NODE, "tts_stream_adapter", names.AGENT_SPEAKING, "keyterm_detection"),
+    *(names.JOB_SHUTDOWN, "on_session_end", "session_end_upload", "room_disconnect"),
     "shutdown_callback",
 )
 _BY_NAME: Mapping[str, Callable[[Span], Observation]] = {
@@ -389,5 +393,5 @@ _BY_NAME: Mapping[str, Callable[[Span], Observation]] = {
     names.TTS_REQUEST_RUN: _attempt,
     names.TTS_FALLBACK_ADAPTER: _fallback,
     names.SESSION_CLOSE: _session_close,
-    "event_loop_blocked": _blocked,
+    names.EVENT_LOOP_BLOCKED: _blocked,
 }

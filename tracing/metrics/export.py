@@ -1,4 +1,4 @@
-"""Metrics over OTLP, LiveKit's and those of turns (see `livekit.instruments`) and of the spool.
+"""Metrics over OTLP, LiveKit's and those of turns (see `metrics.instruments`) and of the spool.
 
 Loaded only where metrics are on. The voice loop appends a turn to a queue, nothing else; one
 thread counts what is queued, and exports every few seconds and when the process ends.
@@ -95,11 +95,11 @@ class Metrics:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
-    def turn_ended(self, turn: Turn, stamps: Attributes) -> None:
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
         """Queue a turn; on the voice loop."""
-        self._queued.append((turn, stamps))
+        self._queued.append((turn, stamped))
 
-    def session_ended(self, stamps: Attributes) -> None:
+    def session_ended(self, stamped: Attributes) -> None:
         """A session is its turns."""
 
     def start(self, settings: MetricsSettings, spool: Path) -> None:

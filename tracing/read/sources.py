@@ -13,14 +13,14 @@ from tracing.otlp_json import read_spans
 from tracing.span import Span
 from tracing.store.call_rows import CallSummary, summarize
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Describe = Callable[[Sequence[Span]], dict[str, Any]]
 """The spans of one call -> the report's object of it."""
 
 
 class Source(Protocol):
-    """What holds calls: `Store` and `Recording`."""
+    """What holds calls: `Store` and `RecordedFiles`."""
 
     def calls(
         self,
@@ -36,7 +36,7 @@ class Source(Protocol):
         """The spans of a call in the order in which they started."""
 
 
-class Recording:
+class RecordedFiles:
     """The calls in files of OTLP JSON; of a span's versions the one that ended counts."""
 
     def __init__(self, files: Iterable[Path]) -> None:
@@ -86,6 +86,6 @@ def described(
         try:
             found = describe(spans)
         except Exception as error:
-            _logger.warning("left out trace %s, cannot describe it: %r", call.trace_id, error)
+            logger.warning("left out trace %s, cannot describe it: %r", call.trace_id, error)
             continue
         yield spans, found

@@ -22,7 +22,7 @@ def quarantined_files(directory: Path) -> list[Path]:
 
 
 def quarantine(directory: Path, backend: str, span: Span) -> None:
-    """Keep one rejected span, as long as there is room."""
+    """Write down one rejected span, as long as there is room."""
     path = quarantine_path(directory, backend)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "a") as file:

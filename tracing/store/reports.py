@@ -19,9 +19,9 @@ from tracing.spool.files import make_private_directory, write_json
 DIRECTORY_NAME = "reports"
 MAX_REPORTS = 1000
 MAX_BYTES = 256 * 2**20
-MAX_AGE_SECONDS = 30 * 86400.0
+MAX_REPORT_AGE_SECONDS = 30 * 86400.0
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def file_name(trace_id: bytes, span_id: bytes) -> str:
@@ -49,7 +49,7 @@ def find_reports(directory: Path, trace_id: str) -> list[dict[str, Any]]:
         try:
             report = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            _logger.warning("left out %s, cannot read it: %r", path, error)
+            logger.warning("left out %s, cannot read it: %r", path, error)
             continue
         if isinstance(report, dict):
             found.append(report)
@@ -66,6 +66,6 @@ def _delete_beyond_bounds(directory: Path, max_reports: int, max_bytes: int) -> 
     used = 0
     for number, (written, size, path) in enumerate(sorted(by_age, reverse=True)):
         used += size
-        is_old = written < time.time() - MAX_AGE_SECONDS
+        is_old = written < time.time() - MAX_REPORT_AGE_SECONDS
         if number > 0 and (is_old or used > max_bytes or number >= max_reports):
             path.unlink(missing_ok=True)

@@ -6,8 +6,8 @@ written, and made to be read by hand:
     sqlite3 .tracing/calls.db 'SELECT * FROM call_list LIMIT 10'
     sqlite3 .tracing/calls.db "SELECT * FROM turn_list WHERE trace_id LIKE '4bf9%'"
 
-`spans` has a row per span (see `rows`), found by (trace_id, span_id); `calls` a row per trace
-(see `summary`), kept up to date by `Store.add`; `counters` what retention has deleted. The
+`spans` has a row per span (see `span_rows`), found by (trace_id, span_id); `calls` a row per trace
+(see `call_rows`), kept up to date by `Store.add`; `counters` what retention has deleted. The
 views are for people. `PRAGMA user_version` holds the schema's number; a newer one is refused.
 """
 

@@ -16,17 +16,18 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
+from tracing.limits import OncePerMinute
 from tracing.span import Span
 from tracing.store.call_rows import CallSummary, merge, nanos, summarize
 from tracing.store.schema import StoreError, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, from_row, to_row
 
+logger = logging.getLogger(__name__)
+
 RETENTION_DAYS = 30.0
 MAX_BYTES = 1024**3
 
-_logger = logging.getLogger(__name__)
 _CALLS_DELETED_AT_ONCE = 100
-_LOG_INTERVAL_SECONDS = 60.0
 
 _CHANGEABLE = [column for column in COLUMNS if column not in ("trace_id", "span_id")]
 _PUT_SPAN = f"""
@@ -59,7 +60,7 @@ class Store:
         self._retention_seconds = retention_days * 86400
         self._max_bytes = max_bytes
         self._clock = clock
-        self._logged_at = -_LOG_INTERVAL_SECONDS
+        self._report = OncePerMinute(clock)
         self._unlogged_calls = 0
         with self._errors():
             self._db = open_to_read(path) if read_only else open_to_write(path)
@@ -181,16 +182,15 @@ class Store:
 
     def _log_deleted(self, count: int) -> None:
         self._unlogged_calls += count
-        now = self._clock()
-        if self._unlogged_calls and now - self._logged_at >= _LOG_INTERVAL_SECONDS:
-            _logger.info(
+        if self._unlogged_calls and self._report.is_due():
+            logger.info(
                 "deleted the %d oldest calls of %s: it keeps %.0f days and %d MiB",
                 self._unlogged_calls,
                 self.path,
                 self._retention_seconds / 86400,
                 self._max_bytes // 1024**2,
             )
-            self._unlogged_calls, self._logged_at = 0, now
+            self._unlogged_calls = 0
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -46,12 +46,12 @@ _NAME_LENGTH = 26
 def print_report(calls: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print described calls: the turns of each, or a line each where they are many, and sums."""
     if len(calls) > DETAILED_CALLS:
-        console.print(call_table(calls))
+        console.print(table_of_calls(calls))
         console.print()
     for call in calls if len(calls) <= DETAILED_CALLS else ():
         console.print(call_title(call))
         if call.get("turns"):
-            console.print(turn_table(call))
+            console.print(table_of_turns(call))
             console.print(Text(_legend(call), style=DIM))
         console.print()
     if calls:
@@ -76,7 +76,7 @@ def call_title(call: Mapping[str, Any]) -> Text:
     )
 
 
-def turn_table(call: Mapping[str, Any]) -> Table:
+def table_of_turns(call: Mapping[str, Any]) -> Table:
     """A call's turns, a row each."""
     table = new_table(">#", "!Kind", "Said", ">Latency", "!Where it went", "What happened")
     for turn in call.get("turns", ()):
@@ -91,7 +91,7 @@ def turn_table(call: Mapping[str, Any]) -> Table:
     return table
 
 
-def call_table(calls: Sequence[Mapping[str, Any]]) -> Table:
+def table_of_calls(calls: Sequence[Mapping[str, Any]]) -> Table:
     """Many calls, a row each."""
     table = new_table(
         "!Started", "Session", "Agent", ">Lasted", ">Turns", ">p50", ">p95", ">Within", "Trouble"
