@@ -36,7 +36,7 @@ from tracing.capture.redaction import Redaction
 from tracing.capture.session_report import SessionReports
 from tracing.capture.worker import drain_when_worker_stops
 from tracing.config.backends import Backend, fingerprint
-from tracing.config.load import BackendArguments, Wanted, load_settings
+from tracing.config.load import BackendArguments, Wanted, check_names, load_settings
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current_tracing, make_current
@@ -86,6 +86,7 @@ def setup_tracer(
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
     nothing is recorded.
     """
+    check_names(arguments)
     with _lock:
         tracing = current_tracing()
         if tracing is None:

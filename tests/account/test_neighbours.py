@@ -190,6 +190,10 @@ def voice(turn: Span) -> Span:
             ],
             ["Yes please.", "Two?", "Yes", "Fine."],
         ),
+        (  # a hook made it shorter
+            [heard(0, "Hey chef, a table for two."), asked(200, "a table for two", "At eight?")],
+            ["Hey chef, a table for two.", "At eight?"],
+        ),
         (  # typed before it was said
             [asked(200, "Yes", "Two?"), heard(900, "Yes"), asked(1_100, "Yes", "Fine.")],
             ["Yes", "Two?", "Yes", "Fine."],

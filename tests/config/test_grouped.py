@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -13,6 +12,7 @@ import pytest
 from tracing import Backend, ConfigError, Langfuse, Otlp
 from tracing.config import labels, langfuse, otlp
 from tracing.config.backends import OTLP_HTTP
+from tracing.config.langfuse import DIALECT
 from tracing.config.load import BackendArguments, load_settings
 from tracing.config.settings import backends_of
 
@@ -76,6 +76,36 @@ def test_variables_are_for_the_endpoint_that_names_none() -> None:
     }
 
 
+def test_metrics_go_with_the_variables_of_several_endpoints() -> None:
+    """Never the environment's credentials to an endpoint that was given in code."""
+    environ = {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret"}
+    two = [Otlp(endpoint="http://one:1"), Otlp()]
+    metrics = load_settings(two, environ=environ, metrics=True).metrics
+    assert metrics is not None
+    assert (metrics.url, dict(metrics.headers)) == (
+        "http://collector:4318/v1/metrics",
+        {"authorization": "secret"},
+    )
+    with pytest.raises(ConfigError, match="metrics are on and have nowhere to go"):
+        load_settings([Otlp(endpoint="http://one:1")] * 2, environ={}, metrics=True)
+
+
+def test_labels_come_from_variables_for_every_endpoint() -> None:
+    """They are no secret of one of them."""
+    environ = {**ENDPOINT, "LANGFUSE_RELEASE": "7"}
+    two = [Otlp(endpoint="http://one:1", dialect="langfuse"), Otlp()]
+    found = backends_of(load_settings(two, environ=environ))
+    assert [backend.dialect_options.get("release") for backend in found] == ["7", None]
+
+
+def test_keys_of_the_environment_are_for_the_project_that_names_no_server() -> None:
+    """Of several; one alone takes them for its server, as ever."""
+    own = Langfuse(base_url="http://own:3000")
+    assert backends_of(load_settings(own, environ=KEYS))[0].tenant == "pk-lf-1234"
+    with pytest.raises(ConfigError, match="LANGFUSE_PUBLIC_KEY is not set"):
+        load_settings([Langfuse(), own], environ=KEYS)
+
+
 def test_two_projects_are_two_backends() -> None:
     """Each with its own tenant, scores included."""
     two = Langfuse(public_key="pk-lf-two", secret_key="sk-lf-two")
@@ -106,6 +136,8 @@ def test_arguments_belong_to_backends_given_by_name() -> None:
     """Beside settings they would be taken and not used."""
     with pytest.raises(ConfigError, match="tags= goes with a backend that is given by name"):
         load_settings([Langfuse()], environ=KEYS, tags=["a"])
+    with pytest.raises(ConfigError, match="tags= goes with"):
+        load_settings([Langfuse(), "local"], environ=KEYS, tags=["a"])
     both = load_settings([Langfuse(), "otlp"], environ={**KEYS, **ENDPOINT}, compression="none")
     assert (
         both.backends["otlp"]
@@ -133,6 +165,36 @@ def test_a_backend_of_ones_own_has_to_be_importable(backend: Backend) -> None:
     """The drainer imports it in a process of its own."""
     with pytest.raises(ConfigError, match=r"backend 'mine' names .* give 'package.module:name'"):
         load_settings([backend], environ={})
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        (Backend("../up", OTLP_HTTP), "has a name that no file can have"),
+        (Backend("", OTLP_HTTP), "has a name that no file can have"),
+        (Backend("mine", OTLP_HTTP, sender_options={"path": Path("x")}), "is not JSON"),
+        (Backend("mine", OTLP_HTTP, dialect=DIALECT, dialect_options={"x": 1}), "cannot be had"),
+    ],
+)
+def test_what_the_drainer_could_not_use_is_a_problem(backend: Backend, told: str) -> None:
+    """Before anything is set up, not in the drainer's log."""
+    with pytest.raises(ConfigError, match=told):
+        load_settings([backend], environ={})
+
+
+def test_names_of_what_goes_beside_are_taken() -> None:
+    """Two backends of one name would share acknowledgements."""
+    own = Backend("langfuse-scores", OTLP_HTTP, url="http://mine:1")
+    with pytest.raises(ConfigError, match="two backends are called 'langfuse-scores'"):
+        load_settings([Langfuse(), own], environ=KEYS)
+
+
+def test_password_of_a_url_becomes_a_header() -> None:
+    """It is in no log and no status file."""
+    own = Backend("mine", OTLP_HTTP, url="http://user:secret@host:1/v1/traces")
+    (found,) = backends_of(load_settings([own], environ={}))
+    assert found.url == "http://host:1/v1/traces"
+    assert found.headers["authorization"].startswith("Basic ")
 
 
 def test_arguments_are_fields_with_the_same_types() -> None:
@@ -165,6 +227,12 @@ def test_every_field_says_what_it_is(module: Any) -> None:
 
 def test_settings_show_no_secret() -> None:
     """They may be printed and logged."""
-    shown = repr((Langfuse(secret_key="sk-lf-5678"), Otlp(headers={"authorization": "5678"})))
-    assert "5678" not in shown
-    assert {field.name for field in fields(Otlp) if not field.repr} == {"headers"}
+    asked = (
+        Langfuse(secret_key="sk-lf-5678", base_url="http://u:5678@h"),
+        Otlp(headers={"authorization": "5678"}, endpoint="http://u:5678@h"),
+        Backend("mine", OTLP_HTTP, url="http://u:5678@h", sender_options={"key": "5678"}),
+    )
+    assert "5678" not in repr(asked)
+    with pytest.raises(ConfigError) as caught:
+        load_settings([asked, {"headers": "5678"}], environ={})  # type: ignore[list-item]
+    assert "5678" not in str(caught.value)

@@ -318,6 +318,23 @@ def test_drainer_imports_neither_livekit_nor_opentelemetry(spool: Path, tmp_path
     assert not {"livekit", "opentelemetry", "langfuse", "google"} & set(json.loads(told))
 
 
+def test_backend_that_cannot_be_made_does_not_stop_the_others(spool: Path) -> None:
+    """Its dialect takes no such option: its spans wait, those of the others leave."""
+    writer = open_segment(spool)
+    append(writer, make_span(1))
+    with RecordingServer() as server:
+        broken = Backend("broken", OTLP_HTTP, dialect=DIALECT, dialect_options={"no such": 1})
+        with draining(spool, broken, otlp_backend(server.url)):
+            until(lambda: server.accepted == [make_span(1)])
+            until(lambda: _state_of(spool, "broken") == "retrying")
+        writer.close()
+
+
+def _state_of(spool: Path, name: str) -> str:
+    backends = read_status(spool).get("backends", [])
+    return next((found["state"] for found in backends if found["name"] == name), "")
+
+
 def test_threads_of_a_drainer_are_named(spool: Path) -> None:
     """Who looks at a process sees what each thread is for."""
     writer = open_segment(spool)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +22,18 @@ _LIMIT_SECONDS = 600
 def outcome_by_row(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Any]]:
-    """Every selected row, several at a time, in a process of its own; what was slow, again."""
+    """Every selected row, run once, several at a time, in a process of its own."""
     names = [
         item.callspec.params["name"]
         for item in request.session.items
         if "outcome_by_row" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec")
     ]
     file = tmp_path_factory.mktemp("faults") / "outcomes.json"
-    outcomes = _run(names, file)
-    hasty = [name for name, outcome in outcomes.items() if _was_only_slow(outcome)]
-    # A hung job's exit takes 0.14 s, of which 0.1 are ours, and may take 0.2: LiveKit's own part
-    # doubles now and then on two cores. So a time counts when it is missed twice in a row.
-    return {**outcomes, **(_run(hasty, file) if hasty else {})}
-
-
-def _run(names: Sequence[str], file: Path) -> dict[str, dict[str, Any]]:
     command = [sys.executable, "-m", "tests.faults", "--bounded", "--contender", "ours"]
     arguments = ["--rows", ",".join(names), "--json", str(file)]
     subprocess.run([*command, *arguments], cwd=ROOT, timeout=_LIMIT_SECONDS, check=False)
-    return {outcome["row"]: outcome for outcome in json.loads(file.read_text())}
-
-
-def _was_only_slow(outcome: dict[str, Any]) -> bool:
-    failures = outcome["failures"]
-    return bool(failures) and all(told.startswith(("exit ", "flush ")) for told in failures)
+    outcomes = json.loads(file.read_text())
+    return {outcome["row"]: outcome for outcome in outcomes}
 
 
 @pytest.mark.parametrize("name", [row.name for row in ROWS])

@@ -45,11 +45,12 @@ def said_by_user(*turns: Attributes) -> str:
 def only_asked(asked: Iterable[Said], heard: Iterable[Said]) -> list[Said]:
     """The input of the agent's turns, in order, that was not heard: it was typed, as a rule.
 
-    `heard` are the transcripts. One is part of one input, which may answer several of them.
+    `heard` are the transcripts. One is part of one input, which may answer several of them; or
+    a hook made the input shorter.
     """
     found, left = [], sorted(heard)
     for at, text in sorted(asked):
-        told = [one for one in left if one[0] <= at and one[1].strip() in text]
+        told = [one for one in left if one[0] <= at and (one[1].strip() in text or text in one[1])]
         if told:
             left = [one for one in left if one not in told]
         else:

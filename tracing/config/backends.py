@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,8 @@ STORE_NAME = "calls.db"
 
 _IN_SPOOL_NAMES = {OTLP_HTTP: "otlp_http", SQLITE: "sqlite", CONSOLE: "console"}
 """What stands for a sender in the name of a spool, so that no move of a module makes another."""
+
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 OpenSpans = Literal["none", "roots", "all"]
 """Which spans a backend also gets while they are open: it must replace them by their end."""
@@ -61,7 +64,7 @@ class Backend:
     """Names its acknowledgements, its state and its thread; unique in one set-up."""
     sender: str
     """Called with this backend and a `Tally`, gives a `Sender` (tracing.deliver.senders.sender)."""
-    url: str = ""
+    url: str = field(default="", repr=False)
     """Where spans are posted, or the local store's path."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tenant: str = ""
@@ -78,8 +81,8 @@ class Backend:
     dialect: str = ""
     """Called with `dialect_options`, gives a function from a span to the span that is sent, or to
     None for one that is not; without a dialect all spans are sent as they are."""
-    dialect_options: Mapping[str, Any] = field(default_factory=dict)
-    sender_options: Mapping[str, Any] = field(default_factory=dict)
+    dialect_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sender_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the sender takes from `backend.sender_options`; JSON, like all of this."""
     mend: str = ""
     """What to check when the backend refuses: names of settings, never their values."""
@@ -98,18 +101,36 @@ class Backend:
         return [replace(self, name=name)]
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Backend:
-        """Itself, once what it names can be imported; nothing of it comes from variables."""
-        for path in filter(None, (self.sender, self.dialect)):
+        """Itself without a password in its URL; nothing of it comes from variables.
+
+        What its process could not use is a problem: names that cannot be imported, what is not
+        JSON, a name that is no file's.
+        """
+        from tracing.config.endpoints import without_password  # not in the drainer's process
+
+        env.problems += [f"backend {self.name!r} {problem}" for problem in self._problems()]
+        url, password = without_password(self.url) if "://" in str(self.url) else (self.url, {})
+        return replace(self, url=url, headers={**password, **self.headers})
+
+    def _problems(self) -> Iterator[str]:
+        if not _NAME.fullmatch(str(self.name)):
+            yield "has a name that no file can have: give letters, digits, dots and dashes"
+        try:
+            dump([self])
+        except (TypeError, ValueError) as error:
+            yield f"is not JSON ({error}): give texts, numbers, lists and mappings"
+        for path, options in ((self.sender, None), (self.dialect, self.dialect_options)):
             try:
                 if path.startswith("__main__"):
                     raise ImportError("the drainer's process has another __main__")
-                import_path(path)
+                found = import_path(path) if path else None
+                if found is not None and options is not None:
+                    found(**options)
             except Exception as error:
-                env.problems.append(
-                    f"backend {self.name!r} names {path!r}, which cannot be imported ({error}): "
-                    "give 'package.module:name'"
+                yield (
+                    f"names {path!r}, which cannot be had ({error}): give 'package.module:name', "
+                    "and of a dialect the options that it takes"
                 )
-        return self
 
 
 class BackendSettings(Protocol):

@@ -42,7 +42,7 @@ class Langfuse(TraceLabels):
     """`pk-lf-...`; else LANGFUSE_PUBLIC_KEY."""
     secret_key: str = field(default="", repr=False)
     """`sk-lf-...`; else LANGFUSE_SECRET_KEY."""
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)
     """Region or own server; else LANGFUSE_BASE_URL, LANGFUSE_HOST, https://cloud.langfuse.com."""
     timeout: float | None = None
     """Seconds for one request; else LANGFUSE_TIMEOUT, 10."""
@@ -55,8 +55,10 @@ class Langfuse(TraceLabels):
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Langfuse:
         """The settings in force; problems go to `env`."""
-        public_key = self.public_key or env.text("LANGFUSE_PUBLIC_KEY")
-        secret_key = self.secret_key or env.text("LANGFUSE_SECRET_KEY")
+        # Of several projects, the variables' keys are for the one that names no server itself.
+        keys = env if is_only_one or not self.base_url else env.without_variables()
+        public_key = self.public_key or keys.text("LANGFUSE_PUBLIC_KEY")
+        secret_key = self.secret_key or keys.text("LANGFUSE_SECRET_KEY")
         base_url, source = _base_url(self.base_url, env)
         base_url, _ = without_password(base_url)
         _check_keys(public_key, secret_key, base_url, env.problems)

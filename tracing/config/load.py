@@ -25,7 +25,7 @@ from tracing.config.labels import Prices
 from tracing.config.langfuse import OTLP_PATH, Scores
 from tracing.config.otlp import Compression, Otlp, OtlpDialect, signal_url
 from tracing.config.registry import REGISTRY
-from tracing.config.settings import ConfigError, MetricsSettings, Settings
+from tracing.config.settings import ConfigError, MetricsSettings, Settings, backends_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -75,7 +75,7 @@ def load_settings(
     """
     env = Environment(os.environ if environ is None else environ)
     given = {name: value for name, value in arguments.items() if value is not None}
-    _check_names(arguments)
+    check_names(arguments)
     asked, chosen_by = _asked(backend, given, env)
     settings = Settings(
         backends=_resolved(asked, env),
@@ -92,12 +92,22 @@ def load_settings(
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),
         proxies=urllib.request.getproxies_environment(),
     )
+    if not env.problems:
+        env.problems += _same_names(settings)
     if env.problems:
-        raise ConfigError(env.problems)
+        raise ConfigError(list(dict.fromkeys(env.problems)))
     return settings
 
 
-def _check_names(arguments: Mapping[str, object]) -> None:
+def _same_names(settings: Settings) -> list[str]:
+    """Each destination's acknowledgements are in a file of its name."""
+    counted = Counter(destination.name for destination in backends_of(settings))
+    twice = [name for name, count in counted.items() if count > 1]
+    return [f"two backends are called {name!r}: give one another name" for name in twice]
+
+
+def check_names(arguments: Mapping[str, object]) -> None:
+    """Raise TypeError for an argument that there is none of."""
     for name in arguments.keys() - BackendArguments.__annotations__.keys():
         raise TypeError(f"setup_tracer() got an unexpected keyword argument {name!r}")
 
@@ -113,17 +123,29 @@ def _asked(
     ]
     unknown = [one for one in wanted if not _is_backend(one)]
     if unknown or not wanted:
-        what = ", ".join(map(repr, unknown)) or "an empty list"
+        # Of what is no text only the type is shown: it may hold a secret.
+        shown = [repr(one) if isinstance(one, str) else type(one).__name__ for one in unknown]
+        what = ", ".join(shown) or "an empty list"
         accepted = ", ".join(map(repr, REGISTRY))
         env.problems.append(f"backend is {what}: give one of {accepted}, or a list of them")
     found = [one for one in wanted if one not in unknown]
-    if found and given and not any(isinstance(one, str) for one in found):
+    unused = _unused(found, given)
+    if unused:
         env.problems.append(
-            f"{', '.join(f'{name}=' for name in given)} goes with a backend that is given by name: "
-            "put it into the settings of the backend"
+            f"{', '.join(f'{name}=' for name in unused)} goes with a backend that is given by "
+            "name: put it into the settings of the backend"
         )
     asked = [_with(REGISTRY[one](), given) if isinstance(one, str) else one for one in found]
     return asked, chosen_by
+
+
+def _unused(found: Sequence[Any], given: Mapping[str, Any]) -> list[str]:
+    """Beside settings, the arguments that no backend given by name has a field for."""
+    if all(isinstance(one, str) for one in found):
+        return []
+    named = (REGISTRY[one]() for one in found if isinstance(one, str))
+    known = {field.name for settings in named for field in fields(settings)}  # type: ignore[arg-type]
+    return [name for name in given if name not in known]
 
 
 def _chosen(
@@ -190,10 +212,13 @@ def _metrics(
     given: Mapping[str, Any],
     env: Environment,
 ) -> MetricsSettings | None:
-    """Where metrics go, if they are wanted: to the first OTLP endpoint that was asked for."""
+    """Where metrics go, if they are wanted: to the OTLP endpoint, of several to the variables'."""
     if not env.flag_or(wanted, "TRACING_METRICS", default=False):
         return None
-    otlp = next((one for one in asked if isinstance(one, Otlp)), _with(Otlp(), given))
+    endpoints = [one for one in asked if isinstance(one, Otlp)]
+    if len(endpoints) > 1:  # the variables, credentials too, are of the one that names none
+        endpoints = [one for one in endpoints if not one.endpoint] or [Otlp()]
+    otlp = endpoints[0] if endpoints else _with(Otlp(), given)
     assert isinstance(otlp, Otlp)
     url = signal_url(otlp.endpoint, env, "metrics")
     if OTLP_PATH in url or (not url and not application_has_metrics()):

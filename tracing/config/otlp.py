@@ -32,7 +32,7 @@ class Otlp(TraceLabels):
     The labels of `TraceLabels` are for the dialect `langfuse`.
     """
 
-    endpoint: str = ""
+    endpoint: str = field(default="", repr=False)
     """Base URL, such as http://127.0.0.1:4318; /v1/traces is appended."""
     headers: Mapping[str, str] | str | None = field(default=None, repr=False)
     """A mapping, or `key=value,key=value`."""
@@ -52,9 +52,10 @@ class Otlp(TraceLabels):
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Otlp:
         """The settings in force, `endpoint` as the whole URL for traces; problems go to `env`."""
+        dialect = _dialect(self.dialect, env)
+        labels = read_labels(self, env) if dialect == "langfuse" else {}
         if self.endpoint and not is_only_one:
             env = env.without_variables()  # what they say, credentials too, is of another endpoint
-        dialect = _dialect(self.dialect, env)
         compression = _compression(self.compression, env)
         _check_protocol(env)
         url = signal_url(self.endpoint, env, "traces")
@@ -75,7 +76,7 @@ class Otlp(TraceLabels):
             ),
             client_key=read_file("client_key=", self.client_key, env, "CLIENT_KEY"),
             dialect=dialect,
-            **(read_labels(self, env) if dialect == "langfuse" else {}),
+            **labels,
         )
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tracing.config.backends import Backend, BackendSettings
 from tracing.config.labels import TraceLabels
-from tracing.config.langfuse import Langfuse
+from tracing.config.langfuse import DIALECT, Langfuse
 from tracing.config.otlp import Otlp
 from tracing.config.registry import Local
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
@@ -70,7 +70,7 @@ class Settings:
     @property
     def speaks_langfuse(self) -> bool:
         """Whether some backend gets its spans in Langfuse's dialect."""
-        return bool(self._labels())
+        return any(destination.dialect == DIALECT for destination in backends_of(self))
 
     @property
     def environment(self) -> str | None:

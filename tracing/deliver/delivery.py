@@ -11,7 +11,13 @@ from pathlib import Path
 from tracing.config.backends import Backend
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.segment_reader import SegmentReader
-from tracing.deliver.senders.sender import Sender, Unavailable, make_sender, make_translator
+from tracing.deliver.senders.sender import (
+    Sender,
+    Translate,
+    Unavailable,
+    make_sender,
+    make_translator,
+)
 from tracing.deliver.status import BackendStatus, post_notice
 from tracing.deliver.tally import Tally
 from tracing.span import Span
@@ -58,7 +64,7 @@ class Delivery(threading.Thread):
         self._pace = pace
         self._acks = Acks(directory, backend.name)
         self._readers: dict[str, SegmentReader] = {}
-        self._translate = make_translator(backend)
+        self._translate: Translate = _as_it_is
         self._sender: Sender | None = None
         self._down_since = 0.0
         self._said = False
@@ -142,6 +148,7 @@ class Delivery(threading.Thread):
 
     def _send(self, spans: list[Span]) -> None:
         if self._sender is None:
+            self._translate = make_translator(self._backend)
             tally = Tally(self._directory, self._backend.name, self._ledger)
             self._sender = make_sender(self._backend, tally)
         translated = [span for span in map(self._translated, spans) if span is not None]
@@ -209,3 +216,7 @@ class Delivery(threading.Thread):
             post_notice(self._directory, self._backend.name, level, text)
         except OSError:
             logger.log(level, "%s", text)
+
+
+def _as_it_is(span: Span) -> Span | None:
+    return span

@@ -161,7 +161,7 @@ def scores_dialect() -> Callable[[Span], Span | None]:
 
 
 def scored_only(span: Span) -> Span | None:
-    """The span if it has a row in the table: the dialect of the scores' delivery."""
+    """The span if it has a row in the table."""
     return span if span.name in _SCORED else None
 
 
