@@ -39,10 +39,10 @@ def run_rows(
         folder = keep or Path(name)
         lock = threading.Lock()
 
-        def run(cell: tuple[Row, str], attempt: int = 1) -> Outcome:
+        def run(cell: tuple[Row, str]) -> Outcome:
             row, contender = cell
             name = row.ours if contender == "ours" else contender
-            place = folder / f"{row.name}-{name}-{attempt}".replace("'", "x")
+            place = folder / f"{row.name}-{name}".replace("'", "x")
             try:
                 outcome = run_row(row, name, place)
             except Exception as error:  # one broken row must not hide the others
@@ -56,12 +56,7 @@ def run_rows(
 
         together = [cell for cell in cells if not cell[0].alone]
         outcomes = list(pool.map(run, together))
-        for cell in (cell for cell in cells if cell[0].alone):
-            outcome = run(cell)
-            # A hung job's exit takes 0.14 s, of which 0.1 are ours, and may take 0.2: LiveKit's own
-            # part doubles now and then on two cores. So a time counts when it is missed twice.
-            outcomes.append(run(cell, attempt=2) if outcome.was_only_slow else outcome)
-        return outcomes
+        return outcomes + [run(cell) for cell in cells if cell[0].alone]
 
 
 def _line(outcome: Outcome) -> str:

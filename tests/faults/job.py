@@ -135,7 +135,7 @@ async def run() -> None:
     method: Any = WORK.method
     server = AgentServer(
         setup_fnc=prewarm,
-        num_idle_processes=1,
+        num_idle_processes=0,  # one more would import livekit beside the exit that is timed
         multiprocessing_context=method,
         initialize_process_timeout=60.0,  # six rows may be importing at once
         port=0,

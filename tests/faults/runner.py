@@ -24,8 +24,6 @@ from .replies import Script
 from .row import BUSY_EXIT_SECONDS, HUNG_EXIT_SECONDS, Row
 
 _PROGRAM_GRACE_SECONDS = 60.0
-_SLOW = ("flush ", "exit ")
-"""What the failures begin with that tell of a time."""
 _LAST_KILL_BEFORE_END_SECONDS = 3.0
 """A drainer that dies with its producer is replaced by the next start only."""
 
@@ -50,11 +48,6 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     """The targets that were missed, for ours."""
     skipped: str = ""
-
-    @property
-    def was_only_slow(self) -> bool:
-        """Whether nothing but times were missed."""
-        return bool(self.failures) and all(f.startswith(_SLOW) for f in self.failures)
 
     @property
     def lost_percent(self) -> float:

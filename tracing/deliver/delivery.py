@@ -64,8 +64,9 @@ class Delivery(threading.Thread):
         self._pace = pace
         self._acks = Acks(directory, backend.name)
         self._readers: dict[str, SegmentReader] = {}
-        self._translate: Translate = _as_it_is
         self._sender: Sender | None = None
+        self._translate: Translate
+        """Made with the sender, where an error of theirs is this backend's alone."""
         self._down_since = 0.0
         self._said = False
         self.progressed_at = time.monotonic()
@@ -216,7 +217,3 @@ class Delivery(threading.Thread):
             post_notice(self._directory, self._backend.name, level, text)
         except OSError:
             logger.log(level, "%s", text)
-
-
-def _as_it_is(span: Span) -> Span | None:
-    return span
