@@ -10,7 +10,7 @@ from livekit.agents import AgentSession, get_job_context
 
 from tracing import stamps
 from tracing.account.session import Watcher
-from tracing.account.turn import Turn
+from tracing.account.turns.turn import Turn
 from tracing.capture.current import current_capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver

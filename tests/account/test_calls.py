@@ -16,8 +16,8 @@ from tests.sessions.spans import TRACE_ID, nanos, span
 from tests.sessions.studio import Recorder, attached, observed, studio
 from tracing import stamps
 from tracing.account.call import Call
-from tracing.account.latency import parts_of
 from tracing.account.restamp import restamp
+from tracing.account.turns.latency import parts_of
 from tracing.otlp_json import read_spans
 from tracing.read.describe import describe
 from tracing.read.transcribe import transcribe

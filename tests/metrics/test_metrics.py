@@ -16,7 +16,7 @@ from tests.fakes import run_python, until
 from tests.metrics_server import MetricsServer
 from tests.workers import heard, offline_job
 from tracing import stamps
-from tracing.account.turn import Turn
+from tracing.account.turns.turn import Turn
 from tracing.config.load import load_settings
 from tracing.config.settings import ConfigError, MetricsSettings
 from tracing.metrics.export import SpoolGauges
@@ -300,7 +300,7 @@ reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
 metrics.set_meter_provider(provider)
 from tracing import setup_tracer
-from tracing.account.turn import Turn
+from tracing.account.turns.turn import Turn
 from tracing.span import Span
 tracing = setup_tracer("local", metrics=True)
 setup_tracer("local", metrics=True)
@@ -323,7 +323,7 @@ def test_a_forked_child_exports_nothing(tmp_path: Path) -> None:
     code = """
 import os, sys, threading, time
 from tracing import setup_tracer
-from tracing.account.turn import Turn
+from tracing.account.turns.turn import Turn
 from tracing.span import Span
 tracing = setup_tracer("local", metrics=True, endpoint=sys.argv[1])
 turn = Turn(Span(b"t" * 16, b"s" * 8, b"", "agent_turn", 1, 2))

@@ -9,7 +9,7 @@ from livekit.agents import Agent, function_tool
 
 from tests.sessions.scripted import Said, Stalls, Waits
 from tests.sessions.studio import Recorder, Studio, studio
-from tracing.account.latency import parts_of
+from tracing.account.turns.latency import parts_of
 from tracing.span import Span
 
 NOT_PREEMPTIVE = {"turn_handling": {"preemptive_generation": {"enabled": False}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tracing.account.turn import Turn, by_name
+from tracing.account.turns.turn import Turn, by_name
 from tracing.span import STATUS_ERROR, Event, Span
 
 TRACE_ID = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")

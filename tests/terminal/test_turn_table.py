@@ -14,8 +14,8 @@ from tests.sessions.realtime import realtime_metrics
 from tests.sessions.scripted import Said
 from tests.sessions.spans import span
 from tests.sessions.studio import Recorder, studio
-from tracing.account.facts import facts_of
-from tracing.account.turn import Turn, by_name
+from tracing.account.turns.facts import facts_of
+from tracing.account.turns.turn import Turn, by_name
 from tracing.observing import SummaryLog, _observed, observe
 from tracing.terminal.turn_table import TurnTable, summary_table, turn_tables
 

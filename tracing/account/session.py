@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tracing import names, stamps
-from tracing.account.facts import facts_of, kind_of
-from tracing.account.latency import account
 from tracing.account.summary import Summary, as_attributes
-from tracing.account.turn import ByName, Turn, by_name, in_order, parsed
+from tracing.account.turns.facts import facts_of, kind_of
+from tracing.account.turns.latency import account
+from tracing.account.turns.turn import ByName, Turn, by_name, in_order, parsed
 from tracing.account.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Span
 

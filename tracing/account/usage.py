@@ -7,7 +7,7 @@ from typing import Any
 
 from tracing import names
 from tracing.account.summary import Summary
-from tracing.account.turn import parsed
+from tracing.account.turns.turn import parsed
 from tracing.span import Span
 
 _METRICS = frozenset({names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON})

@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from tracing.account.turn import Turn
+from tracing.account.turns.turn import Turn
 from tracing.config.load import application_has_metrics
 from tracing.config.settings import MetricsSettings
 from tracing.limits import OncePerMinute

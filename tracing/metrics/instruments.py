@@ -18,8 +18,8 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes as OtelAttributes
 
 from tracing import names, stamps
-from tracing.account.latency import parts_of
-from tracing.account.turn import Turn
+from tracing.account.turns.latency import parts_of
+from tracing.account.turns.turn import Turn
 from tracing.span import Attributes, AttributeValue
 
 LIVEKIT_METER = "livekit-agents"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.latency import parts_of
 from tracing.account.restamp import last_heard_of
 from tracing.account.said import said_by_user
 from tracing.account.summary import Summary, from_attributes
-from tracing.account.turn import by_name, failures, tools
+from tracing.account.turns.latency import parts_of
+from tracing.account.turns.turn import by_name, failures, tools
 from tracing.read.tree import Tree, agent_said, known
 from tracing.span import Attributes, Span
 

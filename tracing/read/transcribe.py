@@ -7,7 +7,7 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.account.said import Said, only_asked, said_by_user
-from tracing.account.turn import number
+from tracing.account.turns.turn import number
 from tracing.read.tree import Tree, agent_said, known
 from tracing.span import Span
 

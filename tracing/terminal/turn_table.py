@@ -13,8 +13,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from tracing import names, stamps
-from tracing.account.latency import parts_of
-from tracing.account.turn import Turn, metrics, named
+from tracing.account.turns.latency import parts_of
+from tracing.account.turns.turn import Turn, metrics, named
 from tracing.span import Attributes
 
 Row = tuple[str, str]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from tracing import names, stamps
-from tracing.account.turn import LLM_NODES, Turn, attempts, failures, named, number, tools
+from tracing.account.turns.turn import LLM_NODES, Turn, attempts, failures, named, number, tools
 from tracing.span import STATUS_ERROR, AttributeValue, Span
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tracing import names, stamps
-from tracing.account.turn import (
+from tracing.account.turns.turn import (
     LLM_NODES,
     Turn,
     metrics,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.sessions.spans import answered, llm_metrics, nanos, reply, span, tts_metrics
-from tracing.account.facts import facts_of, kind_of
-from tracing.account.turn import Turn, by_name, number
+from tracing.account.turns.facts import facts_of, kind_of
+from tracing.account.turns.turn import Turn, by_name, number
 from tracing.span import Event, Span
 
 

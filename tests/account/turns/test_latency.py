@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.sessions.spans import answered, nanos, reply, span, tts_metrics
 from tracing import stamps
-from tracing.account import latency
-from tracing.account.facts import facts_of, kind_of
-from tracing.account.latency import Stage, account, parts_of, split
-from tracing.account.turn import Turn, by_name
+from tracing.account.turns import latency
+from tracing.account.turns.facts import facts_of, kind_of
+from tracing.account.turns.latency import Stage, account, parts_of, split
+from tracing.account.turns.turn import Turn, by_name
 
 SECONDS = st.floats(min_value=0.0, max_value=3.0)
 
@@ -294,7 +294,7 @@ def test_the_account_of_any_timing_adds_up(delays: list[float], lead: float, too
 
 def test_the_document_defines_every_attribute_and_every_part() -> None:
     """Nothing is stamped that docs/latency.md does not know, and it knows nothing else."""
-    document = (Path(__file__).parents[2] / "docs" / "latency.md").read_text()
+    document = (Path(__file__).parents[3] / "docs" / "latency.md").read_text()
     told = set(re.findall(r"`(turn\.[a-z_.{}]+)", document))
     ours = {
         value

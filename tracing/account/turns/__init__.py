@@ -1,0 +1,1 @@
+"""One turn from its spans: what sort it is, what is known of it, where its time went; pure."""
