@@ -78,7 +78,11 @@ TURN_TTS_CHARACTERS = "turn.tts_characters"
 TURN_TTS_AUDIO = "turn.tts_audio_seconds"
 """double, seconds of speech made."""
 TURN_TOOLS = "turn.tools"
-"""str, JSON list of `{"name", "duration_seconds", "is_error"}`."""
+"""str, JSON list of `{"name", "duration_seconds", "is_error"}`; a call that could not run has no
+duration."""
+TURN_REFUSED_TOOLS = "turn.refused_tools"
+"""list of str: the names of calls that could not run, as events told: no such tool, or arguments
+that do not parse."""
 TURN_TOOL_CALLS = "turn.tool_calls"
 TURN_TOOL_FAILURES = "turn.tool_failures"
 TURN_RETRIES = "turn.retries"
@@ -140,6 +144,9 @@ RECORDING_STARTED_AT = "recording.started_at"
 TURN_USER_TEXT = "turn.user_text"
 """str on `agent_turn`, `user_turn`, `realtime_inference`: what the user said, if LiveKit did not
 write it there."""
+EVENT_UNANSWERED = "user_unanswered"
+"""An event on `agent_session`, when the user began to speak: what events told that no turn
+answered, in LiveKit's `lk.pii.user_transcript`."""
 TURN_AGENT_TEXT = "turn.agent_text"
 """str on `agent_turn`, `realtime_inference`: what the agent said, in all steps."""
 TURN_ERROR = "turn.error"

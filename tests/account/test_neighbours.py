@@ -137,7 +137,7 @@ def test_a_voice_that_nobody_missed() -> None:
 
 def story(*spans: Span) -> dict[str, dict[str, object]]:
     """What is told of each span, when all start first and then end in turn."""
-    teller = Neighbours(attributes_of=lambda span_id: {})
+    teller = Neighbours(open_span=lambda span_id: None)
     for one in spans:
         span_id, parent_id = as_number(one.span_id), as_number(one.parent_span_id)
         teller.opened(span_id, parent_id, one.name, one.attributes)

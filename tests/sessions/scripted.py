@@ -7,6 +7,7 @@ took, so that a busy machine makes a test slow and not wrong.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, llm
 from livekit.agents.voice import io
 
 SAMPLE_RATE = 16_000
+_calls = itertools.count(1)
 NO_RETRY_WAIT = APIConnectOptions(max_retry=2, retry_interval=0.05, timeout=5.0)
 
 
@@ -154,8 +156,8 @@ class _FakeLLMStream(llm.LLMStream):
             self._send(content=word if index == 0 else f" {word}")
         if said.tools:
             calls = [
-                llm.FunctionToolCall(name=name, arguments=arguments, call_id=f"call_{name}_{n}")
-                for n, (name, arguments) in enumerate(said.tools)
+                llm.FunctionToolCall(name=name, arguments=arguments, call_id=f"call_{next(_calls)}")
+                for name, arguments in said.tools
             ]
             self._send(tool_calls=calls)
         self._event_ch.send_nowait(

@@ -25,6 +25,7 @@ from tests.sessions.scripted import (
     Stalls,
     Waits,
 )
+from tests.sessions.walk import walk
 from tracing.capture.convert import SpanConverter
 from tracing.capture.current import Capture, register
 from tracing.capture.processor import TracingProcessor
@@ -39,6 +40,7 @@ class Recorder:
     """The real processor, whose frames are kept in memory and read back; and every span bare."""
 
     def __init__(self, *, content: bool = True) -> None:
+        self.content = content
         self.bare: list[Span] = []
         """What LiveKit ended, before anything is stamped or withheld."""
         self.ledger = Ledger(Path("nowhere"))
@@ -55,6 +57,15 @@ class Recorder:
         """The spans as they are written, in the order in which they ended."""
         records = read_records(b"".join(self._frames))
         return [record.span for record in records if record.kind == END and record.span]
+
+    def below(self, span_id: bytes) -> list[Span]:
+        """A stamped span and all below it, in the order in which they ended."""
+        stamped = self.stamped
+        inside, size = {span_id}, 0
+        while size < len(inside):
+            size = len(inside)
+            inside |= {span.span_id for span in stamped if span.parent_span_id in inside}
+        return [span for span in stamped if span.span_id in inside]
 
     def named(self, name: str) -> list[Span]:
         """The stamped spans of a name, in the order in which they started."""
@@ -146,7 +157,7 @@ async def studio(
     recorder: Recorder | None = None,
     **options: Any,
 ) -> AsyncIterator[Studio]:
-    """Run a session with a voice pipeline; closed, and its spans recorded, on the way out."""
+    """Run a session with a voice pipeline; on the way out closed, recorded, and walked over."""
     waits = Waits()
     ears, scribe = FakeVAD(), FakeSTT()
     turn_handling = {
@@ -173,11 +184,14 @@ async def studio(
             prepare(session, recorder)
         stalls = asyncio.create_task(Stalls.watch())
         await session.start(agent)
+        root = session._session_span.get_span_context().span_id.to_bytes(8, "big")
         try:
             yield Studio(session, Caller(ears, scribe, waits), waits, recorder)
         finally:
             await session.aclose()
             stalls.cancel()
+        if recorder.content:
+            walk(recorder.below(root), session.history.items, Stalls.longest)
 
 
 def observed(**options: Any) -> Callable[[AgentSession, Recorder], None]:

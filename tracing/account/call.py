@@ -28,7 +28,7 @@ _KEPT: dict[str, tuple[str, ...]] = {
     names.TTS_REQUEST: (names.TTS_METRICS, names.FALLBACK_RECOVERY),
     names.TTS_REQUEST_RUN: (names.RETRY_COUNT,),
     names.TTS_FALLBACK_ADAPTER: (names.FALLBACK_INDEX, names.TTS_METRICS),
-    names.FUNCTION_TOOL: (names.TOOL_NAME, names.TOOL_IS_ERROR),
+    names.FUNCTION_TOOL: (names.TOOL_ID, names.TOOL_NAME, names.TOOL_IS_ERROR),
     names.REALTIME_INFERENCE: (names.TIME_TO_FIRST_CHUNK, names.REALTIME_METRICS_JSON),
     names.REALTIME_METRICS: (names.REALTIME_METRICS_JSON,),
 }
@@ -64,12 +64,12 @@ class Call:
         budget_seconds: float = BUDGET_SECONDS,
         clock: Callable[[], int] | None = time.time_ns,
         watchers: Sequence[Watcher] = (),
-        attributes_of: Callable[[bytes], Attributes] = lambda span_id: _NOTHING,
+        open_span: Callable[[bytes], Span | None] = lambda span_id: None,
         rebuild_inputs: bool = False,
         pack: Callable[[Attributes], bytes] = lambda attributes: b"",
     ) -> None:
         self._watchers = watchers
-        self._neighbours = Neighbours(attributes_of=attributes_of, rebuild_inputs=rebuild_inputs)
+        self._neighbours = Neighbours(open_span=open_span, rebuild_inputs=rebuild_inputs)
         self.opened = self._neighbours.opened
         """Takes note of a span that starts and tells nothing of its call: no session, no turn."""
         self.identity = Identity(session_id, user_id, pack=pack)
@@ -77,7 +77,11 @@ class Call:
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._turns = 0
-        self._session = Session(budget_seconds, watchers)
+        self._open_span = open_span
+        self._session = self._new_session()
+
+    def _new_session(self) -> Session:
+        return Session(self._budget_seconds, self._watchers, self._open_span)
 
     def set_identity(
         self,
@@ -108,7 +112,7 @@ class Call:
         span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
         opened = self.opened(span_id, parent_id, span.name, span.attributes)
         if span.name == names.AGENT_SESSION:
-            opened.scope = self._session = Session(self._budget_seconds, self._watchers)
+            opened.scope = self._session = self._new_session()
         elif span.name == names.AGENT_TURN:
             self._turns += 1
             session = self.session(span.parent_span_id)
@@ -134,6 +138,8 @@ class Call:
         return {**told, **stamped} if told else stamped
 
     def _step_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+        if scope.running:
+            scope.running.pop(as_number(span.span_id), None)
         if isinstance(scope, OpenTurn):
             kept = scope.steps.setdefault(span.name, [])
             if len(kept) < _MAX_STEPS:
@@ -154,6 +160,7 @@ class Call:
 
     def _user_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
         session, stamped, name = scope.session, _NOTHING, span.name
+        session.running.pop(as_number(span.span_id), None)
         if name == names.USER_SPEAKING and self._clock is not None:
             # The end of speech is back-dated, by a VAD of our own: now is when it became known.
             delay = self._clock() - span.end_time_unix_nano
@@ -164,6 +171,7 @@ class Call:
             stamped, session.pending = session.pending, {}
             session.told_by_turn[span.span_id] = stamped
             forget_oldest(session.told_by_turn, MAX_TURNS)
+        session.user_has_spoken = session.user_has_spoken or name == names.USER_SPEAKING
         session.user.append(span)
         return stamped
 

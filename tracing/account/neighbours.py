@@ -12,7 +12,16 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.account.rewrites import RebuiltInputs
-from tracing.account.said import Said, only_asked, said_by_agent, said_by_user
+from tracing.account.said import (
+    Asked,
+    Said,
+    asked_by,
+    only_asked,
+    said_by_agent,
+    said_by_user,
+    said_in_vain,
+    unheard,
+)
 from tracing.limits import forget_oldest
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span, as_number
 
@@ -20,10 +29,9 @@ _MAX_OPEN = 4096
 _MAX_MESSAGES = 1000
 _MAX_INFERENCES = 32
 _MAX_FALLBACKS = 256
+_MAX_RUNNING = 64
 _NOTHING: Attributes = {}
 _STT_ERRORS = stamps.TURN_ERRORS + "stt"
-_ASKED = "asked"
-"""The role, until the end, of what an `agent_turn` was asked: typed, unless it was heard."""
 
 
 class OpenSpan:
@@ -38,6 +46,8 @@ class OpenSpan:
     parent: OpenSpan | None = None
     steps: Sequence[Said] = ()
     """Of an `agent_turn`: the text of each generation."""
+    speaking: Sequence[int] = ()
+    """Of an `agent_turn`: when the agent began to be heard."""
     error_type: str | None = None
     """Of a `session_close`: the error that it was for, once it ended."""
 
@@ -45,20 +55,24 @@ class OpenSpan:
 class Neighbours:
     """The open spans of one call, and what those that ended said; asked as spans start and end.
 
-    `attributes_of` gives the attributes of an open span by its id, redacted as on disk;
+    `open_span` gives an open span by its id, redacted as on disk;
     `rebuild_inputs` makes LiveKit's input deltas whole again.
     """
 
     def __init__(
-        self, *, attributes_of: Callable[[bytes], Attributes], rebuild_inputs: bool = False
+        self, *, open_span: Callable[[bytes], Span | None], rebuild_inputs: bool = False
     ) -> None:
-        self._attributes_of = attributes_of
+        self._open_span = open_span
         self._inputs = RebuiltInputs() if rebuild_inputs else None
         self.open: dict[int, OpenSpan] = {}
         """The call's open spans by id, as a number: nothing is converted for it; bounded."""
         self._user_turns = 0
         self._open_user_turns = 0
         self._messages: list[tuple[int, str, str]] = []
+        self._asked: list[Asked] = []
+        """What each `agent_turn` was asked: typed, unless it was heard."""
+        self._in_vain: list[Said] = []
+        """What events tell that no turn answered."""
         self._fallbacks: dict[int, None] = {}
         """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
@@ -94,14 +108,30 @@ class Neighbours:
         tell = _ON_END.get(span.name)
         if tell is not None:
             found.update(tell(self, span, opened, stamped))
-        if not span.parent_span_id and self._messages:
+        if not span.parent_span_id and (self._messages or self._asked or self._in_vain):
             found[stamps.CONVERSATION] = self._conversation()
         return found
 
-    def _begin_user_turn(self, opened: OpenSpan, *place: object) -> None:
+    def _attributes_of(self, span_id: bytes) -> Attributes:
+        span = self._open_span(span_id)
+        return span.attributes if span is not None else _NOTHING
+
+    def _begin_user_turn(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
         self._user_turns += 1
         self._open_user_turns += 1
         opened.number = self._user_turns
+        self._begin_running(opened, name, span_id)
+
+    def _begin_running(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
+        """Tell the session or turn of what it is told of again while it runs."""
+        if opened.scope is not None:
+            opened.scope.running[span_id] = name
+            forget_oldest(opened.scope.running, _MAX_RUNNING)
+
+    def _begin_hook(self, opened: OpenSpan, *place: Any) -> None:
+        self._begin_running(opened, *place)
+        if opened.scope is not None:
+            opened.scope.session.user_has_spoken = True
 
     def _begin_close(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
         self._close = span_id, opened
@@ -147,15 +177,28 @@ class Neighbours:
             return close.error_type
         return names.text(self._attributes_of(span_id.to_bytes(8, "big")), names.EXCEPTION_TYPE)
 
+    def _session(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        self._in_vain += said_in_vain(span)
+        return _NOTHING
+
+    def _speaking(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        if opened.parent is not None and len(opened.parent.speaking) < _MAX_MESSAGES:
+            opened.parent.speaking = (*opened.parent.speaking, span.start_time_unix_nano)
+        return _NOTHING
+
     def _session_close(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         opened.error_type = names.text(span.attributes, names.EXCEPTION_TYPE)
         return _NOTHING
 
     def _agent_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
+        if stamped.get(stamps.TURN_KIND) == "discarded":
+            return _NOTHING
         asked = said_by_user(stamped, span.attributes)
-        if asked and stamped.get(stamps.TURN_KIND) != "discarded":
-            self._say(span.start_time_unix_nano, _ASKED, asked)
-        said = _joined(said_by_agent(span.attributes, 0, opened.steps, span.events))
+        if asked and len(self._asked) < _MAX_MESSAGES:
+            self._asked.append(asked_by(span._replace(attributes={**span.attributes, **stamped})))
+        said = _joined(
+            said_by_agent(span.attributes, 0, opened.steps, span.events, opened.speaking)
+        )
         if not said:
             return _NOTHING
         self._say(span.start_time_unix_nano, "assistant", said)
@@ -207,11 +250,9 @@ class Neighbours:
 
     def _conversation(self) -> str:
         """All that was said, in order; what a user turn shows was not typed as well."""
-        said: dict[str, list[Said]] = {"user": [], _ASKED: [], "assistant": []}
-        for at, role, text in self._messages:
-            said[role].append((at, text))
-        said["user"] += only_asked(said.pop(_ASKED), said["user"])
-        messages = [(at, role, text) for role, texts in said.items() for at, text in texts]
+        heard = [(at, text) for at, role, text in self._messages if role == "user"]
+        told = [*only_asked(self._asked, heard), *unheard(self._in_vain, heard)]
+        messages = [*((at, "user", text) for at, text in told), *self._messages]
         messages.sort(key=lambda message: message[0])
         return json.dumps(
             [{"role": role, "content": text} for _, role, text in messages], ensure_ascii=False
@@ -222,6 +263,8 @@ _AtStart = Callable[[Neighbours, OpenSpan, str, int, int, Attributes], None]
 
 _ON_START: dict[str, _AtStart] = {
     names.USER_TURN: Neighbours._begin_user_turn,
+    names.ON_USER_TURN_COMPLETED: Neighbours._begin_hook,
+    names.FUNCTION_TOOL: Neighbours._begin_running,
     names.SESSION_CLOSE: Neighbours._begin_close,
     names.LLM_FALLBACK_ADAPTER: Neighbours._begin_adapter,
     names.TTS_FALLBACK_ADAPTER: Neighbours._begin_adapter,
@@ -236,7 +279,9 @@ _AtEnd = Callable[[Neighbours, Span, OpenSpan, Attributes], Mapping[str, Attribu
 _ON_END: dict[str, _AtEnd] = {
     names.USER_TURN: Neighbours._user_turn,
     names.SESSION_CLOSE: Neighbours._session_close,
+    names.AGENT_SESSION: Neighbours._session,
     names.AGENT_TURN: Neighbours._agent_turn,
+    names.AGENT_SPEAKING: Neighbours._speaking,
     names.LLM_NODE: Neighbours._llm_node,
     names.LLM_REQUEST: Neighbours._request,
     names.TTS_REQUEST: Neighbours._request,

@@ -21,7 +21,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
         session_id=names.first_text(spans, stamps.SESSION_ID),
         user_id=names.first_text(spans, stamps.USER_ID),
         clock=None,
-        attributes_of=lambda span_id: by_id[span_id].attributes if span_id in by_id else {},
+        open_span=by_id.get,
         rebuild_inputs=rebuild_inputs,
     )
     begun: set[bytes] = set()

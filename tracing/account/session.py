@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from tracing import names, stamps
 from tracing.account.summary import Summary, as_attributes
 from tracing.account.turns.facts import facts_of, kind_of
 from tracing.account.turns.latency import account
-from tracing.account.turns.turn import ByName, Turn, by_name, in_order, parsed
+from tracing.account.turns.turn import (
+    LLM_NODES,
+    ByName,
+    Turn,
+    by_name,
+    in_order,
+    kept,
+    merged,
+    named,
+    parsed,
+)
 from tracing.account.usage import add_usage
-from tracing.span import Attributes, AttributeValue, Span
+from tracing.span import Attributes, AttributeValue, Event, Span
 
 MAX_TURNS = 64
+_FOREVER = 2**63 - 1
 
 
 class Session:
     """One `agent_session`: a call has one, rarely more. Observers write what events tell."""
 
-    def __init__(self, budget_seconds: float, watchers: Sequence[Watcher] = ()) -> None:
+    def __init__(
+        self,
+        budget_seconds: float,
+        watchers: Sequence[Watcher] = (),
+        open_span: Callable[[bytes], Span | None] = lambda span_id: None,
+    ) -> None:
         self.summary = Summary(budget_seconds)
+        self.open_span = open_span
+        """An open span by its id, as far as it has come."""
         self.user: deque[Span] = deque(maxlen=MAX_TURNS)
         """The user's side since the last answer."""
         self.earlier: ByName = {}
-        """The steps of the turn that left the user unanswered."""
+        """The steps of the turns that left the user unanswered."""
+        self.running: dict[int, str] = {}
+        """The user's turns and hooks that are open, by id: their names, in order."""
         self.open_turns: dict[bytes, OpenTurn] = {}
         self.user_has_spoken = False
+        """Aloud; as soon as the end of the speech is known."""
         self.pending: dict[str, AttributeValue] = {}
         """What events told of the user's turn that goes on, as attributes of its reply."""
         self.told_by_turn: dict[bytes, Attributes] = {}
@@ -56,8 +77,25 @@ class OpenTurn:
         self.span_id = span.span_id
         self.start_time_unix_nano = span.start_time_unix_nano
         self.steps: dict[str, list[Span]] = {}
+        self.running: dict[int, str] = {}
+        """Its tools that are open, by id."""
+        self.above = [turn for turn in session.open_turns.values() if turn.running]
+        """The turns whose tools were running when it began, and may have asked for it."""
+        self.is_nested = bool(self.above) or _is_in_hook(session)
+        self.user_has_spoken = session.user_has_spoken or _has_typed(session)
         self.observed: dict[str, AttributeValue] = {}
         """What events told of this turn, as attributes of `agent_turn`."""
+
+
+def _is_in_hook(session: Session) -> bool:
+    """Whether the user's last turn is at its hook, which may ask for turns of its own."""
+    return next(reversed(session.running.values()), "") == names.ON_USER_TURN_COMPLETED
+
+
+def _has_typed(session: Session) -> bool:
+    """Whether a turn that is open has input, which the user typed where nothing was heard."""
+    asked = (session.open_span(span_id) for span_id in session.open_turns)
+    return any(names.first(turn.attributes, names.USER_INPUT) for turn in asked if turn)
 
 
 class Watcher(Protocol):
@@ -81,12 +119,15 @@ def end_turn(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
     speech = session.kinds_by_speech.pop(str(span.attributes.get(names.SPEECH_ID)), None)
     if speech is not None:
         observed[stamps.TURN_KIND] = speech
-    turn = Turn(span, in_order(open_turn.steps), by_name(session.user), session.earlier, observed)
-    sort = kind_of(turn, user_has_spoken=session.user_has_spoken)
+    user = by_name((*session.user, *_still_running(session, span.end_time_unix_nano)))
+    turn = Turn(span, in_order(open_turn.steps), user, session.earlier, observed)
+    if open_turn.above and turn.last_word is not None:
+        turn.earlier = merged(session.earlier, _steps_above(open_turn, turn.last_word))
+    sort = kind_of(turn, user_has_spoken=open_turn.user_has_spoken, is_nested=open_turn.is_nested)
     if sort == "reply":
         observed.update(_told_of(session, turn))
     stamped = {
-        **facts_of(turn),
+        **facts_of(turn, sort),
         **observed,
         **account(turn, sort, session.summary.budget_seconds),
         stamps.TURN_NUMBER: open_turn.number,
@@ -118,19 +159,65 @@ def _told_of(session: Session, turn: Turn) -> Attributes:
     return told
 
 
+def _still_running(session: Session, now: int) -> Iterator[Span]:
+    """The user's turns and hooks that are open, as if they ended now."""
+    for span_id in session.running:
+        span = session.open_span(span_id.to_bytes(8, "big"))
+        if span is not None:
+            yield span._replace(end_time_unix_nano=now)
+
+
+def _steps_above(open_turn: OpenTurn, word: int) -> ByName:
+    """What the turns above did since the user's last word, until this one began."""
+    until, found = open_turn.start_time_unix_nano, []
+    for above in open_turn.above:
+        outer = open_turn.session.open_span(above.span_id)
+        steps = [*_leading(above.steps, outer.events if outer else ())]
+        steps += _tools_running(above)
+        found += [span for span in steps if _runs_in(span, word, until)]
+    return by_name(
+        span._replace(end_time_unix_nano=min(span.end_time_unix_nano, until))
+        for span in found
+        if span.name != names.FUNCTION_TOOL or span.start_time_unix_nano >= word
+    )
+
+
+def _runs_in(span: Span, start: int, end: int) -> bool:
+    return span.end_time_unix_nano > start and span.start_time_unix_nano < end
+
+
+def _tools_running(open_turn: OpenTurn) -> Iterator[Span]:
+    for span_id in open_turn.running:
+        span = open_turn.session.open_span(span_id.to_bytes(8, "big"))
+        if span is not None:
+            yield span._replace(end_time_unix_nano=_FOREVER)
+
+
+def _leading(steps: ByName, events: Iterable[Event]) -> Iterator[Span]:
+    """Of a turn's steps those that lead to another's: the LLM's, and the tools."""
+    yield from kept(named(steps, *LLM_NODES), events)
+    yield from named(steps, names.FUNCTION_TOOL)
+
+
 def _settle(session: Session, turn: Turn, sort: str) -> None:
     """Forget the user's side once it is answered; keep the steps that left it unanswered."""
-    if sort != "reply":
+    if sort not in ("reply", "tool_follow_up"):
         return
-    session.user_has_spoken = True
     heard = turn.first_sound
     if heard is None:
-        session.earlier = {} if turn.span.attributes.get(names.INTERRUPTED) else turn.steps
+        leading = by_name(_leading(turn.steps, turn.span.events))
+        session.earlier = (
+            {}
+            if turn.span.attributes.get(names.INTERRUPTED)
+            else {n: s[-MAX_TURNS:] for n, s in merged(session.earlier, leading).items()}
+        )
+    if heard is None or sort != "reply":
         return
+    session.user_has_spoken = True
     session.earlier = {}
-    kept = [span for span in session.user if span.start_time_unix_nano >= heard]
+    later = [span for span in session.user if span.start_time_unix_nano >= heard]
     session.user.clear()
-    session.user.extend(kept)
+    session.user.extend(later)
 
 
 def end_session(session: Session, span: Span) -> Mapping[str, AttributeValue]:

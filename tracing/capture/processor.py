@@ -50,7 +50,7 @@ class TracingProcessor(SpanProcessor):
     of its end carries everything. `append` writes a frame and `close` ends that; `flush` is what
     `force_flush` asks, because nothing is kept in memory here. `withhold` says that LiveKit's
     own filter strips content from this provider's spans. `make_call` takes what the processor
-    gives each of its calls: `attributes_of` and `pack`, see `Call`.
+    gives each of its calls: `open_span` and `pack`, see `Call`.
     """
 
     def __init__(
@@ -132,14 +132,14 @@ class TracingProcessor(SpanProcessor):
         """The open span with this id, so that events can write onto it."""
         return self._open.get(span_id)
 
-    def open_attributes(self, span_id: bytes) -> Attributes:
-        """What an open span carries by now, redacted as it will be on disk."""
+    def redacted_open_span(self, span_id: bytes) -> Span | None:
+        """An open span as far as it has come, redacted as it will be on disk."""
         found = self._open.get(as_number(span_id))
         if found is None:
-            return {}
+            return None
         span = self.converter.convert(found)
         withhold = self._withhold or bool(span.attributes.get(names.REDACTION_ENABLED))
-        return self._redaction.apply(span, withhold=withhold).attributes
+        return self._redaction.apply(span, withhold=withhold)
 
     def open_frames(self) -> Iterable[bytes]:
         """The start records of the spans that are open now."""
@@ -266,7 +266,7 @@ class TracingProcessor(SpanProcessor):
         if len(self._calls) >= _MAX_CALLS:
             self._forget_ended_calls()
         call = self._calls[trace_id] = self._make_call(
-            attributes_of=self.open_attributes, pack=packed
+            open_span=self.redacted_open_span, pack=packed
         )
         return call
 

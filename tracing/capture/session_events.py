@@ -21,6 +21,7 @@ from opentelemetry import trace
 from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.session import OpenTurn, Session, Watcher
+from tracing.account.turns.turn import names_in
 from tracing.capture.current import current_capture
 from tracing.capture.event_metrics import PLACES, add_metrics, usage_of
 from tracing.capture.session_options import options_of
@@ -71,7 +72,8 @@ class SessionObserver:
         self._attached: list[tuple[Any, str, Callable[[Any], None]]] = []
         self._words: list[str] = []
         self._user_started = 0.0
-        self._user_texts: list[str] = []
+        self._user_texts: list[tuple[float, str]] = []
+        """What a realtime model heard and no turn answers yet, by when the user began."""
         self._complaint = OncePerMinute()
 
     def listen(self, session: AgentSession[Any]) -> None:
@@ -84,6 +86,7 @@ class SessionObserver:
             "conversation_item_added": self._on_item,
             "agent_false_interruption": self._on_false_interruption,
             "overlapping_speech": self._on_overlap,
+            "function_tools_executed": self._on_tools_executed,
             "tool_execution_updated": self._on_tool,
             "error": self._on_error,
             "close": self._on_close,
@@ -194,14 +197,17 @@ class SessionObserver:
                 turn.observed[attribute] = value
 
     def _on_user_message(self, message: Any) -> None:
-        turn = self._current_turn()
+        turn, state = self._current_turn(), self._state()
+        if state is not None:
+            state.user_has_spoken = True
         if turn is not None:  # a pipeline's, whose text is on the turn
             turn.observed[stamps.TURN_KIND] = "reply"
             for field, attribute in _USER_METRICS.items():
                 if (value := message.metrics.get(field)) is not None:
                     turn.observed[attribute] = value
         elif message.text_content:
-            self._user_texts.append(message.text_content)
+            began = message.metrics.get("started_speaking_at") or self._user_started
+            self._user_texts.append((began or message.created_at, message.text_content))
             self._give_user_text()
 
     def _give_user_text(self) -> None:
@@ -217,7 +223,7 @@ class SessionObserver:
             return
         if not any(name in (span.attributes or ()) for name in names.USER_INPUT):
             # On the span itself, so that whatever withholds content sees it.
-            span.set_attribute(names.USER_INPUT[0], " ".join(self._user_texts))
+            span.set_attribute(names.USER_INPUT[0], " ".join(text for _, text in self._user_texts))
         self._user_texts.clear()
 
     def _on_false_interruption(self, event: Any) -> None:
@@ -236,6 +242,24 @@ class SessionObserver:
         update, state = event.update, self._state()
         if update.type == "tool_reply_updated" and update.status == "scheduled" and state:
             state.kinds_by_speech[update.speech_id] = "tool_follow_up"
+
+    def _on_tools_executed(self, event: Any) -> None:
+        """Note the calls that could not run: no such tool, or arguments that do not parse."""
+        turn = self._current_turn()
+        if turn is None:
+            return
+        ran = {
+            span.attributes.get(names.TOOL_ID) for span in turn.steps.get(names.FUNCTION_TOOL, ())
+        }
+        calls = zip(event.function_calls, event.function_call_outputs, strict=False)
+        refused = [
+            call.name
+            for call, output in calls
+            if call.call_id not in ran and (output is None or output.is_error)
+        ]
+        if refused:
+            known = names_in(turn.observed.get(stamps.TURN_REFUSED_TOOLS))
+            turn.observed[stamps.TURN_REFUSED_TOOLS] = [*known, *refused]
 
     def _on_error(self, event: Any) -> None:
         """Count the errors of stages that leave none on a span."""
@@ -292,6 +316,7 @@ class SessionObserver:
 
     def _on_close(self, event: Any) -> None:
         self._detach_adapters()
+        self._leave_unanswered()
         state, session = self._state(), self._session()
         if state is None or session is None:
             return
@@ -301,6 +326,13 @@ class SessionObserver:
             state.summary.replace_usage(used)
         state.observed.update(options_of(session))
         state.observed.update(self._write_report(session))
+
+    def _leave_unanswered(self) -> None:
+        """Put what the user said and no turn answered on the session's span, as events of it."""
+        for began, text in self._user_texts:
+            said = {names.USER_TRANSCRIPT[0]: text}
+            self._span().add_event(stamps.EVENT_UNANSWERED, said, round(began * 1e9))
+        self._user_texts.clear()
 
     def _write_report(self, session: AgentSession[Any]) -> Attributes:
         """Write LiveKit's report where there is a local store, and say on the span which it is."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
 from tracing.account.restamp import last_heard_of
-from tracing.account.said import said_by_user
+from tracing.account.said import Asked, Said, asked_by, is_of
 from tracing.account.summary import Summary, from_attributes
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import by_name, failures, tools
-from tracing.read.tree import Tree, agent_said, known
+from tracing.read.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
 from tracing.span import Attributes, Span
 
 
@@ -29,10 +29,11 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
       the latency), `interrupted`, `barged_in`, `tools` (`name`, `duration_seconds`, `is_error`,
       and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
       one), `error` (what failed for good), and the other `turn.*` attributes without the prefix,
-      groups as objects (`stt`, `eou`).
+      groups as objects (`stt`, `eou`). What the user said and no turn of the agent answers is
+      one of kind `unanswered`, with `user_text` and `user_started_speaking_at` alone.
     """
     tree = Tree(spans)
-    turns, user_turns = tree.named(names.AGENT_TURN), tree.named(names.USER_TURN)
+    turns = tree.named(names.AGENT_TURN)
     sessions = tree.named(names.AGENT_SESSION)
     agent = names.first_text(tree.spans, names.AGENT_NAME)
     described = {
@@ -41,7 +42,7 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
         "started_at": tree.started_at,
         "duration_seconds": (last_heard_of(tree.spans) - tree.start_time_unix_nano) / 1e9,
         "summary": _summary(sessions, turns),
-        "turns": [_describe_turn(turn, tree.inside(turn), user_turns) for turn in turns],
+        "turns": _describe_turns(tree, turns, sessions),
     }
     return known(described)
 
@@ -60,20 +61,45 @@ def _summary(sessions: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
     return whole.numbers()
 
 
-def _describe_turn(
-    turn: Span, inside: Sequence[Span], user_turns: Sequence[Span]
-) -> dict[str, Any]:
+def _describe_turns(
+    tree: Tree, turns: Sequence[Span], sessions: Sequence[Span]
+) -> list[dict[str, Any]]:
+    """The agent's turns by start, and between them what the user said in vain."""
+    heard = user_said(tree.named(names.USER_TURN))
+    asked = {turn.span_id: asked_by(turn) for turn in turns if not is_discarded(turn)}
+    found = [
+        (
+            turn.start_time_unix_nano,
+            _describe_turn(turn, tree.inside(turn), _user_text(turn, asked, heard)),
+        )
+        for turn in turns
+    ]
+    in_vain = [said for said in heard if not any(is_of(said, one) for one in asked.values())]
+    for at, text in (*in_vain, *unanswered(sessions, heard)):
+        said = {"kind": "unanswered", "user_text": text, "user_started_speaking_at": at / 1e9}
+        found.append((at, said))
+    return [described for _, described in sorted(found, key=lambda one: one[0])]
+
+
+def _describe_turn(turn: Span, inside: Sequence[Span], user_text: str | None) -> dict[str, Any]:
     attributes = turn.attributes
     described = _grouped(attributes)
     described.update(
-        user_text=_user_text(turn, user_turns) or None,
-        agent_text=" ".join(text for _, text in agent_said(turn, inside)) or None,
+        user_text=user_text,
+        agent_text=_agent_text(turn, inside),
         parts=parts_of(attributes) or None,
         interrupted=described.pop("was_interrupted", None),
-        tools=_tools(inside) or None,
+        refused_tools=None,
+        tools=_tools(inside, attributes.get(stamps.TURN_REFUSED_TOOLS)) or None,
         errors=_errors(turn, inside) or None,
     )
     return known(described)
+
+
+def _agent_text(turn: Span, inside: Sequence[Span]) -> str | None:
+    if is_discarded(turn):
+        return None
+    return " ".join(text for _, text in agent_said(turn, inside)) or None
 
 
 def _grouped(attributes: Attributes) -> dict[str, Any]:
@@ -91,20 +117,26 @@ def _grouped(attributes: Attributes) -> dict[str, Any]:
     return found
 
 
-def _user_text(turn: Span, user_turns: Sequence[Span]) -> str:
-    """What the user said or typed: as the turn has it, else the transcript before it."""
-    text = said_by_user(turn.attributes)
-    if text or turn.attributes.get(stamps.TURN_KIND) != "reply":
-        return text
-    start = turn.start_time_unix_nano
-    heard = [span for span in user_turns if span.start_time_unix_nano <= start]
-    return said_by_user(heard[-1].attributes) if heard else ""
+def _user_text(turn: Span, asked: Mapping[bytes, Asked], heard: Sequence[Said]) -> str | None:
+    """What the user said or typed: as the turn has it, else as it was heard.
+
+    What several turns answer, such as two agents' of which one handed over, is that one's which
+    has it as its input.
+    """
+    own = asked.get(turn.span_id)
+    if own is None or own.text:
+        return own.text if own else None
+    others = [other for other in asked.values() if other.text]
+    for said in heard:
+        if is_of(said, own) and not any(is_of(said, other) for other in others):
+            return said[1]
+    return None
 
 
-def _tools(inside: Sequence[Span]) -> list[dict[str, Any]]:
+def _tools(inside: Sequence[Span], refused: object) -> list[dict[str, Any]]:
     called = [span for span in inside if span.name == names.FUNCTION_TOOL]
-    described = tools(called)
-    for tool, span in zip(described, called, strict=True):
+    described = tools(called, refused)
+    for tool, span in zip(described, called, strict=False):
         if tool["is_error"] and (output := names.first(span.attributes, names.TOOL_OUTPUT)):
             tool["error"] = output
     return described

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.said import Said, only_asked, said_by_user
-from tracing.account.turns.turn import number
-from tracing.read.tree import Tree, agent_said, known
+from tracing.account.said import asked_by, only_asked
+from tracing.read.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
 from tracing.span import Span
 
 Entry = dict[str, Any]
@@ -28,7 +27,7 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
     tree = Tree(spans)
     turns = tree.named(names.AGENT_TURN)
     found = [
-        *_user_entries(tree.named(names.USER_TURN), turns),
+        *_user_entries(tree),
         *(entry for turn in turns for entry in _agent_entries(turn, tree.inside(turn))),
         *map(_handoff, tree.named(names.UPDATE_AGENT)),
     ]
@@ -39,33 +38,18 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
     return {**head, "entries": [known(entry) for entry in found]}
 
 
-def _user_entries(user_turns: Sequence[Span], turns: Sequence[Span]) -> Iterator[Entry]:
+def _user_entries(tree: Tree) -> Iterator[Entry]:
     """What the user said, as it was transcribed, and what only a turn's input tells."""
-    heard = _user_said(user_turns)
-    yield from ({"at_seconds": at, "kind": "user", "text": text} for at, text in heard)
-    answered = [turn for turn in turns if not _is_discarded(turn)]
-    began = {
-        turn.start_time_unix_nano: number(turn.attributes.get(stamps.TURN_USER_STARTED))
-        for turn in answered
-    }
-    for asked_at, text in only_asked(_user_said(answered), heard):
-        since = began[asked_at]
-        at = asked_at if since is None else round(since * 1e9)
+    heard = user_said(tree.named(names.USER_TURN))
+    asked = [asked_by(turn) for turn in tree.named(names.AGENT_TURN) if not is_discarded(turn)]
+    in_vain = unanswered(tree.named(names.AGENT_SESSION), heard)
+    for at, text in (*heard, *only_asked(asked, heard), *in_vain):
         yield {"at_seconds": at, "kind": "user", "text": text}
-
-
-def _user_said(turns: Sequence[Span]) -> list[Said]:
-    texts = ((turn, said_by_user(turn.attributes).strip()) for turn in turns)
-    return [(turn.start_time_unix_nano, text) for turn, text in texts if text]
-
-
-def _is_discarded(turn: Span) -> bool:
-    return turn.attributes.get(stamps.TURN_KIND) == "discarded"
 
 
 def _agent_entries(turn: Span, inside: Sequence[Span]) -> Iterator[Entry]:
     """A turn's tools, and what was spoken before, between and after them."""
-    if _is_discarded(turn):
+    if is_discarded(turn):
         return
     yield from (_tool(span) for span in inside if span.name == names.FUNCTION_TOOL)
     speaking = [span.start_time_unix_nano for span in inside if span.name == names.AGENT_SPEAKING]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.account.restamp import restamp
-from tracing.account.said import Said, said_by_agent
+from tracing.account.said import Said, said_by_agent, said_by_user, said_in_vain, unheard
 from tracing.span import Span
 
 
@@ -58,7 +58,24 @@ def agent_said(turn: Span, inside: Sequence[Span]) -> list[Said]:
         for step in inside
         if step.name == names.LLM_NODE
     ]
-    return said_by_agent(turn.attributes, turn.start_time_unix_nano, steps, turn.events)
+    speaking = [span.start_time_unix_nano for span in inside if span.name == names.AGENT_SPEAKING]
+    return said_by_agent(turn.attributes, turn.start_time_unix_nano, steps, turn.events, speaking)
+
+
+def user_said(user_turns: Sequence[Span]) -> list[Said]:
+    """What was heard of the user, each with the start of its turn."""
+    texts = ((turn, said_by_user(turn.attributes).strip()) for turn in user_turns)
+    return [(turn.start_time_unix_nano, text) for turn, text in texts if text]
+
+
+def unanswered(sessions: Sequence[Span], heard: Sequence[Said]) -> list[Said]:
+    """What only events tell that the user said."""
+    return unheard([said for one in sessions for said in said_in_vain(one)], heard)
+
+
+def is_discarded(turn: Span) -> bool:
+    """Whether an `agent_turn` was a generation that nothing followed."""
+    return turn.attributes.get(stamps.TURN_KIND) == "discarded"
 
 
 def known(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tracing.account.turns import latency
 from tracing.account.turns.facts import facts_of, kind_of
 from tracing.account.turns.latency import Stage, account, parts_of, split
 from tracing.account.turns.turn import Turn, by_name
+from tracing.span import Event
 
 SECONDS = st.floats(min_value=0.0, max_value=3.0)
 
@@ -129,13 +130,15 @@ def test_preemptive_generation_is_gained_time_and_no_negative_part() -> None:
 
 
 def test_a_discarded_generation_is_no_part_of_the_reply() -> None:
-    """Of two LLM steps without a tool between them the first was for nothing."""
+    """The turn's events say that of two LLM steps the first was for nothing."""
+    discarded = Event("preemptive_generation_discarded", nanos(400))
     steps = [
         span("llm_node", -500, 300, {"lk.response.ttft": 0.5}),
         span("llm_node", 510, 900, {"lk.response.ttft": 0.3}),
         span("agent_speaking", 900, 4_000),
     ]
-    turn = answered(reply(**{"lk.e2e_latency": 0.9, "lk.end_of_turn_delay": 0.5}), steps)
+    agent_turn = reply(**{"lk.e2e_latency": 0.9, "lk.end_of_turn_delay": 0.5})
+    turn = answered(agent_turn._replace(events=(discarded,)), steps)
     assert millis_of(turn) == {
         "turn_decision": 500,
         "llm_first_token": 300,

@@ -72,7 +72,7 @@ def test_facts_of_an_interrupted_reply() -> None:
             "lk.generation_count": 1,
         }
     )._replace(
-        events=(Event("preemptive_generation_discarded", nanos(550)), Event("generation", 0))
+        events=(Event("preemptive_generation_discarded", nanos(505)), Event("generation", 0))
     )
     steps = [
         LLM._replace(attributes={"lk.response.ttft": 0.3}),

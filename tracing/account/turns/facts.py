@@ -6,12 +6,25 @@ import json
 from collections.abc import Iterable, Mapping
 
 from tracing import names, stamps
-from tracing.account.turns.turn import LLM_NODES, Turn, attempts, failures, named, number, tools
+from tracing.account.turns.turn import (
+    LLM_NODES,
+    Turn,
+    attempts,
+    failures,
+    named,
+    names_in,
+    number,
+    tools,
+)
 from tracing.span import STATUS_ERROR, AttributeValue, Span
 
 
-def kind_of(turn: Turn, *, user_has_spoken: bool) -> str:
-    """What sort of turn this is; see `stamps.TURN_KIND`."""
+def kind_of(turn: Turn, *, user_has_spoken: bool, is_nested: bool = False) -> str:
+    """What sort of turn this is; see `stamps.TURN_KIND`.
+
+    `user_has_spoken` and `is_nested`, whether a tool or a hook was running that could ask for
+    it, are of the moment in which it began.
+    """
     attributes = turn.span.attributes
     given = names.text(turn.observed, stamps.TURN_KIND)
     if given:
@@ -23,7 +36,7 @@ def kind_of(turn: Turn, *, user_has_spoken: bool) -> str:
     if names.PARENT_GENERATION in attributes:
         return "tool_follow_up"
     has_generated = bool(named(turn.steps, *LLM_NODES))
-    if has_generated and _answers_speech(turn):
+    if has_generated and not is_nested and _answers_speech(turn):
         return "reply"
     if not user_has_spoken:
         return "greeting"
@@ -39,21 +52,36 @@ def _answers_speech(turn: Turn) -> bool:
 
 
 def _is_discarded(turn: Turn) -> bool:
-    """Whether a preemptive generation was given up before the user's turn was even decided."""
+    """Whether a preemptive generation was given up before anything had asked for a reply."""
     attributes = turn.span.attributes
-    return (
+    never_scheduled = (
         bool(attributes.get(names.INTERRUPTED))
         and attributes.get(names.INTERRUPTION_SOURCE) not in names.BARGE_IN_SOURCES
         and names.QUEUE_WAIT not in attributes
         and names.LLM_NODE in turn.steps
         and turn.first_sound is None
-        and turn.answered is None
+    )
+    return never_scheduled and not _was_decided(turn)
+
+
+def _was_decided(turn: Turn) -> bool:
+    """Whether the user's turn came to its end, and the hook let a reply follow."""
+    answered = turn.answered
+    if answered is None or answered.end_time_unix_nano >= turn.span.end_time_unix_nano:
+        return False
+    return not any(
+        event.name in (names.EVENT_STOP_RESPONSE, names.EVENT_EXCEPTION)
+        for hook in named(turn.user, names.ON_USER_TURN_COMPLETED)
+        if hook.start_time_unix_nano > turn.span.start_time_unix_nano
+        for event in hook.events
     )
 
 
-def facts_of(turn: Turn) -> dict[str, AttributeValue]:
+def facts_of(turn: Turn, kind: str = "reply") -> dict[str, AttributeValue]:
     """What is known of a turn apart from its latency; what is unknown is absent."""
-    readers = (_agent_side, _user_side, _llm, _modalities, _tts, _tools, _trouble)
+    readers = [_agent_side, _llm, _modalities, _tts, _tools, _trouble]
+    if kind == "reply":
+        readers.append(_user_side)
     return {
         key: value for read in readers for key, value in read(turn).items() if value is not None
     }
@@ -139,7 +167,8 @@ def _tts(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 
 def _tools(turn: Turn) -> Mapping[str, AttributeValue | None]:
-    called = tools(named(turn.steps, names.FUNCTION_TOOL))
+    refused = turn.observed.get(stamps.TURN_REFUSED_TOOLS, ())
+    called = tools(named(turn.steps, names.FUNCTION_TOOL), refused)
     failures = sum(tool["is_error"] for tool in called)
     return {
         stamps.TURN_TOOLS: json.dumps(called) if called else None,
@@ -162,8 +191,13 @@ def _trouble(turn: Turn) -> Mapping[str, AttributeValue | None]:
         stamps.TURN_FALLBACKS: _above_zero(adapters, names.FALLBACK_INDEX),
         stamps.TURN_DISCARDED: len(discarded) or None,
         stamps.TURN_ERROR: _voice_error(turn) if turn.has_failures else None,
-        **{stamps.TURN_ERRORS + s: len(failures(steps, s)) or None for s in failed},
+        **{stamps.TURN_ERRORS + s: _failures(turn, s) or None for s in failed},
     }
+
+
+def _failures(turn: Turn, stage: str) -> int:
+    refused = turn.observed.get(stamps.TURN_REFUSED_TOOLS, ()) if stage == "tool" else ()
+    return len(failures(turn.steps, stage)) + len(names_in(refused))
 
 
 def _voice_error(turn: Turn) -> str | None:

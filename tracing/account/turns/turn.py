@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 from tracing import names
-from tracing.span import STATUS_ERROR, Attributes, Span
+from tracing.span import STATUS_ERROR, Attributes, Event, Span
 
 ByName: TypeAlias = Mapping[str, Sequence[Span]]
 """Spans by their name, those of a name by start."""
 
 _NO_SPANS: ByName = {}
 _NOTHING: Attributes = {}
+
+_WORD = re.compile(r"\w+")
+_AT_ONCE_NANOS = 50_000_000
 
 LLM_NODES = (names.LLM_NODE, names.REALTIME_INFERENCE)
 
@@ -39,9 +43,11 @@ class Turn:
         self.steps = steps
         """What ran inside it."""
         self.user = user
-        """The user's side since the last answer: turns, speech, hooks, and handoffs."""
+        """The user's side since the last answer: turns, speech, hooks, and handoffs. What is still
+        open ends with this turn."""
         self.earlier = earlier
-        """The steps of turns that left the user unanswered, such as one that handed over."""
+        """The steps of turns that left the user unanswered, such as one that handed over, or one
+        whose tool goes on while this turn speaks."""
         self.observed = observed
         """What only events know."""
         self.has_failures = any(
@@ -51,14 +57,17 @@ class Turn:
         self.speaking = named(steps, names.AGENT_SPEAKING)
         """The stretches in which the agent was heard, or read where there is no audio."""
         self.first_sound = self.speaking[0].start_time_unix_nano if self.speaking else None
-        self.llm_steps = self._before_sound(*LLM_NODES)
-        """The LLM steps that began before the first sound, if there was one."""
+        self.measured = self._measured()
+        """LiveKit's latency, in seconds."""
+        self.llm_steps = kept(self._before_sound(*LLM_NODES), span.events)
+        """The LLM steps that began before the first sound, if there was one; none that was
+        discarded."""
         self.spoken_step = self.llm_steps[-1] if self.llm_steps else None
         """The LLM step that the first sound is from; without one it was given to `say`."""
         self.voice = self._voice()
         """The TTS node whose audio was the first sound."""
         self.answered = self._answered()
-        """The user's turn that this one answers: the last that began before it."""
+        """The user's turn that this one answers: the last that began before its wait."""
         self.llm_metrics = metrics(named(steps, names.LLM_REQUEST), names.LLM_METRICS)
         self.tts_metrics = metrics(named(steps, names.TTS_REQUEST), names.TTS_METRICS)
         self.realtime_metrics = metrics(
@@ -77,12 +86,36 @@ class Turn:
         voices = self._before_sound(names.TTS_NODE)
         return next((v for v in voices if v.start_time_unix_nano >= begun), None)
 
+    def _measured(self) -> float | None:
+        """One below zero, from speech that overlapped, tells nothing."""
+        measured = number(self.span.attributes.get(names.E2E_LATENCY))
+        return measured if measured is not None and measured >= 0 else None
+
+    @property
+    def last_word(self) -> int | None:
+        """When the user stopped speaking, where LiveKit measured from there."""
+        if self.measured is None or self.first_sound is None:
+            return None
+        return self.first_sound - round(self.measured * 1e9)
+
     def _answered(self) -> Span | None:
-        start = self.span.start_time_unix_nano
+        word = self.last_word
+        before = self.span.start_time_unix_nano if word is None else word
         for span in reversed(named(self.user, names.USER_TURN)):
-            if span.start_time_unix_nano <= start:
-                return span
+            if span.start_time_unix_nano <= before:
+                return span if word is not None or self._may_answer(span) else None
         return None
+
+    def _may_answer(self, user_turn: Span) -> bool:
+        """Whether this turn is no answer to what was typed after a user's turn.
+
+        It began at once after that one or during it, or its input is what was heard then.
+        """
+        if self.span.start_time_unix_nano <= user_turn.end_time_unix_nano + _AT_ONCE_NANOS:
+            return True
+        asked = names.first(self.span.attributes, names.USER_INPUT)
+        heard = names.first(user_turn.attributes, names.USER_TRANSCRIPT)
+        return not asked or not heard or are_same_words(str(asked), str(heard))
 
     def user_delay(self, key: str) -> float | None:
         """A delay that LiveKit copies from the user's turn to this one, at times."""
@@ -107,6 +140,38 @@ def in_order(spans: dict[str, list[Span]]) -> dict[str, list[Span]]:
 
 
 _START = attrgetter("start_time_unix_nano")
+
+
+def merged(spans: ByName, others: ByName) -> ByName:
+    """The spans of both, those of a name by start."""
+    if not others:
+        return spans
+    found = {name: [*same, *others.get(name, ())] for name, same in spans.items()}
+    found.update({name: [*same] for name, same in others.items() if name not in spans})
+    return in_order(found)
+
+
+def kept(steps: Sequence[Span], events: Iterable[Event]) -> Sequence[Span]:
+    """The LLM's steps in a turn without those that its events say were discarded."""
+    given_up = discarded((step.start_time_unix_nano for step in steps), events)
+    return [s for s in steps if s.start_time_unix_nano not in given_up] if given_up else steps
+
+
+def discarded(starts: Iterable[int], events: Iterable[Event]) -> set[int]:
+    """Of the starts of a turn's steps, those of the ones that its events say were discarded."""
+    given_up: set[int] = set()
+    times = [e.time_unix_nano for e in events if e.name == names.EVENT_GENERATION_DISCARDED]
+    left = sorted(starts) if times else []
+    for time_unix_nano in times:
+        begun = [start for start in left if start < time_unix_nano and start not in given_up]
+        given_up.update(begun[-1:])
+    return given_up
+
+
+def are_same_words(text: str, other: str) -> bool:
+    """Whether one text has all words of the other in their order, whatever stands between."""
+    words, others = (f" {' '.join(_WORD.findall(one.lower()))} " for one in (text, other))
+    return words in others or others in words
 
 
 def named(spans: ByName, name: str, *others: str) -> Sequence[Span]:
@@ -145,9 +210,12 @@ def parsed(text: str) -> Mapping[str, Any]:
     return found
 
 
-def tools(spans: Iterable[Span]) -> list[dict[str, Any]]:
-    """Tool calls as they are reported: name, duration, and whether they failed."""
-    return [
+def tools(spans: Iterable[Span], refused: object = ()) -> list[dict[str, Any]]:
+    """Tool calls as they are reported: name, duration, and whether they failed.
+
+    `refused` are the names of those that could not run, `stamps.TURN_REFUSED_TOOLS`.
+    """
+    ran = [
         {
             "name": names.text(span.attributes, names.TOOL_NAME),
             "duration_seconds": span.duration_seconds,
@@ -155,6 +223,12 @@ def tools(spans: Iterable[Span]) -> list[dict[str, Any]]:
         }
         for span in spans
     ]
+    return [*ran, *({"name": name, "is_error": True} for name in names_in(refused))]
+
+
+def names_in(value: object) -> Sequence[str]:
+    """An attribute that is a list of names; empty for anything else."""
+    return [str(name) for name in value] if isinstance(value, (list, tuple)) else ()
 
 
 def failures(spans: ByName, stage: str) -> list[Span]:

@@ -1,0 +1,80 @@
+"""What holds of every turn of every session, whatever it was made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pytest
+from livekit.agents import llm
+
+from tracing.read.describe import describe
+from tracing.read.transcribe import transcribe
+from tracing.span import Span
+
+UNACCOUNTED_SECONDS = 0.02
+SUM_SECONDS = 0.001
+
+
+def walk(spans: Sequence[Span], history: Iterable[llm.ChatItem], stalled_seconds: float) -> None:
+    """Check a session's spans against each other, and against its own history.
+
+    Its turns are each there once, with parts that add up and leave little unexplained; what was
+    said is in the report and in the transcript once, as the history has it. `stalled_seconds` is
+    how long the machine stood still at most, which no stage can claim.
+    """
+    if not any(span.name == "agent_turn" for span in spans):
+        return
+    turns = describe(spans)["turns"]
+    begun = sum(span.name == "agent_turn" for span in spans)
+    numbers = [turn["number"] for turn in turns if turn["kind"] != "unanswered"]
+    assert sorted(numbers) == numbers
+    assert len(set(numbers)) == begun
+    for turn in turns:
+        _adds_up(turn, UNACCOUNTED_SECONDS + stalled_seconds)
+    _says_what_was_said(spans, turns, [item for item in history if item.type == "message"])
+
+
+def _adds_up(turn: dict, allowed_seconds: float) -> None:
+    parts = turn.get("parts", {})
+    whole = turn.get("user_bot_latency_seconds", turn.get("first_output_seconds"))
+    assert (whole is None) == (not parts)
+    if parts:
+        assert sum(parts.values()) == pytest.approx(whole, abs=SUM_SECONDS)
+        assert min(parts.values()) >= 0
+        assert parts.get("unaccounted", 0.0) < allowed_seconds, parts
+
+
+def _says_what_was_said(
+    spans: Sequence[Span], turns: Sequence[dict], messages: Sequence[llm.ChatMessage]
+) -> None:
+    entries = transcribe(spans)["entries"]
+    said = {role: _words(m.text_content for m in messages if m.role == role) for role in _ROLES}
+    written = {
+        role: _words(entry["text"] for entry in entries if entry["kind"] == kind)
+        for role, kind in _ROLES.items()
+    }
+    reported = {
+        role: _words(turn.get(key) for turn in turns)
+        for role, key in (("user", "user_text"), ("assistant", "agent_text"))
+    }
+    assert written["assistant"] == said["assistant"]
+    assert _joined(reported["assistant"]) == _joined(said["assistant"])
+    assert written["user"] == reported["user"]
+    in_vain = _words(turn["user_text"] for turn in turns if turn["kind"] == "unanswered")
+    if said["user"] and written["user"]:  # a realtime model's are in the history or observed
+        assert not written["user"] - said["user"] - in_vain
+        assert not said["user"] - written["user"]
+
+
+_ROLES = {"user": "user", "assistant": "agent"}
+"""The roles of the history, and what the transcript calls them."""
+
+
+def _words(texts: Iterable[str | None]) -> Counter[str]:
+    return Counter(" ".join(text.split()) for text in texts if text and text.strip())
+
+
+def _joined(texts: Counter[str]) -> Counter[str]:
+    """The same word by word, where the texts of several steps are one."""
+    return Counter(word for text in texts.elements() for word in text.split())
