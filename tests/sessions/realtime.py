@@ -56,8 +56,10 @@ class FakeRealtime(llm.RealtimeModel):
 
     async def aclose(self) -> None: ...
 
-    async def hear(self, text: str, *, seconds: float = 0.3, transcribed: bool = True) -> None:
-        """Hear the caller speak, by the model's own ears, and answer."""
+    async def hear(
+        self, text: str, *, seconds: float = 0.3, transcribed: bool = True, answered: bool = True
+    ) -> None:
+        """Hear the caller speak, by the model's own ears, and answer as a rule."""
         session = self.running
         assert session is not None
         session.emit("input_speech_started", llm.InputSpeechStartedEvent())
@@ -68,7 +70,8 @@ class FakeRealtime(llm.RealtimeModel):
         self.heard = text
         if transcribed:
             session.transcribe(text)
-        await session.respond(user_initiated=False)
+        if answered:
+            await session.respond(user_initiated=False)
 
 
 class FakeRealtimeSession(llm.RealtimeSession):

@@ -98,21 +98,34 @@ def only_asked(asked: Iterable[Asked], heard: Iterable[Said]) -> list[Said]:
     `heard` are the transcripts. One is part of one input, which may answer several of them; or
     a hook made the input another one.
     """
-    found, left = [], sorted(heard)
-    for one in sorted(asked, key=_order):
+    found, turns, left = [], sorted(asked, key=_order), sorted(heard)
+    known = {one for one in turns if any(_is_input(speech, one) for speech in left)}
+    left = [speech for speech in left if not any(_began(speech, one) for one in known)]
+    for one in turns:
         told = [speech for speech in left if is_of(speech, one)]
         left = [speech for speech in left if speech not in told]
-        if one.text and not told:
-            found.append((one.at if one.since is None else one.since, one.text))
+        if one.text and not told and one not in known:
+            found.append((min(one.at, one.since or one.at), one.text))
     return found
 
 
 def is_of(speech: Said, asked: Asked) -> bool:
     """Whether a turn answers this speech."""
     at, text = speech
-    if asked.since is not None and abs(at - asked.since) < _SAME_START_NANOS:
+    if _began(speech, asked):
         return True
     return at <= asked.at and bool(asked.text) and are_same_words(text, asked.text)
+
+
+def _is_input(speech: Said, asked: Asked) -> bool:
+    """Whether this speech, and none that came during the turn, is what the turn began with."""
+    if not _began(speech, asked):
+        return False
+    return speech[0] <= asked.at or are_same_words(speech[1], asked.text)
+
+
+def _began(speech: Said, asked: Asked) -> bool:
+    return asked.since is not None and abs(speech[0] - asked.since) < _SAME_START_NANOS
 
 
 def _order(asked: Asked) -> tuple[int, str]:

@@ -67,7 +67,8 @@ class Turn:
         self.voice = self._voice()
         """The TTS node whose audio was the first sound."""
         self.answered = self._answered()
-        """The user's turn that this one answers: the last that began before its wait."""
+        """The user's turn that this one answers: the last that began before its wait, else the one
+        in which its input was heard, or that it followed at once."""
         self.llm_metrics = metrics(named(steps, names.LLM_REQUEST), names.LLM_METRICS)
         self.tts_metrics = metrics(named(steps, names.TTS_REQUEST), names.TTS_METRICS)
         self.realtime_metrics = metrics(
@@ -101,21 +102,19 @@ class Turn:
     def _answered(self) -> Span | None:
         word = self.last_word
         before = self.span.start_time_unix_nano if word is None else word
-        for span in reversed(named(self.user, names.USER_TURN)):
-            if span.start_time_unix_nano <= before:
-                return span if word is not None or self._may_answer(span) else None
-        return None
-
-    def _may_answer(self, user_turn: Span) -> bool:
-        """Whether this turn is no answer to what was typed after a user's turn.
-
-        It began at once after that one or during it, or its input is what was heard then.
-        """
-        if self.span.start_time_unix_nano <= user_turn.end_time_unix_nano + _AT_ONCE_NANOS:
-            return True
-        asked = names.first(self.span.attributes, names.USER_INPUT)
-        heard = names.first(user_turn.attributes, names.USER_TRANSCRIPT)
-        return not asked or not heard or are_same_words(str(asked), str(heard))
+        user_turns = named(self.user, names.USER_TURN)
+        begun = [turn for turn in user_turns if turn.start_time_unix_nano <= before]
+        if not begun or word is not None:
+            return begun[-1] if begun else None
+        asked = str(names.first(self.span.attributes, names.USER_INPUT) or "")
+        heard = [str(names.first(t.attributes, names.USER_TRANSCRIPT) or "") for t in begun]
+        if asked and heard[-1]:
+            for turn, text in zip(reversed(begun), reversed(heard), strict=True):
+                if text and are_same_words(asked, text):
+                    return turn
+            if self.span.start_time_unix_nano > begun[-1].end_time_unix_nano + _AT_ONCE_NANOS:
+                return None  # typed
+        return begun[-1]
 
     def user_delay(self, key: str) -> float | None:
         """A delay that LiveKit copies from the user's turn to this one, at times."""
