@@ -79,13 +79,15 @@ class Tree:
     def conversation(self) -> list[dict[str, str]]:
         said = []
         for span in self.spans:
+            begun = span.start_time_unix_nano
             if span.name == names.USER_TURN:
-                said.append(("user", self.user_text(span)))
+                said.append((begun, "user", self.user_text(span)))
             elif span.name == names.AGENT_TURN:
                 if not self._answered(span):
-                    said.append(("user", self.user_text(span)))
-                said.append(("assistant", self.agent_text(span)))
-        return [{"role": role, "content": text} for role, text in said if text]
+                    said.append((begun, "user", self.user_text(span)))
+                said += [(at, "assistant", text) for at, text in self.agent_said(span)]
+        said.sort(key=lambda one: one[0])
+        return [{"role": role, "content": text} for _, role, text in said if text]
 
     def _answered(self, turn: Span) -> bool:
         """Whether a `user_turn` shows what this turn answers; typed input has none."""
@@ -99,15 +101,27 @@ class Tree:
         return ""
 
     def agent_text(self, turn: Span) -> str:
-        """What was said in all steps: the discarded ones said nothing, the last one is known."""
-        nodes = [span for span in self.below(turn) if span.name == names.LLM_NODE]
+        return "\n".join(text for _, text in self.agent_said(turn))
+
+    def agent_said(self, turn: Span) -> list[tuple[int, str]]:
+        """What was heard in all steps, and when: discarded ones said nothing, the last is known."""
+        below = list(self.below(turn))
+        nodes = [span for span in below if span.name == names.LLM_NODE]
         for event in turn.events:
             if event.name == names.EVENT_GENERATION_DISCARDED:
                 begun = [n for n in nodes if n.start_time_unix_nano < event.time_unix_nano]
                 nodes.remove(begun[-1])
-        said = [str(names.first(node.attributes, names.RESPONSE_TEXT) or "") for node in nodes]
+        speaking = [s.start_time_unix_nano for s in below if s.name == names.AGENT_SPEAKING]
+        starts = [node.start_time_unix_nano for node in nodes]
+        said = []
+        for node, end in zip(nodes, [*starts, turn.end_time_unix_nano][1:], strict=False):
+            begun = [at for at in speaking if node.start_time_unix_nano <= at < end]
+            if begun or not speaking:
+                text = str(names.first(node.attributes, names.RESPONSE_TEXT) or "")
+                said.append(([*begun, node.start_time_unix_nano][0], text))
         last = str(names.first(turn.attributes, names.RESPONSE_TEXT) or "")
-        return "\n".join(text for text in (*said[:-1], last) if text)
+        at = said[-1][0] if said else [*speaking, turn.start_time_unix_nano][0]
+        return [one for one in (*said[:-1], (at, last)) if one[1]]
 
     def _user_turn(self, span: Span) -> Mapping[str, AttributeValue]:
         turns = [s for s in self.spans if s.name == names.USER_TURN]

@@ -18,6 +18,7 @@ SHOWN = {
     *("call", "job", "handoff to billing", "llm call", "realtime call", "speech", "attempt"),
     *("fallback", "session closed by an error", "recovery probe", "discarded reply"),
     *("get_weather", "book_table", "transfer_to_billing"),
+    *("reserve", "note_name", "look_for_table", "handoff to get_name", "handoff to host"),
 }
 TURN_NAMES = ("user turn", "agent turn")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fakes import Caller, ClockedOutput, ScriptedTTS, SilentInput
-from livekit.agents import Agent, AgentSession, function_tool
+from livekit.agents import Agent, AgentSession, AgentTask, StopResponse, function_tool
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
@@ -94,3 +94,38 @@ async def settle(session: AgentSession) -> None:
     while quiet < 10:
         quiet = quiet + 1 if session.agent_state in ("listening", "idle") else 0
         await asyncio.sleep(0.02)
+
+
+class GetName(AgentTask[str]):
+    def __init__(self) -> None:
+        super().__init__(instructions="Get the caller's name.")
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply(instructions="Ask for the name.")
+
+    @function_tool
+    async def note_name(self, name: str) -> None:
+        """Note the name."""
+        self.complete(name)
+
+
+class Host(Restaurant):
+    """Asks for names by a task, says what it does meanwhile, and thinks before it answers."""
+
+    async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+        if "never mind" in new_message.text_content:
+            raise StopResponse
+        await asyncio.sleep(0.6 if "first" in new_message.text_content else 0.0)
+
+    @function_tool
+    async def reserve(self) -> str:
+        """Reserve a table under the caller's name."""
+        name = await GetName()
+        return f"Reserved for {name}."
+
+    @function_tool
+    async def look_for_table(self) -> str:
+        """Look for a table, and say so."""
+        self.session.say("One moment, I am looking.")
+        await asyncio.sleep(0.4)
+        return "There is a table."

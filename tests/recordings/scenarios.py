@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from agents import Restaurant, Scripted, heard, session_of, settle, voice_session
+from agents import Host, Restaurant, Scripted, heard, session_of, settle, voice_session
 from fakes import (
     Caller,
     ClockedOutput,
@@ -309,6 +309,102 @@ async def realtime() -> None:
 @scenario
 async def realtime_late() -> None:
     await realtime_session(late=True)
+
+
+@scenario
+async def agent_task() -> None:
+    """A tool awaits a task, which asks the caller."""
+    caller = Caller()
+    model = ScriptedLLM(
+        Reply(tool="reserve"),
+        Reply(text="What is your name?"),
+        Reply(tool="note_name", arguments='{"name": "Ann"}'),
+        Reply(text="It is reserved for Ann."),
+    )
+    async with voice_session(caller, model) as session:
+        await session.start(Host())
+        await caller.say("A table, please.")
+        await wait_until(heard(session, "assistant", 1))
+        await settle(session)
+        await caller.say("Ann.")
+        await wait_until(heard(session, "assistant", 2))
+        await settle(session)
+
+
+@scenario
+async def unknown_tool() -> None:
+    """The model calls a tool that is none, then one with arguments that do not parse."""
+    caller = Caller()
+    model = ScriptedLLM(
+        Reply(tool="get_menu"),
+        Reply(tool="get_weather", arguments='{"city'),
+        Reply(text="I cannot tell."),
+    )
+    async with voice_session(caller, model) as session:
+        await session.start(Restaurant())
+        await caller.say("What is on the menu?")
+        await wait_until(heard(session, "assistant", 1))
+        await settle(session)
+
+
+@scenario
+async def earlier_hook() -> None:
+    """The caller goes on while the hook of what they said first runs."""
+    caller = Caller()
+    model = ScriptedLLM(*[Reply(text="Certainly.")] * 3)
+    async with voice_session(caller, model) as session:
+        await session.start(Host())
+        await caller.say("The first thing is bread.")
+        await asyncio.sleep(0.2)
+        await caller.say("And soup.")
+        await wait_until(heard(session, "assistant", 1))
+        await settle(session)
+
+
+@scenario
+async def filler() -> None:
+    """A tool of the first request speaks while it looks; the step before it spoke too."""
+    caller = Caller()
+    model = ScriptedLLM(
+        Reply(text="Let me see.", tool="look_for_table"), Reply(text="There is one.")
+    )
+    async with voice_session(caller, model, preemptive=True) as session:
+        await session.start(Host())
+        await caller.say("Is there a table?")
+        await wait_until(heard(session, "assistant", 3))
+        await settle(session)
+
+
+@scenario
+async def stop_response() -> None:
+    """A hook wants no reply, after one was begun; then the caller types."""
+    caller = Caller()
+    model = ScriptedLLM(Reply(text="Pardon?"), Reply(text="We open at nine."))
+    async with voice_session(caller, model, preemptive=True, endpointing=0.3) as session:
+        await session.start(Host())
+        await caller.say("Oh, never mind.")
+        await asyncio.sleep(0.8)
+        await session.run(user_input="When do you open?")
+        await settle(session)
+
+
+@scenario
+async def interrupted_tool_step() -> None:
+    """The caller interrupts after the words before the tool, while the next step is written."""
+    caller = Caller()
+    model = ScriptedLLM(
+        Reply(text="Let me see.", tool="get_weather", arguments='{"city": "Oslo"}'),
+        Reply(text="It is sunny in Oslo.", ttft=1.5),
+        Reply(text="All right."),
+    )
+    async with voice_session(caller, model) as session:
+        await session.start(Restaurant())
+        await caller.say("What is the weather in Oslo?")
+        await wait_until(heard(session, "assistant", 1))
+        await asyncio.sleep(0.2)
+        await caller.say("Thanks, that is enough.", seconds=0.6)
+        await wait_until(heard(session, "assistant", 2))
+        await settle(session)
 
 
 @scenario

@@ -21,6 +21,7 @@ from tracing.account.said import (
     said_by_user,
     said_in_vain,
     unheard,
+    when_spoken,
 )
 from tracing.limits import forget_oldest
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span, as_number
@@ -196,13 +197,11 @@ class Neighbours:
         asked = said_by_user(stamped, span.attributes)
         if asked and len(self._asked) < _MAX_MESSAGES:
             self._asked.append(asked_by(span._replace(attributes={**span.attributes, **stamped})))
-        said = _joined(
-            said_by_agent(span.attributes, 0, opened.steps, span.events, opened.speaking)
-        )
-        if not said:
-            return _NOTHING
-        self._say(span.start_time_unix_nano, "assistant", said)
-        return {stamps.TURN_AGENT_TEXT: said}
+        start, speaking = span.start_time_unix_nano, opened.speaking
+        said = said_by_agent(span.attributes, start, opened.steps, span.events, speaking)
+        for at, text in when_spoken(said, speaking):
+            self._say(at, "assistant", text)
+        return {stamps.TURN_AGENT_TEXT: _joined(said)} if said else _NOTHING
 
     def _llm_node(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         if opened.parent is not None and len(opened.parent.steps) < _MAX_MESSAGES:

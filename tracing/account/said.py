@@ -50,6 +50,12 @@ def said_by_agent(
     return [*before, (heard[-1][0] if before else start, last)] if last else before
 
 
+def when_spoken(said: Iterable[Said], speaking: Iterable[int]) -> list[Said]:
+    """The same texts, each with the time from which it was heard, where that is known."""
+    begun = sorted(speaking)
+    return [(next((time for time in begun if time >= at), at), text) for at, text in said]
+
+
 def _heard(steps: Sequence[Said], speaking: Sequence[int]) -> Sequence[Said]:
     """The steps during which the agent began to be heard; all, where nothing tells of it."""
     ends = [*(at for at, _ in steps[1:]), max(speaking, default=0) + 1]
@@ -119,7 +125,7 @@ def is_of(speech: Said, asked: Asked) -> bool:
 
 def _is_input(speech: Said, asked: Asked) -> bool:
     """Whether this speech, and none that came during the turn, is what the turn began with."""
-    if not _began(speech, asked):
+    if not asked.text or not _began(speech, asked):
         return False
     return speech[0] <= asked.at or are_same_words(speech[1], asked.text)
 

@@ -52,10 +52,9 @@ def _agent_entries(turn: Span, inside: Sequence[Span]) -> Iterator[Entry]:
     if is_discarded(turn):
         return
     yield from (_tool(span) for span in inside if span.name == names.FUNCTION_TOOL)
-    speaking = [span.start_time_unix_nano for span in inside if span.name == names.AGENT_SPEAKING]
     entries: list[Entry] = [
         {
-            "at_seconds": next((begun for begun in speaking if begun >= at), at),
+            "at_seconds": at,
             "kind": "agent",
             "text": text.strip(),
             "turn": turn.attributes.get(stamps.TURN_NUMBER),

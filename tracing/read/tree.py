@@ -8,7 +8,14 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.account.restamp import restamp
-from tracing.account.said import Said, said_by_agent, said_by_user, said_in_vain, unheard
+from tracing.account.said import (
+    Said,
+    said_by_agent,
+    said_by_user,
+    said_in_vain,
+    unheard,
+    when_spoken,
+)
 from tracing.span import Span
 
 
@@ -52,14 +59,16 @@ class Tree:
 
 
 def agent_said(turn: Span, inside: Sequence[Span]) -> list[Said]:
-    """What was said in a turn, by what ran inside it."""
+    """What was said in a turn, by what ran inside it; each with the time when it was heard."""
     steps = [
         (step.start_time_unix_nano, str(names.first(step.attributes, names.RESPONSE_TEXT) or ""))
         for step in inside
         if step.name == names.LLM_NODE
     ]
     speaking = [span.start_time_unix_nano for span in inside if span.name == names.AGENT_SPEAKING]
-    return said_by_agent(turn.attributes, turn.start_time_unix_nano, steps, turn.events, speaking)
+    start = turn.start_time_unix_nano
+    said = said_by_agent(turn.attributes, start, steps, turn.events, speaking)
+    return when_spoken(said, speaking)
 
 
 def user_said(user_turns: Sequence[Span]) -> list[Said]:
