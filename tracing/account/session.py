@@ -170,7 +170,8 @@ def _still_running(session: Session, now: int) -> Iterator[Span]:
 def _steps_above(open_turn: OpenTurn, word: int) -> ByName:
     """What the turns above did since the user's last word, until this one began."""
     until, found = open_turn.start_time_unix_nano, []
-    for above in open_turn.above:
+    still_open = open_turn.session.open_turns
+    for above in (turn for turn in open_turn.above if turn.span_id in still_open):
         outer = open_turn.session.open_span(above.span_id)
         steps = [*_leading(above.steps, outer.events if outer else ())]
         steps += _tools_running(above)
