@@ -33,6 +33,7 @@ from tracing.capture.jobs import (
 )
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.redaction import Redaction
+from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
 from tracing.capture.worker import drain_when_worker_stops
 from tracing.config.backends import Backend, fingerprint
@@ -77,7 +78,8 @@ def setup_tracer(
     `BackendArguments` (`public_key=`, `endpoint=` and so on).
 
     `directory` is where spool and store live, TRACING_DIR. `session_id` is a string, or is called
-    with the call's identity attributes (`lk.*`, those that are known by then) and returns one.
+    with the call's identity attributes (`lk.*`, those that are known by then) and returns one;
+    where it fails or returns none, room and job name the call.
     `user_id` names the caller, else the participant's identity does. `capture_content=False`
     withholds what anybody said; `mask` takes each text attribute's value and returns what may
     leave the process. `metrics` also exports LiveKit's metrics and those of turns to the OTLP
@@ -132,7 +134,7 @@ def _build(
 
     make_call = functools.partial(
         Call,
-        session_id=session_id,
+        session_id=SessionNamer(session_id) if callable(session_id) else session_id,
         user_id=user_id,
         watchers=[metrics] if metrics else [],
         rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,

@@ -41,7 +41,7 @@ def test_a_call_is_named_by_its_room_and_job(attributes: dict[str, Any], session
 
 
 def test_the_user_is_the_caller_and_never_the_agent() -> None:
-    """The participant of the user's spans, not that of the agent's; the first caller stays."""
+    """The participant of the user's spans, not that of the agent's; the call keeps its first."""
     who = "lk.pii.participant_identity"
     call = Call()
     agents = [span(name, 0, 9, {who: "agent"}) for name in ("room_connect", "agent_turn")]
@@ -57,7 +57,7 @@ def test_the_agent_that_took_the_call_is_known_while_it_runs() -> None:
     label, call = "lk.agent_label", Call()
     first = span("start_agent_activity", 1, 2, {label: "agents.Host"})
     assert identity_after(call, first)["agent.label"] == "agents.Host"
-    assert call.identity.bare["agent.label"] == "agents.Host"
+    assert call.identity.own.bare["agent.label"] == "agents.Host"
     second = span("start_agent_activity", 3, 4, {label: "agents.Chef"})
     assert identity_after(call, second)["agent.label"] == "agents.Host"
 
@@ -77,3 +77,66 @@ def test_the_application_names_the_call_and_the_user() -> None:
     call.set_identity("later", "somebody")
     known = call.identity.attributes
     assert (known["session.id"], known["user.id"]) == ("later", "somebody")
+
+
+WHO = "lk.pii.participant_identity"
+
+
+def carried(call: Call, one: Span) -> Any:
+    """The user that an open span carries."""
+    return call.identity_in(call.scope(int.from_bytes(one.span_id, "big"))).attributes.get(
+        "user.id"
+    )
+
+
+def test_each_session_has_its_own_user() -> None:
+    """As the application or LiveKit says; what is in no session carries the call's first."""
+    call, job = Call(), span("job_entrypoint", 0, 9, JOB)
+    alice, bob, anybody = (span("agent_session", at, 9, parent=job) for at in (1, 2, 3))
+    call.started(job)
+    for session, user_id in ((alice, "alice"), (bob, "bob")):
+        call.started(session)
+        call.set_identity(None, user_id, call.session(session.span_id))
+    call.started(anybody)
+    for session in (alice, bob, anybody):  # nobody's word goes before the application's
+        call.started(span("user_turn", 4, None, {WHO: "caller"}, parent=session))
+    inside = [span("llm_node", 5, 6, parent=session) for session in (alice, bob, anybody)]
+    for one in inside:
+        call.started(one)
+    assert [carried(call, one) for one in inside] == ["alice", "bob", "caller"]
+    assert carried(call, job) == "alice"
+    bare = [
+        call.identity_in(call.session(one.span_id)).bare.get("user.id")
+        for one in (alice, bob, anybody)
+    ]
+    assert bare == ["alice", "bob", None]
+
+
+def test_each_turn_has_the_user_to_whom_it_was_linked() -> None:
+    """Who speaks next is the session's user; a turn keeps the one it began with."""
+    call, session = Call(), span("agent_session", 0, 99)
+    call.started(session)
+    turns = []
+    for at, who in ((1, "alice"), (10, "bob")):
+        heard = span("user_turn", at, at + 5, {WHO: who}, parent=session)
+        turns.append(span("agent_turn", at + 2, None, parent=session))
+        call.started(heard)
+        call.started(turns[-1])
+    call.ended(span("user_turn", 1, 20, {WHO: "alice"}, parent=session))  # began with her
+    late = span("agent_turn", 21, None, parent=session)
+    call.started(late)
+    assert [carried(call, one) for one in (*turns, late)] == ["alice", "bob", "bob"]
+    speech = span("user_speaking", 22, 23, {WHO: "carol"}, parent=session)
+    call.started(speech._replace(attributes={}))  # as LiveKit has it: told at its end
+    call.ended(speech)
+    assert carried(call, session) == "carol"
+
+
+def test_the_user_given_for_all_calls_is_everybody() -> None:
+    """Until a session's own is given."""
+    call, session = Call(user_id="line 1"), span("agent_session", 0, 9)
+    call.started(session)
+    call.started(span("user_turn", 1, None, {WHO: "caller"}, parent=session))
+    assert carried(call, session) == "line 1"
+    call.set_identity(user_id="alice")
+    assert (carried(call, session), call.identity.attributes["user.id"]) == ("alice", "alice")

@@ -224,3 +224,19 @@ def test_done_segment_stays_where_it_is(path: Path) -> None:
     reader.acknowledged = DONE
     reader.rewind()
     assert reader.position == at
+
+
+@pytest.mark.parametrize(("second", "told"), [("ann", "ann"), ("ben", None)])
+def test_a_span_left_open_has_a_user_only_where_all_of_its_call_agree(
+    path: Path, second: str, told: str | None
+) -> None:
+    """Of two who were in one call, nobody knows whose it was."""
+    ended = [
+        end_of(make_span(number, attributes={"session.id": "s", "user.id": who}))
+        for number, who in ((1, "ann"), (2, second), (3, second))
+    ]
+    write(path, *ended, start_of(4))
+    reader = SegmentReader(path, 0)
+    read_all(reader)
+    [span] = reader.recovered()
+    assert (span.attributes["session.id"], span.attributes.get("user.id")) == ("s", told)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from tracing import names, stamps
-from tracing.account.identity import TELLING, Identity
-from tracing.account.neighbours import CONCERNED, Neighbours
+from tracing.account.identity import NOBODY, TELLING, Identity, Known, NameSession, User
+from tracing.account.neighbours import CONCERNED, Neighbours, OpenSpan
 from tracing.account.session import MAX_TURNS, OpenTurn, Session, Watcher, end_session, end_turn
 from tracing.account.summary import BUDGET_SECONDS
 from tracing.account.usage import add_usage
@@ -59,7 +59,7 @@ class Call:
     def __init__(
         self,
         *,
-        session_id: str | Callable[[Attributes], str] | None = None,
+        session_id: str | NameSession | None = None,
         user_id: str | None = None,
         budget_seconds: float = BUDGET_SECONDS,
         clock: Callable[[], int] | None = time.time_ns,
@@ -73,45 +73,62 @@ class Call:
         self.opened = self._neighbours.opened
         """Takes note of a span that starts and tells nothing of its call: no session, no turn."""
         self.identity = Identity(session_id, user_id, pack=pack)
-        """The attributes that go on every span, as far as they are known."""
+        """Which call it is, as far as it is known."""
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._turns = 0
         self._open_span = open_span
+        self._sessions = 0
+        self._unknown: User | None = None
+        """Who is at the other end of a session that has not told: of the only one the call's."""
         self._session = self._new_session()
 
     def _new_session(self) -> Session:
-        return Session(self._budget_seconds, self._watchers, self._open_span)
+        session = Session(self._budget_seconds, self._watchers, self._open_span)
+        session.caller = self.identity.everybody
+        return session
 
     def set_identity(
         self,
-        session_id: str | Callable[[Attributes], str] | None = None,
+        session_id: str | None = None,
         user_id: str | None = None,
+        session: Session | None = None,
     ) -> None:
-        """Take the application's own identity of the call, before LiveKit's."""
-        self.identity.give(session_id, user_id)
+        """Take the application's own name of the call and, for one of its sessions, the user."""
+        user = self.identity.give(session_id, user_id)
+        if user is not None:
+            (session or self._session).caller = user
+
+    def identity_in(self, scope: Session | OpenTurn | None) -> Known:
+        """What every span in a session or a turn carries; in neither, what the call's own do."""
+        if scope is None:
+            return self.identity.own
+        return self.identity.of(scope.caller or scope.session.caller or self._unknown)
 
     def session(self, span_id: bytes) -> Session:
         """The session that an open span is in, else the latest one."""
-        scope = self._scope(span_id)
+        scope = self.scope(as_number(span_id))
         return scope.session if scope is not None else self._session
 
     def turn(self, span_id: bytes) -> OpenTurn | None:
         """The turn that an open span is in."""
-        scope = self._scope(span_id)
+        scope = self.scope(as_number(span_id))
         return scope if isinstance(scope, OpenTurn) else None
 
-    def _scope(self, span_id: bytes) -> Session | OpenTurn | None:
-        opened = self._neighbours.open.get(as_number(span_id))
+    def scope(self, span_id: int) -> Session | OpenTurn | None:
+        """The session or the turn that an open span is in."""
+        opened = self._neighbours.open.get(span_id)
         return opened.scope if opened is not None else None
 
     def started(self, span: Span) -> None:
         """Take note of a span that starts, and of what it tells of its call."""
-        if span.name in TELLING or not self.identity.attributes:
-            self.identity.learn(span)
         span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
         opened = self.opened(span_id, parent_id, span.name, span.attributes)
+        if span.name in TELLING or not self.identity.attributes:
+            self._learn(span, opened, is_news=True)
         if span.name == names.AGENT_SESSION:
+            self._unknown = NOBODY if self._sessions else None
+            self._sessions += 1
             opened.scope = self._session = self._new_session()
         elif span.name == names.AGENT_TURN:
             self._turns += 1
@@ -125,9 +142,9 @@ class Call:
         `span_id` is its id as a number, for who has it at hand.
         """
         name, stamped = span.name, _NOTHING
-        if name in TELLING or not self.identity.attributes:
-            self.identity.learn(span)
         opened = self._neighbours.open.pop(span_id or as_number(span.span_id), None)
+        if name in TELLING or not self.identity.attributes:
+            self._learn(span, opened, is_news=name == names.USER_SPEAKING)
         know = _KNOWN_BY.get(name)
         if know is not None:
             scope = opened.scope if opened is not None else None
@@ -136,6 +153,19 @@ class Call:
             return stamped  # as for most
         told = self._neighbours.ended(span, opened, stamped)
         return {**told, **stamped} if told else stamped
+
+    def _learn(self, span: Span, opened: OpenSpan | None, *, is_news: bool) -> None:
+        """Read what a span says of the call, and of who is at the other end of its session.
+
+        That may change while the session lasts: whoever speaks next is its user from then on.
+        A `user_turn` names who began it, and others may go on in it.
+        """
+        user, scope = self.identity.learn(span), opened.scope if opened is not None else None
+        if user is None or scope is None:
+            return
+        known = scope.session.caller
+        if known is None or (is_news and not known.is_given):
+            scope.session.caller = user
 
     def _step_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
         if scope.running:

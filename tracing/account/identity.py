@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from tracing import names, stamps
+from tracing.limits import forget_oldest
 from tracing.span import Attributes, AttributeValue, Span
 
+_MAX_USERS = 64
 _COPIED_BARE = (names.JOB_ID, names.AGENT_NAME, names.ROOM_SID)
 _COPIED = (*_COPIED_BARE, *names.ROOM_NAME)
 _TECHNICAL = (*_COPIED_BARE, stamps.FIRST_AGENT)
+_NOTHING: Attributes = {}
+
+NameSession: TypeAlias = "Callable[[Attributes], str | None]"
+"""The application's own name of a call from what is known of it; None where it has none."""
 
 _CALLER_SPANS = frozenset({names.USER_TURN, names.USER_SPEAKING, names.WAIT_FOR_PARTICIPANT})
 """The spans whose participant is the caller; elsewhere it is the agent itself."""
@@ -23,81 +30,144 @@ TELLING = _CALLER_SPANS | {
 """The spans that say which call it is, or who calls."""
 
 
-class Identity:
-    """What is known so far of a call's identity, as attributes that are rebuilt on change only.
+class User(NamedTuple):
+    """Who is at the other end of a session."""
 
-    `pack` makes of attributes the bytes that records carry, once for all spans of the call.
+    id: str
+    is_given: bool
+    """By the application, which may say it where LiveKit's participants are withheld."""
+
+
+NOBODY = User("", is_given=False)
+"""Who is at the other end of a session where that is not known, and it is not the call's own."""
+
+
+class Known(NamedTuple):
+    """What is known of a call and one of its users, as attributes."""
+
+    attributes: Attributes = {}
+    """All of it."""
+    bare: Attributes = {}
+    """The same without content: no room's name, no caller, no session named for them."""
+    packed: bytes = b""
+    bare_packed: bytes = b""
+    """Both as records carry them: packed once, not with every span."""
+    certain: Attributes = {}
+    """Of `bare`, what `attributes` says too: without a session that has two names."""
+
+
+class Identity:
+    """What is known so far of a call's identity, made into attributes on change only.
+
+    `pack` makes of attributes the bytes that records carry, once for all spans of a user.
     The session's name is made from the first span and then stays: a backend would file the
-    spans under another name as those of another session.
+    spans under another name as those of another session. `user_id` is everybody's.
     """
 
     def __init__(
         self,
-        session_id: str | Callable[[Attributes], str] | None = None,
+        session_id: str | NameSession | None = None,
         user_id: str | None = None,
         *,
         pack: Callable[[Attributes], bytes] = lambda attributes: b"",
     ) -> None:
         self._pack = pack
-        self.attributes: Attributes = {}
-        """All that is known."""
-        self.bare: Attributes = {}
-        """The same without content: no room's name, no caller, no session named for them."""
-        self.packed = self.bare_packed = pack({})
-        """Both as records carry them: packed once, not with every span."""
-        self.certain: Attributes = {}
-        """Of `bare`, what `attributes` says too: without a session that has two names."""
-        self._known: dict[str, AttributeValue] = {}
         self._given_session_id = session_id
-        self._given_user_id = user_id
+        self.everybody = User(user_id, is_given=True) if user_id else None
+        """The user that the application gave for all calls."""
+        self.user = self.everybody
+        """The call's own: the first that was given, else the first that was heard of."""
+        self._known: dict[str, AttributeValue] = {}
+        self._bare: dict[str, AttributeValue] = {}
+        self._by_user: dict[User, Known] = {}
+        self.own = Known(packed=pack({}), bare_packed=pack({}))
+        """What spans carry that are in no session."""
+
+    @property
+    def attributes(self) -> Attributes:
+        """All that is known of the call and its own user."""
+        return self.own.attributes
+
+    def of(self, user: User | None) -> Known:
+        """What the spans of a user carry; where nobody is known, what the call's own do."""
+        if user is None or user is self.user:
+            return self.own
+        known = self._by_user.get(user)
+        if known is None:
+            known = self._by_user[user] = self._made(user)
+            forget_oldest(self._by_user, _MAX_USERS)
+        return known
 
     def give(
-        self,
-        session_id: str | Callable[[Attributes], str] | None = None,
-        user_id: str | None = None,
-    ) -> None:
-        """Take what the application says, which goes before what LiveKit says."""
+        self, session_id: str | NameSession | None = None, user_id: str | None = None
+    ) -> User | None:
+        """Take what the application says of one session, which goes before what LiveKit says.
+
+        Returns the user that it names.
+        """
         if session_id is not None:
             self._given_session_id = session_id
             self._known.pop(stamps.SESSION_ID, None)
-        if user_id is not None:
-            self._given_user_id = self._known[stamps.USER_ID] = user_id
+        user = User(user_id, is_given=True) if user_id else None
+        own = self.user
+        if user is not None and (own is None or own is self.everybody or not own.is_given):
+            self.user = user
         self._rebuild(b"")
+        return user
 
-    def learn(self, span: Span) -> None:
-        """Read what a span says of the call: one of `TELLING`, or the first of all."""
+    def learn(self, span: Span) -> User | None:
+        """Read what a span says of the call: one of `TELLING`, or the first of all.
+
+        Returns the caller that it names.
+        """
         attributes, known = span.attributes, self._known
         found = {
             key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
         }
         if stamps.FIRST_AGENT not in known and attributes.get(names.AGENT_LABEL):
             found[stamps.FIRST_AGENT] = attributes[names.AGENT_LABEL]
-        if stamps.USER_ID not in known and (caller := self._given_user_id or _caller(span)):
-            found[stamps.USER_ID] = caller
-        if found or stamps.SESSION_ID not in known:
+        caller = _caller(span)
+        user = User(caller, is_given=False) if caller else None
+        is_first = self.user is None and user is not None
+        if is_first or user == self.user:
+            self.user = user = self.user or user
+        if found or is_first or stamps.SESSION_ID not in known:
             known.update(found)
-            self._rebuild(span.trace_id)
+            self._rebuild(span.trace_id, attributes)
+        return user
 
-    def _rebuild(self, trace_id: bytes) -> None:
-        if stamps.SESSION_ID not in self._known and (trace_id or self._given_session_id):
-            given = self._given_session_id
-            name = given(dict(self._known)) if callable(given) else given
-            self._known[stamps.SESSION_ID] = name or _session_id(self._known, trace_id)
-        self.attributes = dict(self._known)
+    def _rebuild(self, trace_id: bytes, said: Attributes = _NOTHING) -> None:
+        known, given = self._known, self._given_session_id
+        if stamps.SESSION_ID not in known and (trace_id or given):
+            if callable(given):
+                # With what is said to be empty, as an agent's name is by default.
+                empty = {key: said[key] for key in _COPIED if key in said}
+                given = given({**empty, **known})
+            known[stamps.SESSION_ID] = given or _session_id(known, trace_id)
         self._rebuild_bare(trace_id)
+        self._by_user.clear()
+        self.own = self._made(self.user)
 
     def _rebuild_bare(self, trace_id: bytes) -> None:
-        known = {key: self._known[key] for key in _TECHNICAL if key in self._known}
+        bare = {key: self._known[key] for key in _TECHNICAL if key in self._known}
         given = self._given_session_id
-        session_id = given if isinstance(given, str) else self.bare.get(stamps.SESSION_ID)
-        known[stamps.SESSION_ID] = session_id or _session_id(known, trace_id)
-        if self._given_user_id is not None:
-            known[stamps.USER_ID] = self._given_user_id
-        self.bare = known
-        self.certain = {
-            key: value for key, value in known.items() if self.attributes.get(key) == value
-        }
-        self.packed, self.bare_packed = self._pack(self.attributes), self._pack(self.bare)
+        session_id = given if isinstance(given, str) else self._bare.get(stamps.SESSION_ID)
+        bare[stamps.SESSION_ID] = session_id or _session_id(bare, trace_id)
+        self._bare = bare
+
+    def _made(self, user: User | None) -> Known:
+        attributes, bare = dict(self._known), dict(self._bare)
+        if user is not None and user.id:
+            attributes[stamps.USER_ID] = user.id
+            if user.is_given:
+                bare[stamps.USER_ID] = user.id
+        return Known(
+            attributes=attributes,
+            bare=bare,
+            packed=self._pack(attributes),
+            bare_packed=self._pack(bare),
+            certain={key: value for key, value in bare.items() if attributes.get(key) == value},
+        )
 
 
 def _session_id(known: Attributes, trace_id: bytes) -> str:
@@ -108,12 +178,17 @@ def _session_id(known: Attributes, trace_id: bytes) -> str:
     return f"session-{trace_id.hex()[:8]}"
 
 
-def _caller(span: Span) -> AttributeValue | None:
-    """The participant identity of the caller, never the agent's own."""
+def _caller(span: Span) -> str:
+    """The participant identity of the caller, never the agent's own; empty where none is told."""
     if span.name in _CALLER_SPANS:
-        return names.first(span.attributes, names.PARTICIPANT_IDENTITY)
+        return _participant(span.attributes)
     if span.name == names.AGENT_SESSION:
         for event in span.events:
             if event.name == names.EVENT_PARTICIPANT_LINKED:
-                return names.first(event.attributes, names.PARTICIPANT_IDENTITY)
-    return None
+                return _participant(event.attributes)
+    return ""
+
+
+def _participant(attributes: Attributes) -> str:
+    found = names.first(attributes, names.PARTICIPANT_IDENTITY)
+    return found if isinstance(found, str) else ""

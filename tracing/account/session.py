@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from tracing import names, stamps
+from tracing.account.identity import User
 from tracing.account.summary import Summary, as_attributes
 from tracing.account.turns.facts import facts_of, kind_of
 from tracing.account.turns.latency import account
@@ -60,6 +61,8 @@ class Session:
         self.kinds_by_speech: dict[str, str] = {}
         """What sort of turn a speech will be, where events told before it began."""
         self.close_reason: AttributeValue | None = None
+        self.caller: User | None = None
+        """Who is at the other end now."""
         self.watchers = list(watchers)
 
     @property
@@ -73,6 +76,8 @@ class OpenTurn:
 
     def __init__(self, session: Session, number: int, span: Span) -> None:
         self.session = session
+        self.caller = session.caller
+        """Who was at the other end when it began."""
         self.number = number
         self.span_id = span.span_id
         self.start_time_unix_nano = span.start_time_unix_nano

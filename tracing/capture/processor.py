@@ -191,9 +191,10 @@ class TracingProcessor(SpanProcessor):
         call = self._call_of(record)
         if is_new:
             self._tell_start(call, record)
-        certain, bare = call.identity.certain, without_content(record.attributes)
-        frame = start_frame(record, {**certain, **bare} if certain else bare)
         span_id = span.context.span_id
+        certain = call.identity_in(call.scope(span_id)).certain
+        bare = without_content(record.attributes)
+        frame = start_frame(record, {**certain, **bare} if certain else bare)
         if span_id in self._open:
             self._start_frames[span_id] = frame
         return frame
@@ -231,6 +232,7 @@ class TracingProcessor(SpanProcessor):
         if withhold or self._redaction.changes_spans:
             record = self._redaction.apply(record, withhold=withhold)
         call = self._calls.get(trace_id) or self._new_call(trace_id)
+        scope = call.scope(span_id)
         stamped: Attributes = {}
         try:
             stamped = call.ended(record, span_id)
@@ -243,7 +245,7 @@ class TracingProcessor(SpanProcessor):
         attributes = {**record.attributes, **stamped} if stamped else record.attributes
         self._open.pop(span_id, None)
         self._start_frames.pop(span_id, None)
-        identity, bare = call.identity, withhold or self._withhold
+        identity, bare = call.identity_in(scope), withhold or self._withhold
         frame = end_frame(record, attributes, identity.bare_packed if bare else identity.packed)
         if len(frame) > _MAX_RECORD_BYTES:
             known = identity.bare if bare else identity.attributes

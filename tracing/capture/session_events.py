@@ -138,7 +138,7 @@ class SessionObserver:
         if self._budget_seconds is not None:
             state.summary.budget_seconds = self._budget_seconds
         if self._session_id is not None or self._user_id is not None:
-            call.set_identity(self._session_id, self._user_id)
+            call.set_identity(self._session_id, self._user_id, state)
         self._attach_adapters()
 
     def _turn(self) -> OpenTurn | None:

@@ -127,6 +127,9 @@ class SegmentReader:
     def _learn_identity(self, span: Span) -> None:
         known = {key: span.attributes[key] for key in _IDENTITY if key in span.attributes}
         if known and len(self._identities) < _MAX_IDENTITIES:
+            before = self._identities.get(span.trace_id, known)
+            if before.get(stamps.USER_ID, known.get(stamps.USER_ID)) != known.get(stamps.USER_ID):
+                known[stamps.USER_ID] = ""  # one of several: nobody knows whose the others were
             self._identities[span.trace_id] = known
 
     def _recover(self, span: Span) -> Span:
@@ -148,7 +151,7 @@ class SegmentReader:
         found = self._identities.get(span.trace_id)
         if found is None and names.JOB_ID in span.attributes:
             return {stamps.SESSION_ID: span.attributes[names.JOB_ID]}
-        return found or {}
+        return {key: value for key, value in (found or {}).items() if value}
 
 
 def _up_to(records: list[Record], limit_spans: int) -> list[Record]:

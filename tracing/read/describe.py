@@ -20,11 +20,13 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
 
     What is unknown is absent. The keys:
 
-    - `trace_id`: 32 hex digits; `session_id`; `user_id`; `agent`: its name, else its label.
+    - `trace_id`: 32 hex digits; `session_id`; `user_id`; `user_ids`, where there were several
+      users; `agent`: its name, else its label.
     - `started_at`: ISO 8601 in UTC; `duration_seconds`: until the last that was heard of it.
     - `summary`: the `call.*` attributes of `agent_session` without the prefix. `errors` (counts
       by stage), `options`, `vad` are objects; `usage` is a list of LiveKit's `*ModelUsage`.
-    - `turns`, in order, each with `number`, `kind`, `user_text`, `agent_text`,
+    - `turns`, in order, each with `number`, `kind`, `user_id` (where there were several),
+      `user_text`, `agent_text`,
       `user_bot_latency_seconds` or `first_output_seconds`, `parts` (name to seconds; together
       the latency), `interrupted`, `barged_in`, `tools` (`name`, `duration_seconds`, `is_error`,
       and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
@@ -44,6 +46,9 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
         "summary": _summary(sessions, turns),
         "turns": _describe_turns(tree, turns, sessions),
     }
+    if len(tree.users) > 1:
+        for turn, found in zip(turns, described["turns"], strict=True):
+            found["user_id"] = turn.attributes.get(stamps.USER_ID)
     return known(described)
 
 

@@ -37,13 +37,21 @@ class Tree:
         return datetime.fromtimestamp(self.start_time_unix_nano / 1e9, timezone.utc).isoformat()
 
     @property
-    def identity(self) -> dict[str, str | None]:
-        """Which call it is, and whose: by the last of its names, as the store lists it."""
+    def identity(self) -> dict[str, Any]:
+        """Which call it is, by the last of its names, and whose: its first user's."""
+        users = self.users
         return {
             "trace_id": self.spans[0].trace_id.hex(),
             "session_id": names.first_text(reversed(self.spans), stamps.SESSION_ID),
-            "user_id": names.first_text(reversed(self.spans), stamps.USER_ID),
+            "user_id": users[0] if users else None,
+            "user_ids": users if len(users) > 1 else None,
         }
+
+    @property
+    def users(self) -> list[str]:
+        """Everybody who was at the other end, in the order in which they came."""
+        carried = (names.text(span.attributes, stamps.USER_ID) for span in self.spans)
+        return [user for user in dict.fromkeys(carried) if user]
 
     def named(self, name: str) -> list[Span]:
         """The spans of a name, by start."""

@@ -62,7 +62,7 @@ def call_title(call: Mapping[str, Any]) -> Text:
     """Which call it was: session, agent, caller, start, duration, turns, end, trace."""
     facts = [
         plain(call.get("agent", "")),
-        plain(call.get("user_id", "")),
+        plain(", ".join(call.get("user_ids") or [call.get("user_id", "")])),
         _local_time(call),
         _duration(call),
         counted(len(counted_turns([call])), "turn"),

@@ -1,0 +1,36 @@
+"""The application's own name of a call: a function that may fail, which costs only that name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from tracing.limits import OncePerMinute
+from tracing.span import Attributes
+
+logger = logging.getLogger(__name__)
+
+
+class SessionNamer:
+    """Asks the application's function for the name of a call; where it has none, nobody fails."""
+
+    def __init__(self, function: Callable[[Attributes], object]) -> None:
+        self._function = function
+        self._complaint = OncePerMinute()
+
+    def __call__(self, known: Attributes) -> str | None:
+        """The name that the function makes of what is known of the call; None without one."""
+        try:
+            name = self._function(known)
+        except Exception as error:
+            self._complain(f"raised {error!r}")
+            return None
+        if isinstance(name, str):
+            return str.__str__(name) or None
+        if name is not None:
+            self._complain(f"returned {type(name).__name__}, which is no text")
+        return None
+
+    def _complain(self, what: str) -> None:
+        if self._complaint.is_due():
+            logger.warning("session_id %s: the call is named by its room and its job instead", what)
