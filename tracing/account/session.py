@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tracing import names, stamps
 from tracing.account.identity import User
+from tracing.account.measured import measured
 from tracing.account.summary import Summary, as_attributes
 from tracing.account.turns.facts import facts_of, kind_of
 from tracing.account.turns.latency import account
@@ -20,7 +21,6 @@ from tracing.account.turns.turn import (
     kept,
     merged,
     named,
-    parsed,
 )
 from tracing.account.usage import add_usage
 from tracing.span import Attributes, AttributeValue, Event, Span
@@ -149,8 +149,8 @@ def _inference_of(turn: Span) -> Span:
     """The inference of a realtime turn, which before 1.8 is told by the turn itself."""
     told = names.text(turn.attributes, names.REALTIME_METRICS_JSON)
     attributes: dict[str, AttributeValue] = {names.REALTIME_METRICS_JSON: told}
-    ttft = parsed(told)["ttft"]
-    if ttft >= 0:
+    ttft = measured(told).number("ttft")
+    if ttft is not None:
         attributes[names.TIME_TO_FIRST_CHUNK] = ttft
     return turn._replace(name=names.REALTIME_INFERENCE, attributes=attributes, events=())
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracing import stamps
+from tracing.account.measured import json_list
 from tracing.span import Attributes, AttributeValue
 
 BUDGET_SECONDS = 1.0
@@ -136,9 +137,10 @@ def from_attributes(attributes: Attributes) -> dict[str, Any]:
             continue
         outer, _, inner = key[len(stamps.CALL) :].partition(".")
         if inner:
-            found.setdefault(outer, {})[inner] = value
+            if isinstance(group := found.setdefault(outer, {}), dict):
+                group[inner] = value
         else:
-            found[outer] = (
-                json.loads(value) if outer == "usage" and isinstance(value, str) else value
-            )
+            found[outer] = value
+    if "usage" in found:
+        found["usage"] = [used for used in json_list(found["usage"]) if isinstance(used, dict)]
     return found

@@ -2,60 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracing import names
+from tracing.account.measured import Measured, measured
 from tracing.account.summary import Summary
-from tracing.account.turns.turn import parsed
 from tracing.span import Span
-
-_METRICS = frozenset({names.LLM_METRICS, names.TTS_METRICS, names.REALTIME_METRICS_JSON})
 
 
 def add_usage(summary: Summary, span: Span) -> None:
     """Add what a request used to a session's summary."""
-    for key in _METRICS.intersection(span.attributes):
-        text = names.text(span.attributes, key)
-        if text:
-            summary.add_usage(_usage(parsed(text)))
+    for key, usage_of in _USAGE_BY_KEY.items():
+        if told := measured(names.text(span.attributes, key)):
+            metadata = told.part("metadata")
+            who = {
+                "provider": metadata.text("model_provider"),
+                "model": metadata.text("model_name"),
+            }
+            summary.add_usage({**who, **usage_of(told)})
 
 
-def _usage(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics of one request in the shape of LiveKit's `*ModelUsage`."""
-    metadata = measured.get("metadata") or {}
-    who = {
-        "provider": metadata.get("model_provider") or "",
-        "model": metadata.get("model_name") or "",
-    }
-    if measured["type"] == "tts_metrics":
-        fields = ("input_tokens", "output_tokens", "characters_count", "audio_duration")
-        return {"type": "tts_usage", **who, **{key: measured[key] for key in fields}}
-    if measured["type"] == "llm_metrics":
-        return {
-            "type": "llm_usage",
-            **who,
-            "input_tokens": measured["prompt_tokens"],
-            "input_cached_tokens": measured["prompt_cached_tokens"],
-            "input_cache_creation_tokens": measured.get("cache_creation_tokens", 0),
-            "output_tokens": measured["completion_tokens"],
-            "output_reasoning_tokens": measured.get("reasoning_tokens", 0),
-        }
-    return {"type": "llm_usage", **who, **_realtime_usage(measured)}
-
-
-def _realtime_usage(measured: Mapping[str, Any]) -> dict[str, Any]:
-    sent, made = measured["input_token_details"], measured["output_token_details"]
-    cached = sent.get("cached_tokens_details") or {}
+def _tts_usage(told: Measured) -> dict[str, Any]:
+    tokens = {key: told.count(key) for key in ("input_tokens", "output_tokens", "characters_count")}
     return {
-        "input_tokens": measured["input_tokens"],
-        "input_cached_tokens": sent["cached_tokens"],
-        **{f"input_{m}_tokens": sent[f"{m}_tokens"] for m in ("audio", "text", "image")},
+        "type": "tts_usage",
+        **tokens,
+        "audio_duration": told.number("audio_duration") or 0,
+    }
+
+
+def _llm_usage(told: Measured) -> dict[str, Any]:
+    return {
+        "type": "llm_usage",
+        "input_tokens": told.count("prompt_tokens"),
+        "input_cached_tokens": told.count("prompt_cached_tokens"),
+        "input_cache_creation_tokens": told.count("cache_creation_tokens"),
+        "output_tokens": told.count("completion_tokens"),
+        "output_reasoning_tokens": told.count("reasoning_tokens"),
+    }
+
+
+def _realtime_usage(told: Measured) -> dict[str, Any]:
+    sent, made = told.part("input_token_details"), told.part("output_token_details")
+    cached = sent.part("cached_tokens_details")
+    return {
+        "type": "llm_usage",
+        "input_tokens": told.count("input_tokens"),
+        "input_cached_tokens": sent.count("cached_tokens"),
+        **{f"input_{m}_tokens": sent.count(f"{m}_tokens") for m in ("audio", "text", "image")},
         **{
-            f"input_cached_{m}_tokens": cached.get(f"{m}_tokens", 0)
+            f"input_cached_{m}_tokens": cached.count(f"{m}_tokens")
             for m in ("audio", "text", "image")
         },
-        "output_tokens": measured["output_tokens"],
-        **{f"output_{m}_tokens": made[f"{m}_tokens"] for m in ("audio", "text")},
-        "session_duration": measured["session_duration"],
+        "output_tokens": told.count("output_tokens"),
+        **{f"output_{m}_tokens": made.count(f"{m}_tokens") for m in ("audio", "text")},
+        "session_duration": told.number("session_duration") or 0,
     }
+
+
+_USAGE_BY_KEY: Mapping[str, Callable[[Measured], dict[str, Any]]] = {
+    names.LLM_METRICS: _llm_usage,
+    names.TTS_METRICS: _tts_usage,
+    names.REALTIME_METRICS_JSON: _realtime_usage,
+}
+"""By the attribute that holds the metrics of a request: these in the shape of `*ModelUsage`."""

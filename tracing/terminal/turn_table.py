@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from tracing import names, stamps
+from tracing.account.measured import Measured
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import Turn, metrics, named
 from tracing.span import Attributes
@@ -98,40 +98,41 @@ def _turn_rows(stamped: Attributes) -> Iterator[Row]:
                 yield f"  {name}", f"{seconds:.3f} s"
 
 
-def _llm_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
+def _llm_rows(measured: Measured) -> Iterator[Row]:
     yield from _request_rows(measured, "Time to first token")
-    yield "Prompt tokens", str(measured["prompt_tokens"])
-    yield "  cached", str(measured["prompt_cached_tokens"])
-    yield "Completion tokens", str(measured["completion_tokens"])
+    yield "Prompt tokens", str(measured.count("prompt_tokens"))
+    yield "  cached", str(measured.count("prompt_cached_tokens"))
+    yield "Completion tokens", str(measured.count("completion_tokens"))
     yield from _total_rows(measured)
 
 
-def _realtime_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
+def _realtime_rows(measured: Measured) -> Iterator[Row]:
     yield from _request_rows(measured, "Time to first audio token")
-    sent, made = measured["input_token_details"], measured["output_token_details"]
-    yield "Input tokens", str(measured["input_tokens"])
+    sent, made = measured.part("input_token_details"), measured.part("output_token_details")
+    yield "Input tokens", str(measured.count("input_tokens"))
     for kind in ("audio", "text", "image", "cached"):
-        yield f"  {kind}", str(sent[f"{kind}_tokens"])
-    yield "Output tokens", str(measured["output_tokens"])
+        yield f"  {kind}", str(sent.count(f"{kind}_tokens"))
+    yield "Output tokens", str(measured.count("output_tokens"))
     for kind in ("audio", "text"):
-        yield f"  {kind}", str(made[f"{kind}_tokens"])
+        yield f"  {kind}", str(made.count(f"{kind}_tokens"))
     yield from _total_rows(measured)
 
 
-def _request_rows(measured: Mapping[str, Any], first: str) -> Iterator[Row]:
-    metadata = measured.get("metadata") or {}
-    yield "Model", metadata.get("model_name") or measured["label"]
-    yield "Request", measured["request_id"]
-    yield "Time", datetime.fromtimestamp(measured["timestamp"]).strftime("%H:%M:%S")
-    yield "Duration", f"{measured['duration']:.3f} s"
-    # LiveKit writes -1 where nothing came.
-    yield first, f"{measured['ttft']:.3f} s" if measured["ttft"] >= 0 else "none came"
-    yield "Cancelled", "yes" if measured["cancelled"] else "no"
+def _request_rows(measured: Measured, first: str) -> Iterator[Row]:
+    yield "Model", measured.part("metadata").text("model_name") or measured.text("label")
+    yield "Request", measured.text("request_id")
+    if at := measured.number("timestamp"):
+        yield "Time", datetime.fromtimestamp(at).strftime("%H:%M:%S")
+    lasted, ttft = measured.number("duration"), measured.number("ttft")
+    if lasted is not None:
+        yield "Duration", f"{lasted:.3f} s"
+    yield first, f"{ttft:.3f} s" if ttft is not None else "none came"
+    yield "Cancelled", "yes" if measured.is_true("cancelled") else "no"
 
 
-def _total_rows(measured: Mapping[str, Any]) -> Iterator[Row]:
-    yield "Total tokens", str(measured["total_tokens"])
-    yield "Tokens per second", f"{measured['tokens_per_second']:.1f}"
+def _total_rows(measured: Measured) -> Iterator[Row]:
+    yield "Total tokens", str(measured.count("total_tokens"))
+    yield "Tokens per second", f"{measured.number('tokens_per_second') or 0:.1f}"
 
 
 def _shown(value: object) -> str:

@@ -92,7 +92,7 @@ def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     speaking = turn.speaking
     interrupted = bool(attributes.get(names.INTERRUPTED, False))
     heard = number(attributes.get(names.PLAYOUT_POSITION)) if interrupted else None
-    made = sum(m["audio_duration"] for m in turn.tts_metrics)
+    made = sum(m.number("audio_duration") or 0 for m in turn.tts_metrics)
     resumed = len(speaking) - 1 if attributes.get(names.GENERATION_COUNT) == 1 else 0
     return {
         stamps.TURN_WAS_INTERRUPTED: interrupted,
@@ -125,11 +125,13 @@ def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
 
 def _llm(turn: Turn) -> Mapping[str, AttributeValue | None]:
     spoken, calls, realtime = turn.spoken_step, turn.llm_metrics, turn.realtime_metrics
-    sent = sum(m["prompt_tokens"] for m in calls) + sum(m["input_tokens"] for m in realtime)
-    made = sum(m["completion_tokens"] for m in calls) + sum(m["output_tokens"] for m in realtime)
-    cached = sum(m["prompt_cached_tokens"] for m in calls)
-    cached += sum(m["input_token_details"]["cached_tokens"] for m in realtime)
-    speeds = [m["tokens_per_second"] for m in (*calls, *realtime) if m["tokens_per_second"] > 0]
+    sent = sum(m.count("prompt_tokens") for m in calls)
+    sent += sum(m.count("input_tokens") for m in realtime)
+    made = sum(m.count("completion_tokens") for m in calls)
+    made += sum(m.count("output_tokens") for m in realtime)
+    cached = sum(m.count("prompt_cached_tokens") for m in calls)
+    cached += sum(m.part("input_token_details").count("cached_tokens") for m in realtime)
+    speeds = [speed for m in (*calls, *realtime) if (speed := m.number("tokens_per_second"))]
     return {
         stamps.TURN_TTFT: number(spoken.attributes.get(names.TTFT)) if spoken else None,
         stamps.TURN_LLM_CALLS: len(calls) + len(realtime) or None,
@@ -145,23 +147,23 @@ def _modalities(turn: Turn) -> Mapping[str, AttributeValue | None]:
     """A realtime model's tokens by modality."""
     found: dict[str, int] = {}
     for measured in turn.realtime_metrics:
-        sent = measured["input_token_details"]
+        sent = measured.part("input_token_details")
         for direction, counts in (
             ("input", sent),
-            ("input_cached", sent.get("cached_tokens_details") or {}),
-            ("output", measured["output_token_details"]),
+            ("input_cached", sent.part("cached_tokens_details")),
+            ("output", measured.part("output_token_details")),
         ):
             for modality in ("audio", "text", "image"):
                 key = stamps.TURN_LLM_MODALITY.format(direction=direction, modality=modality)
-                found[key] = found.get(key, 0) + counts.get(f"{modality}_tokens", 0)
+                found[key] = found.get(key, 0) + counts.count(f"{modality}_tokens")
     return {key: count or None for key, count in found.items()}
 
 
 def _tts(turn: Turn) -> Mapping[str, AttributeValue | None]:
     made, speaker = turn.tts_metrics, turn.voice
     return {
-        stamps.TURN_TTS_CHARACTERS: sum(m["characters_count"] for m in made) or None,
-        stamps.TURN_TTS_AUDIO: sum(m["audio_duration"] for m in made) or None,
+        stamps.TURN_TTS_CHARACTERS: sum(m.count("characters_count") for m in made) or None,
+        stamps.TURN_TTS_AUDIO: sum(m.number("audio_duration") or 0 for m in made) or None,
         stamps.TURN_TTFB: number(speaker.attributes.get(names.TTFB)) if speaker else None,
     }
 

@@ -198,8 +198,11 @@ class Stages:
         """When the TTS got its first text: by its own metrics, else as its node began."""
         requests = within(self.turn.steps, names.TTS_REQUEST, speaker)
         for measured in metrics(requests, names.TTS_METRICS):
-            if abs(measured["ttfb"] - ttfb) < _SAME_TTFB_SECONDS:
-                return round(float(measured["timestamp"] - measured["duration"]) * 1e9)
+            first, ended, lasted = map(measured.number, ("ttfb", "timestamp", "duration"))
+            if first is None or ended is None or lasted is None:
+                continue
+            if abs(first - ttfb) < _SAME_TTFB_SECONDS:
+                return round((ended - lasted) * 1e9)
         return speaker.start_time_unix_nano
 
     def _failed_attempts(self, what: str, node: Span, start: int, until: int) -> Iterator[Stage]:

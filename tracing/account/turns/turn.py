@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 from tracing import names
+from tracing.account.measured import Measured, is_number, measured
 from tracing.span import STATUS_ERROR, Attributes, Event, Span
 
 ByName: TypeAlias = Mapping[str, Sequence[Span]]
@@ -187,26 +187,19 @@ def number(value: object) -> float | None:
 
     LiveKit writes an int 0 where it does not know; a measured zero is a double.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or not is_number(value):
         return None
     return None if value == 0 and isinstance(value, int) else float(value)
 
 
-def metrics(spans: Iterable[Span], key: str) -> list[Mapping[str, Any]]:
+def metrics(spans: Iterable[Span], key: str) -> list[Measured]:
     """The metrics that LiveKit left on spans as JSON, recovery probes aside."""
     texts = (
         names.text(span.attributes, key)
         for span in spans
         if not span.attributes.get(names.FALLBACK_RECOVERY)
     )
-    return [parsed(text) for text in texts if text]
-
-
-@lru_cache(maxsize=256)
-def parsed(text: str) -> Mapping[str, Any]:
-    """LiveKit's metrics from their JSON, which several readers of one turn want."""
-    found: Mapping[str, Any] = json.loads(text)
-    return found
+    return [measured(text) for text in texts if text]
 
 
 def tools(spans: Iterable[Span], refused: object = ()) -> list[dict[str, Any]]:
