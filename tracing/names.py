@@ -183,13 +183,12 @@ EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
 """str, content: why; absent where content is withheld."""
 
 
-def first(
-    attributes: Mapping[str, AttributeValue], names: tuple[str, ...]
-) -> AttributeValue | None:
-    """An attribute under the newest of its names that is there."""
+def first(attributes: Mapping[str, AttributeValue], names: tuple[str, ...]) -> str | None:
+    """A text under the newest of its names that is there."""
     for name in names:
-        if name in attributes:
-            return attributes[name]
+        value = attributes.get(name)
+        if isinstance(value, str):
+            return value
     return None
 
 
@@ -197,6 +196,11 @@ def text(attributes: Mapping[str, AttributeValue], key: str) -> str:
     """An attribute that is a string; empty for anything else."""
     value = attributes.get(key)
     return value if isinstance(value, str) else ""
+
+
+def is_true(attributes: Mapping[str, AttributeValue], key: str) -> bool:
+    """Whether a flag is set; False for anything else."""
+    return attributes.get(key) is True
 
 
 def first_text(spans: Iterable[Span], key: str) -> str | None:

@@ -182,7 +182,7 @@ class Call:
         return end_turn(scope, span) if isinstance(scope, OpenTurn) else _NOTHING
 
     def _close_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
-        scope.session.close_reason = span.attributes.get(names.CLOSE_REASON)
+        scope.session.close_reason = names.text(span.attributes, names.CLOSE_REASON) or None
         return _NOTHING
 
     def _session_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:

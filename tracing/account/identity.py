@@ -122,10 +122,13 @@ class Identity:
         """
         attributes, known = span.attributes, self._known
         found = {
-            key: attributes[key] for key in _COPIED if key not in known and attributes.get(key)
+            key: told
+            for key in _COPIED
+            if key not in known and (told := names.text(attributes, key))
         }
-        if stamps.FIRST_AGENT not in known and attributes.get(names.AGENT_LABEL):
-            found[stamps.FIRST_AGENT] = attributes[names.AGENT_LABEL]
+        label = names.text(attributes, names.AGENT_LABEL)
+        if label and stamps.FIRST_AGENT not in known:
+            found[stamps.FIRST_AGENT] = label
         caller = _caller(span)
         user = User(caller, is_given=False) if caller else None
         is_first = self.user is None and user is not None
@@ -190,5 +193,4 @@ def _caller(span: Span) -> str:
 
 
 def _participant(attributes: Attributes) -> str:
-    found = names.first(attributes, names.PARTICIPANT_IDENTITY)
-    return found if isinstance(found, str) else ""
+    return names.first(attributes, names.PARTICIPANT_IDENTITY) or ""

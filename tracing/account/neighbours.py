@@ -150,7 +150,7 @@ class Neighbours:
     def _begin_request(
         self, opened: OpenSpan, name: str, span_id: int, parent_id: int, attributes: Attributes
     ) -> None:
-        opened.is_probe = bool(attributes.get(names.FALLBACK_RECOVERY))
+        opened.is_probe = names.is_true(attributes, names.FALLBACK_RECOVERY)
         opened.is_preemptive = name == names.LLM_REQUEST and self._open_user_turns > 0
 
     def _user_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:

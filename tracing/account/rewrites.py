@@ -147,7 +147,7 @@ def _next(text: str, position: int) -> int:
 
 def with_status(span: Span) -> Span:
     """A tool's span, as an error with its message where LiveKit only says so in an attribute."""
-    if span.status_code != STATUS_UNSET or not span.attributes.get(names.TOOL_IS_ERROR):
+    if span.status_code != STATUS_UNSET or not names.is_true(span.attributes, names.TOOL_IS_ERROR):
         return span
     message = names.first(span.attributes, names.TOOL_OUTPUT) or "the tool failed"
     return span._replace(status_code=STATUS_ERROR, status_message=str(message)[:500])

@@ -214,7 +214,7 @@ def _settle(session: Session, turn: Turn, sort: str) -> None:
         leading = by_name(_leading(turn.steps, turn.span.events))
         session.earlier = (
             {}
-            if turn.span.attributes.get(names.INTERRUPTED)
+            if names.is_true(turn.span.attributes, names.INTERRUPTED)
             else {n: s[-MAX_TURNS:] for n, s in merged(session.earlier, leading).items()}
         )
     if heard is None or sort != "reply":

@@ -132,15 +132,16 @@ def as_attributes(numbers: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def from_attributes(attributes: Attributes) -> dict[str, Any]:
     """The summary that `as_attributes` wrote."""
     found: dict[str, Any] = {}
+    groups: dict[str, dict[str, AttributeValue]] = {}
     for key, value in attributes.items():
-        if not key.startswith(stamps.CALL):
-            continue
-        outer, _, inner = key[len(stamps.CALL) :].partition(".")
-        if inner:
-            if isinstance(group := found.setdefault(outer, {}), dict):
-                group[inner] = value
-        else:
-            found[outer] = value
-    if "usage" in found:
-        found["usage"] = [used for used in json_list(found["usage"]) if isinstance(used, dict)]
-    return found
+        if key.startswith(stamps.CALL):
+            outer, _, inner = key[len(stamps.CALL) :].partition(".")
+            if inner:
+                groups.setdefault(outer, {})[inner] = value
+            else:
+                found[outer] = value
+    used = [one for one in json_list(found.pop("usage", None)) if isinstance(one, dict)]
+    errors = {k: n for k, n in groups.pop("errors", {}).items() if isinstance(n, int)}
+    found.pop("errors", None)
+    listed = {"errors": errors, "usage": used}
+    return {**found, **groups, **{key: known for key, known in listed.items() if known}}

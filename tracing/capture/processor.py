@@ -299,5 +299,5 @@ class TracingProcessor(SpanProcessor):
 
 def _flags(attributes: Attributes) -> Attributes:
     """What a call may read of a span that no redaction has seen yet."""
-    is_probe = attributes.get(names.FALLBACK_RECOVERY)
+    is_probe = names.is_true(attributes, names.FALLBACK_RECOVERY)
     return {names.FALLBACK_RECOVERY: True} if is_probe else {}

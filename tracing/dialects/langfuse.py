@@ -143,7 +143,7 @@ def _root(span: Span) -> dict[str, AttributeValue]:
     try:
         said = json.loads(recorded)
         is_answered = bool(said) and said[-1]["role"] == "assistant"
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, RecursionError):
         said, is_answered = recorded, False
     sides = {"input": said[:-1] if is_answered else said, "output": said[-1] if is_answered else ""}
     return {

@@ -28,7 +28,7 @@ def request(attributes: Attributes, events: Sequence[Event]) -> str:
         messages = _from_parts(_system(attributes)) + _from_parts(_load(recorded))
         messages = messages or _from_events(events)
         tools = _tools(_load(attributes.get(names.TOOL_DEFINITIONS)))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return str(recorded or "")
     if not messages:
         return ""
@@ -40,7 +40,7 @@ def reply(attributes: Attributes, events: Sequence[Event]) -> str:
     recorded = attributes.get(names.OUTPUT_MESSAGES)
     try:
         messages = _from_parts(_load(recorded)) or _from_choices(events)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return str(recorded or "")
     if not messages:
         return ""

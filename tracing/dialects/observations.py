@@ -341,7 +341,7 @@ def _measured(attributes: Attributes, keys: Mapping[str, str]) -> dict[str, Attr
 def _json(text: AttributeValue | None) -> Mapping[str, Any]:
     try:
         found = json.loads(text) if isinstance(text, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -80,7 +80,13 @@ def _judged(row: Row, span: Span) -> Iterator[Score]:
 def _evaluations(row: Row, span: Span) -> Iterator[Score]:
     """The verdicts of all judges, those that ask no LLM included."""
     [text] = _texts(span, row.attribute)
-    for found in json.loads(text) if text else ():
+    try:
+        judged = json.loads(text) if text else []
+    except (ValueError, RecursionError):
+        return
+    for found in judged if isinstance(judged, list) else ():
+        if not isinstance(found, dict):
+            continue
         judge, verdict = found.get("name"), found.get("verdict")
         if judge and verdict:
             comment = str(found.get("reasoning") or "")

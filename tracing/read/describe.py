@@ -151,9 +151,9 @@ def _errors(turn: Span, inside: Sequence[Span]) -> list[dict[str, Any]]:
     """The failed attempts with their messages; of stages without spans only the stage."""
     found = []
     counts = {
-        key[len(stamps.TURN_ERRORS) :]: int(str(value))
+        key[len(stamps.TURN_ERRORS) :]: value
         for key, value in turn.attributes.items()
-        if key.startswith(stamps.TURN_ERRORS)
+        if key.startswith(stamps.TURN_ERRORS) and isinstance(value, int)
     }
     for stage, count in counts.items():
         failed = failures(by_name(inside), stage)

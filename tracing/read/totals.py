@@ -70,7 +70,8 @@ def counted_turns(calls: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 
 def budget_of(call: Mapping[str, Any]) -> float:
     """The latency budget of a call's turns, in seconds."""
-    return float(call.get("summary", {}).get("budget_seconds", BUDGET_SECONDS))
+    budget = call.get("summary", {}).get("budget_seconds")
+    return float(budget) if isinstance(budget, (int, float)) else BUDGET_SECONDS
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

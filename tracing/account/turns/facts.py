@@ -31,7 +31,9 @@ def kind_of(turn: Turn, *, user_has_spoken: bool, is_nested: bool = False) -> st
         return given
     if _is_discarded(turn):
         return "discarded"
-    if names.E2E_LATENCY in attributes or names.first(attributes, names.USER_INPUT):
+    if number(attributes.get(names.E2E_LATENCY)) is not None or names.first(
+        attributes, names.USER_INPUT
+    ):
         return "reply"
     if names.PARENT_GENERATION in attributes:
         return "tool_follow_up"
@@ -55,9 +57,9 @@ def _is_discarded(turn: Turn) -> bool:
     """Whether a preemptive generation was given up before anything had asked for a reply."""
     attributes = turn.span.attributes
     never_scheduled = (
-        bool(attributes.get(names.INTERRUPTED))
-        and attributes.get(names.INTERRUPTION_SOURCE) not in names.BARGE_IN_SOURCES
-        and names.QUEUE_WAIT not in attributes
+        names.is_true(attributes, names.INTERRUPTED)
+        and names.text(attributes, names.INTERRUPTION_SOURCE) not in names.BARGE_IN_SOURCES
+        and not isinstance(attributes.get(names.QUEUE_WAIT), float)
         and names.LLM_NODE in turn.steps
         and turn.first_sound is None
     )
@@ -90,13 +92,14 @@ def facts_of(turn: Turn, kind: str = "reply") -> dict[str, AttributeValue]:
 def _agent_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
     attributes = turn.span.attributes
     speaking = turn.speaking
-    interrupted = bool(attributes.get(names.INTERRUPTED, False))
+    interrupted = names.is_true(attributes, names.INTERRUPTED)
     heard = number(attributes.get(names.PLAYOUT_POSITION)) if interrupted else None
     made = sum(m.number("audio_duration") or 0 for m in turn.tts_metrics)
     resumed = len(speaking) - 1 if attributes.get(names.GENERATION_COUNT) == 1 else 0
     return {
         stamps.TURN_WAS_INTERRUPTED: interrupted,
-        stamps.TURN_BARGED_IN: attributes.get(names.INTERRUPTION_SOURCE) in names.BARGE_IN_SOURCES,
+        stamps.TURN_BARGED_IN: names.text(attributes, names.INTERRUPTION_SOURCE)
+        in names.BARGE_IN_SOURCES,
         stamps.TURN_HEARD: heard,
         stamps.TURN_HEARD_SHARE: min(heard / made, 1.0) if heard is not None and made else None,
         stamps.TURN_FALSE_INTERRUPTIONS: resumed if resumed > 0 else None,
@@ -119,7 +122,7 @@ def _user_side(turn: Turn) -> Mapping[str, AttributeValue | None]:
         stamps.TURN_END_OF_TURN_DELAY: turn.user_delay(names.END_OF_TURN_DELAY),
         stamps.TURN_HOOK_DELAY: hook,
         stamps.TURN_CONFIDENCE: number(answered.attributes.get(names.TRANSCRIPT_CONFIDENCE)),
-        stamps.TURN_RESUMES: answered.attributes.get(names.EOU_RESUME_COUNT),
+        stamps.TURN_RESUMES: _count(answered.attributes.get(names.EOU_RESUME_COUNT)),
     }
 
 
@@ -212,6 +215,10 @@ def _voice_error(turn: Turn) -> str | None:
     if not failed or _is_discarded(turn):
         return None
     return failed[-1].status_message or names.TTS_ERROR
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _above_zero(spans: Iterable[Span], key: str) -> int | None:

@@ -119,7 +119,8 @@ class Turn:
     def user_delay(self, key: str) -> float | None:
         """A delay that LiveKit copies from the user's turn to this one, at times."""
         theirs = self.answered.attributes if self.answered is not None else _NOTHING
-        return number(self.span.attributes.get(key, theirs.get(key)))
+        own = number(self.span.attributes.get(key))
+        return number(theirs.get(key)) if own is None else own
 
 
 def by_name(spans: Iterable[Span]) -> dict[str, list[Span]]:
@@ -197,7 +198,7 @@ def metrics(spans: Iterable[Span], key: str) -> list[Measured]:
     texts = (
         names.text(span.attributes, key)
         for span in spans
-        if not span.attributes.get(names.FALLBACK_RECOVERY)
+        if not names.is_true(span.attributes, names.FALLBACK_RECOVERY)
     )
     return [measured(text) for text in texts if text]
 
@@ -211,7 +212,7 @@ def tools(spans: Iterable[Span], refused: object = ()) -> list[dict[str, Any]]:
         {
             "name": names.text(span.attributes, names.TOOL_NAME),
             "duration_seconds": span.duration_seconds,
-            "is_error": bool(span.attributes.get(names.TOOL_IS_ERROR, False)),
+            "is_error": names.is_true(span.attributes, names.TOOL_IS_ERROR),
         }
         for span in spans
     ]
@@ -227,7 +228,7 @@ def failures(spans: ByName, stage: str) -> list[Span]:
     """What failed of a stage: its attempts, else the whole of it; of `tool` the calls."""
     if stage == "tool":
         calls = named(spans, names.FUNCTION_TOOL)
-        return [call for call in calls if call.attributes.get(names.TOOL_IS_ERROR)]
+        return [call for call in calls if names.is_true(call.attributes, names.TOOL_IS_ERROR)]
     whole = {"realtime": names.REALTIME_INFERENCE}.get(stage, f"{stage}_node")
     tried = attempts(spans, stage) if _failed(named(spans, f"{stage}_request_run")) else ()
     return _failed(tried) or _failed(named(spans, whole))
