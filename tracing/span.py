@@ -12,6 +12,14 @@ STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
 """OTLP status codes, the same numbers as `opentelemetry.trace.StatusCode`."""
 
 
+EARLIEST, _LATEST = 946_684_800 * 10**9, 7_258_118_400 * 10**9
+
+
+def is_believable(unix_nano: int) -> bool:
+    """Whether a time can be one of a call's: between the years 2000 and 2200."""
+    return EARLIEST <= unix_nano < _LATEST
+
+
 def as_number(an_id: bytes) -> int:
     """An id as OpenTelemetry's API has it; 0, which is no id, for an empty one."""
     return int.from_bytes(an_id, "big")
@@ -68,7 +76,9 @@ class Span(NamedTuple):
 
     @property
     def duration_seconds(self) -> float:
-        """End minus start; 0.0 for an open span."""
-        if self.is_open:
+        """End minus start; 0.0 for an open span, and where neither can be believed."""
+        if not (
+            is_believable(self.start_time_unix_nano) and is_believable(self.end_time_unix_nano)
+        ):
             return 0.0
         return (self.end_time_unix_nano - self.start_time_unix_nano) / 1e9

@@ -12,7 +12,7 @@ from tracing.account.session import MAX_TURNS, OpenTurn, Session, Watcher, end_s
 from tracing.account.summary import BUDGET_SECONDS
 from tracing.account.usage import add_usage
 from tracing.limits import forget_oldest
-from tracing.span import Attributes, AttributeValue, Span, as_number
+from tracing.span import EARLIEST, Attributes, AttributeValue, Span, as_number
 
 _MAX_STEPS = 64
 _BACK_DATED_NANOS = 5_000_000
@@ -142,6 +142,8 @@ class Call:
         `span_id` is its id as a number, for who has it at hand.
         """
         name, stamped = span.name, _NOTHING
+        if span.start_time_unix_nano < EARLIEST:  # what has no start is an instant
+            span = span._replace(start_time_unix_nano=span.end_time_unix_nano)
         opened = self._neighbours.open.pop(span_id or as_number(span.span_id), None)
         if name in TELLING or not self.identity.attributes:
             self._learn(span, opened, is_news=name == names.USER_SPEAKING)

@@ -7,16 +7,19 @@ from typing import NamedTuple
 
 from tracing import names, stamps
 from tracing.account.call import Call
-from tracing.span import Attributes, Span
+from tracing.span import Attributes, Span, is_believable
 
 
 def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span]:
     """The spans of one trace with the stamps that `Call` gives, in the order given.
 
     A span that is still open is stamped as if it ended when the trace was last heard of. What
-    only events could know stays as it was recorded.
+    only events could know stays as it was recorded. One with a time that cannot be believed gets
+    its other one.
     """
-    by_id = {span.span_id: span for span in spans}
+    told = last_heard_of(spans)
+    timed = [with_believable_times(span, told) for span in spans]
+    by_id = {span.span_id: span for span in timed}
     call = Call(
         session_id=names.first_text(spans, stamps.SESSION_ID),
         user_id=names.first_text(spans, stamps.USER_ID),
@@ -29,12 +32,15 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
 
     def begin(span: Span | None) -> None:
         # A start can be back-dated to before its parent's.
-        if span is not None and span.span_id not in begun:
+        waiting = []
+        while span is not None and span.span_id not in begun:
             begun.add(span.span_id)
-            begin(by_id.get(span.parent_span_id))
-            call.started(span)
+            waiting.append(span)
+            span = by_id.get(span.parent_span_id)
+        for one in reversed(waiting):
+            call.started(one)
 
-    for span, ends in moments_in_order(spans):
+    for span, ends in moments_in_order(timed):
         if ends:
             stamped[span.span_id] = call.ended(span)
         else:
@@ -42,8 +48,17 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     identity = call.identity.attributes
     return [
         span._replace(attributes={**identity, **span.attributes, **stamped[span.span_id]})
-        for span in spans
+        for span in timed
     ]
+
+
+def with_believable_times(span: Span, otherwise: int) -> Span:
+    """The span where its times can be believed, else as an instant: of its other time, if any."""
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    if is_believable(start) and (not end or is_believable(end)):
+        return span
+    known = next(filter(is_believable, (start, end, otherwise)), otherwise)
+    return span._replace(start_time_unix_nano=known, end_time_unix_nano=known if end else 0)
 
 
 def moments_in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, bool]]:
@@ -71,5 +86,14 @@ def _order(moment: _Moment) -> tuple[int, bool, int]:
 
 
 def last_heard_of(spans: Iterable[Span]) -> int:
-    """The latest time that any of the spans knows, in nanoseconds since the Unix epoch."""
-    return max((max(s.start_time_unix_nano, s.end_time_unix_nano) for s in spans), default=0)
+    """The latest time that any of the spans knows, in nanoseconds since the Unix epoch.
+
+    0 where none knows one that can be believed.
+    """
+    times = (at for s in spans for at in (s.start_time_unix_nano, s.end_time_unix_nano))
+    return max(filter(is_believable, times), default=0)
+
+
+def first_heard_of(spans: Iterable[Span]) -> int:
+    """The earliest start of any of the spans that can be believed; 0 without one."""
+    return min(filter(is_believable, (span.start_time_unix_nano for span in spans)), default=0)

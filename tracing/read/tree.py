@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.restamp import restamp
+from tracing.account.restamp import first_heard_of, restamp
 from tracing.account.said import (
     Said,
     said_by_agent,
@@ -28,12 +28,14 @@ class Tree:
         self._children: dict[bytes, list[Span]] = {}
         for span in self.spans:
             self._children.setdefault(span.parent_span_id, []).append(span)
-        self.start_time_unix_nano = self.spans[0].start_time_unix_nano
-        """When the call began."""
+        self.start_time_unix_nano = first_heard_of(self.spans)
+        """When the call began; 0 where no span tells it."""
 
     @property
-    def started_at(self) -> str:
-        """The same in ISO 8601, UTC."""
+    def started_at(self) -> str | None:
+        """The same in ISO 8601, UTC; None where no span tells it."""
+        if not self.start_time_unix_nano:
+            return None
         return datetime.fromtimestamp(self.start_time_unix_nano / 1e9, timezone.utc).isoformat()
 
     @property
@@ -58,12 +60,14 @@ class Tree:
         return [span for span in self.spans if span.name == name]
 
     def inside(self, root: Span) -> list[Span]:
-        """What ran below a span, by start."""
-        found, level = [], [root]
+        """What ran below a span, by start; spans that say they are below each other count once."""
+        found, level = {root.span_id: root}, [root]
         while level:
-            level = [child for span in level for child in self._children.get(span.span_id, ())]
-            found += level
-        return sorted(found, key=_start)
+            below = [child for span in level for child in self._children.get(span.span_id, ())]
+            level = [child for child in below if child.span_id not in found]
+            found.update({child.span_id: child for child in level})
+        del found[root.span_id]
+        return sorted(found.values(), key=_start)
 
 
 def agent_said(turn: Span, inside: Sequence[Span]) -> list[Said]:

@@ -8,8 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from tracing import names, stamps
-from tracing.span import Span
-from tracing.store.span_rows import integer
+from tracing.span import Span, is_believable
 
 _MODELS = (names.REQUEST_MODEL, names.RESPONSE_MODEL)
 _CALL_SPANS = frozenset(
@@ -28,6 +27,7 @@ class CallSummary(NamedTuple):
     models: tuple[str, ...] = ()
     """Every model asked for or answering, in alphabetical order."""
     started_unix_nano: int = 0
+    """0 where no span has a start that can be believed."""
     ended_unix_nano: int = 0
     """The latest time that any span knows, also while the call lasts."""
     is_call: bool = False
@@ -74,7 +74,10 @@ def merge(one: CallSummary, other: CallSummary) -> CallSummary:
         user_id=later.user_id or earlier.user_id,
         agent=later.agent or earlier.agent,
         models=tuple(sorted({*earlier.models, *later.models})),
-        started_unix_nano=min(earlier.started_unix_nano, later.started_unix_nano),
+        started_unix_nano=min(
+            earlier.started_unix_nano or later.started_unix_nano,
+            later.started_unix_nano or earlier.started_unix_nano,
+        ),
         ended_unix_nano=later.ended_unix_nano,
         is_call=earlier.is_call or later.is_call,
     )
@@ -87,6 +90,7 @@ def _fits(model: str, pattern: str) -> bool:
 def _summary(spans: list[Span]) -> CallSummary:
     # Identity becomes known while a call runs, and is on every span from then on.
     last_first = sorted(spans, key=_latest_time, reverse=True)
+    starts = (span.start_time_unix_nano for span in spans)
     of_session = [span for span in last_first if span.name == names.AGENT_SESSION]
     return CallSummary(
         trace_id=spans[0].trace_id.hex(),
@@ -94,14 +98,15 @@ def _summary(spans: list[Span]) -> CallSummary:
         user_id=_first(last_first, stamps.USER_ID),
         agent=_first(last_first, names.AGENT_NAME) or _first(of_session, names.AGENT_LABEL),
         models=tuple(sorted({m for key in _MODELS for span in spans if (m := _text(span, key))})),
-        started_unix_nano=integer(min(span.start_time_unix_nano for span in spans)),
-        ended_unix_nano=integer(_latest_time(last_first[0])),
+        started_unix_nano=min(filter(is_believable, starts), default=0),
+        ended_unix_nano=max(map(_latest_time, spans)),
         is_call=any(span.name in _CALL_SPANS for span in spans),
     )
 
 
 def _latest_time(span: Span) -> int:
-    return max(span.start_time_unix_nano, span.end_time_unix_nano)
+    times = (span.start_time_unix_nano, span.end_time_unix_nano)
+    return max(filter(is_believable, times), default=0)
 
 
 def _first(spans: list[Span], key: str) -> str:
