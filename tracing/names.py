@@ -42,6 +42,11 @@ FUNCTION_TOOL = "function_tool"
 REALTIME_INFERENCE = "realtime_inference"
 REALTIME_METRICS = "realtime_metrics"
 JUDGE_EVALUATION = "judge_evaluation"
+KEYTERM_DETECTION = "keyterm_detection"
+AMD = "amd"
+DECISION = "decision_model.evaluate"
+ASIDES = frozenset({JUDGE_EVALUATION, KEYTERM_DETECTION, AMD, DECISION})
+"""Spans whose calls to a model are no step of a turn, whenever they end."""
 EVENT_LOOP_BLOCKED = "event_loop_blocked"
 
 # LiveKit's identity of a call.

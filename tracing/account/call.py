@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from tracing import names, stamps
 from tracing.account.identity import NOBODY, TELLING, Identity, Known, NameSession, User
 from tracing.account.neighbours import CONCERNED, Neighbours, OpenSpan
-from tracing.account.session import MAX_TURNS, OpenTurn, Session, Watcher, end_session, end_turn
-from tracing.account.summary import BUDGET_SECONDS
+from tracing.account.session import (
+    MAX_TURNS,
+    Aside,
+    OpenTurn,
+    Session,
+    Watcher,
+    end_session,
+    end_turn,
+)
+from tracing.account.summary import BUDGET_SECONDS, Summary, as_attributes
 from tracing.account.usage import add_usage
 from tracing.limits import forget_oldest
 from tracing.span import EARLIEST, Attributes, AttributeValue, Span, as_number
@@ -53,6 +62,10 @@ _KEPT_USER = frozenset(
 """The same for the user's side and for handoffs, which are no part of an agent's turn."""
 
 
+Scope: TypeAlias = "Session | OpenTurn | Aside"
+"""What a span is in."""
+
+
 class Call:
     """The state of one trace; bounded, and cheap enough for the voice loop."""
 
@@ -82,6 +95,8 @@ class Call:
         self._unknown: User | None = None
         """Who is at the other end of a session that has not told: of the only one the call's."""
         self._session = self._new_session()
+        self._session.is_over = True  # none has begun
+        self._afterwards = Summary()
 
     def _new_session(self) -> Session:
         session = Session(self._budget_seconds, self._watchers, self._open_span)
@@ -99,24 +114,25 @@ class Call:
         if user is not None:
             (session or self._session).caller = user
 
-    def identity_in(self, scope: Session | OpenTurn | None) -> Known:
+    def identity_in(self, scope: Scope | None) -> Known:
         """What every span in a session or a turn carries; in neither, what the call's own do."""
-        if scope is None:
+        session = scope.session if scope is not None else None
+        if scope is None or session is None:
             return self.identity.own
-        return self.identity.of(scope.caller or scope.session.caller or self._unknown)
+        return self.identity.of(scope.caller or session.caller or self._unknown)
 
     def session(self, span_id: bytes) -> Session:
         """The session that an open span is in, else the latest one."""
         scope = self.scope(as_number(span_id))
-        return scope.session if scope is not None else self._session
+        return (scope.session if scope is not None else None) or self._session
 
     def turn(self, span_id: bytes) -> OpenTurn | None:
         """The turn that an open span is in."""
         scope = self.scope(as_number(span_id))
         return scope if isinstance(scope, OpenTurn) else None
 
-    def scope(self, span_id: int) -> Session | OpenTurn | None:
-        """The session or the turn that an open span is in."""
+    def scope(self, span_id: int) -> Scope | None:
+        """The session or the turn that an open span is in, or what goes on beside them."""
         opened = self._neighbours.open.get(span_id)
         return opened.scope if opened is not None else None
 
@@ -163,13 +179,13 @@ class Call:
         A `user_turn` names who began it, and others may go on in it.
         """
         user, scope = self.identity.learn(span), opened.scope if opened is not None else None
-        if user is None or scope is None:
+        session = scope.session if scope is not None else None
+        if user is None or session is None:
             return
-        known = scope.session.caller
-        if known is None or (is_news and not known.is_given):
-            scope.session.caller = user
+        if session.caller is None or (is_news and not session.caller.is_given):
+            session.caller = user
 
-    def _step_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+    def _step_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
         if scope.running:
             scope.running.pop(as_number(span.span_id), None)
         if isinstance(scope, OpenTurn):
@@ -177,21 +193,31 @@ class Call:
             if len(kept) < _MAX_STEPS:
                 kept.append(_slim(span, _KEPT[span.name]))
         if span.name in _WITH_USAGE:
-            add_usage(scope.session.summary, span)
+            session = scope.session or self._session
+            summary = self._afterwards if session.is_over else session.summary
+            add_usage(summary, span, scope.purpose if isinstance(scope, Aside) else "")
         return _NOTHING
 
-    def _turn_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
+    def _job_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
+        """Stamp what was used in no session, such as by judges after its end."""
+        used = self._afterwards.numbers().get("usage")
+        return as_attributes({"usage": used}) if used else _NOTHING
+
+    def _turn_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
         return end_turn(scope, span) if isinstance(scope, OpenTurn) else _NOTHING
 
-    def _close_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
-        scope.session.close_reason = names.text(span.attributes, names.CLOSE_REASON) or None
+    def _close_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
+        session = scope.session or self._session
+        session.close_reason = names.text(span.attributes, names.CLOSE_REASON) or None
         return _NOTHING
 
-    def _session_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
-        return end_session(scope.session, span)
+    def _session_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
+        session = scope.session or self._session
+        session.is_over = True
+        return end_session(session, span)
 
-    def _user_ended(self, scope: Session | OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
-        session, stamped, name = scope.session, _NOTHING, span.name
+    def _user_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
+        session, stamped, name = scope.session or self._session, _NOTHING, span.name
         session.running.pop(as_number(span.span_id), None)
         if name == names.USER_SPEAKING and self._clock is not None:
             # The end of speech is back-dated, by a VAD of our own: now is when it became known.
@@ -208,14 +234,13 @@ class Call:
         return stamped
 
 
-_KNOWN_BY: Mapping[
-    str, Callable[[Call, Session | OpenTurn, Span], Mapping[str, AttributeValue]]
-] = {
+_KNOWN_BY: Mapping[str, Callable[[Call, Scope, Span], Mapping[str, AttributeValue]]] = {
     **dict.fromkeys(_KEPT, Call._step_ended),
     **dict.fromkeys(_KEPT_USER, Call._user_ended),
     names.AGENT_TURN: Call._turn_ended,
     names.SESSION_CLOSE: Call._close_ended,
     names.AGENT_SESSION: Call._session_ended,
+    names.JOB_ENTRYPOINT: Call._job_ended,
 }
 """The spans that a call learns from when they end; for all others it has nothing to do."""
 

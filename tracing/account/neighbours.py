@@ -23,6 +23,7 @@ from tracing.account.said import (
     unheard,
     when_spoken,
 )
+from tracing.account.session import Aside
 from tracing.limits import forget_oldest
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span, as_number
 
@@ -116,6 +117,10 @@ class Neighbours:
     def _attributes_of(self, span_id: bytes) -> Attributes:
         span = self._open_span(span_id)
         return span.attributes if span is not None else _NOTHING
+
+    def _begin_aside(self, opened: OpenSpan, name: str, *place: object) -> None:
+        session = opened.scope.session if opened.scope is not None else None
+        opened.scope = Aside(session, name)
 
     def _begin_user_turn(self, opened: OpenSpan, name: str, span_id: int, *more: object) -> None:
         self._user_turns += 1
@@ -261,6 +266,7 @@ class Neighbours:
 _AtStart = Callable[[Neighbours, OpenSpan, str, int, int, Attributes], None]
 
 _ON_START: dict[str, _AtStart] = {
+    **dict.fromkeys(names.ASIDES, Neighbours._begin_aside),
     names.USER_TURN: Neighbours._begin_user_turn,
     names.ON_USER_TURN_COMPLETED: Neighbours._begin_hook,
     names.FUNCTION_TOOL: Neighbours._begin_running,

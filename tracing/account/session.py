@@ -63,6 +63,8 @@ class Session:
         self.close_reason: AttributeValue | None = None
         self.caller: User | None = None
         """Who is at the other end now."""
+        self.is_over = False
+        """Whether its span has ended, and with it what can be stamped there."""
         self.watchers = list(watchers)
 
     @property
@@ -101,6 +103,18 @@ def _has_typed(session: Session) -> bool:
     """Whether a turn that is open has input, which the user typed where nothing was heard."""
     asked = (session.open_span(span_id) for span_id in session.open_turns)
     return any(names.first(turn.attributes, names.USER_INPUT) for turn in asked if turn)
+
+
+class Aside:
+    """Calls of models that are no step of a turn: what a span of `names.ASIDES` has below it."""
+
+    caller: User | None = None
+
+    def __init__(self, session: Session | None, purpose: str) -> None:
+        self.session = session
+        """The one that it is in; None in none."""
+        self.purpose = purpose
+        self.running: dict[int, str] = {}
 
 
 class Watcher(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from tracing import stamps
 from tracing.account.measured import json_list
@@ -14,6 +14,10 @@ BUDGET_SECONDS = 1.0
 """The latency that most turns should keep within, where nobody names another."""
 
 _MAX_LATENCIES = 10_000
+
+UsageKey: TypeAlias = tuple[str, str, str, str]
+"""What tells one sum of usage from another: type, provider, model, and purpose, which is empty
+for the steps of turns."""
 
 _COUNTED = {
     stamps.TURN_TOOL_CALLS: "tool_calls",
@@ -37,7 +41,7 @@ class Summary:
         self._latencies: list[float] = []
         self._counts: dict[str, int] = {}
         self._errors: dict[str, int] = {}
-        self._usage: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._usage: dict[UsageKey, dict[str, Any]] = {}
 
     def add_turn(self, stamped: Attributes) -> None:
         """Count a turn by its stamps."""
@@ -56,18 +60,28 @@ class Summary:
             _add(self._errors, key[len(stamps.TURN_ERRORS) :], stamped[key])
 
     def add_usage(self, used: Mapping[str, Any]) -> None:
-        """Add usage in the shape of LiveKit's `*ModelUsage`, under its type, provider and model."""
-        key = (used["type"], used["provider"], used["model"])
+        """Add usage in the shape of LiveKit's `*ModelUsage`, under its type, provider and model.
+
+        Where it was for something beside the turns, its `purpose` says for what.
+        """
+        key = usage_key(used)
         kept = self._usage.setdefault(key, {})
         for field, value in used.items():
             if isinstance(value, (int, float)) and value:
                 kept[field] = kept.get(field, 0) + value
 
     def replace_usage(self, used: Sequence[Mapping[str, Any]]) -> None:
-        """Take the usage that LiveKit itself added up, which knows of every model."""
-        self._usage.clear()
+        """Take the usage that LiveKit itself added up, which knows of every model.
+
+        What was beside the turns is not in it, but where a session's own model was asked.
+        """
+        ours = self._usage
+        self._usage = {key: kept for key, kept in ours.items() if key[3]}
         for usage in used:
             self.add_usage(usage)
+        for key in [key for key in self._usage if key[3]]:
+            whose = key[0], key[1], key[2], ""
+            _take_out(self._usage.get(whose, {}), ours.get(whose, {}), self._usage[key])
 
     def numbers(self) -> dict[str, Any]:
         """The summary; what is unknown is absent."""
@@ -83,11 +97,28 @@ class Summary:
         if self._errors:
             found["errors"] = dict(self._errors)
         if self._usage:
-            found["usage"] = [
-                {"type": key[0], "provider": key[1], "model": key[2], **used}
-                for key, used in self._usage.items()
-            ]
+            found["usage"] = [{**named_usage(key), **used} for key, used in self._usage.items()]
         return found
+
+
+def usage_key(used: Mapping[str, Any]) -> UsageKey:
+    """Which sum it belongs to."""
+    kind, provider, model, purpose = (
+        str(used.get(name, "")) for name in ("type", "provider", "model", "purpose")
+    )
+    return kind, provider, model, purpose
+
+
+def named_usage(key: UsageKey) -> dict[str, str]:
+    """A sum's key as a part of it."""
+    named = {"type": key[0], "provider": key[1], "model": key[2]}
+    return {**named, "purpose": key[3]} if key[3] else named
+
+
+def _take_out(whole: dict[str, Any], turns: Mapping[str, Any], aside: Mapping[str, Any]) -> None:
+    """Take what was used beside the turns out of a model's whole, if it is in there."""
+    if all(whole.get(key, 0) >= turns.get(key, 0) + aside[key] for key in aside):
+        whole.update({key: whole[key] - used for key, used in aside.items()})
 
 
 def _add(counts: dict[str, int], key: str, value: AttributeValue) -> None:

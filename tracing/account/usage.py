@@ -11,8 +11,8 @@ from tracing.account.summary import Summary
 from tracing.span import Span
 
 
-def add_usage(summary: Summary, span: Span) -> None:
-    """Add what a request used to a session's summary."""
+def add_usage(summary: Summary, span: Span, purpose: str = "") -> None:
+    """Add what a request used to a session's summary; `purpose` where it is no turn's step."""
     for key, usage_of in _USAGE_BY_KEY.items():
         if told := measured(names.text(span.attributes, key)):
             metadata = told.part("metadata")
@@ -20,7 +20,7 @@ def add_usage(summary: Summary, span: Span) -> None:
                 "provider": metadata.text("model_provider"),
                 "model": metadata.text("model_name"),
             }
-            summary.add_usage({**who, **usage_of(told)})
+            summary.add_usage({**who, **usage_of(told), "purpose": purpose})
 
 
 def _tts_usage(told: Measured) -> dict[str, Any]:

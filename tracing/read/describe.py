@@ -43,27 +43,30 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
         "agent": agent or names.first_text(sessions, names.AGENT_LABEL),
         "started_at": tree.started_at,
         "duration_seconds": (last_heard_of(tree.spans) - tree.start_time_unix_nano) / 1e9,
-        "summary": _summary(sessions, turns),
+        "summary": _summary(sessions, turns, tree.named(names.JOB_ENTRYPOINT)),
         "turns": _describe_turns(tree, turns, sessions),
     }
-    if len(tree.users) > 1:
-        for turn, found in zip(turns, described["turns"], strict=True):
-            found["user_id"] = turn.attributes.get(stamps.USER_ID)
     return known(described)
 
 
-def _summary(sessions: Sequence[Span], turns: Sequence[Span]) -> dict[str, Any]:
-    """The session's summary, or that of all turns where sessions are several or none."""
+def _summary(
+    sessions: Sequence[Span], turns: Sequence[Span], jobs: Sequence[Span]
+) -> dict[str, Any]:
+    """The session's summary, or that of all turns where sessions are several or none.
+
+    The usage is that of the job too, which knows of what was used after a session.
+    """
     summaries = [from_attributes(session.attributes) for session in sessions]
-    if len(summaries) == 1:
-        return summaries[0]
     whole = Summary()
     for turn in turns:
         whole.add_turn(turn.attributes)
-    for summary in summaries:
+    for summary in (*summaries, *(from_attributes(job.attributes) for job in jobs)):
         for used in summary.get("usage", ()):
             whole.add_usage(used)
-    return whole.numbers()
+    numbers = whole.numbers()
+    if len(summaries) != 1:
+        return numbers
+    return {**summaries[0], **({"usage": numbers["usage"]} if "usage" in numbers else {})}
 
 
 def _describe_turns(
@@ -75,7 +78,10 @@ def _describe_turns(
     found = [
         (
             turn.start_time_unix_nano,
-            _describe_turn(turn, tree.inside(turn), _user_text(turn, asked, heard)),
+            {
+                **_describe_turn(turn, tree.inside(turn), _user_text(turn, asked, heard)),
+                **_whose(turn, tree.users),
+            },
         )
         for turn in turns
     ]
@@ -84,6 +90,12 @@ def _describe_turns(
         said = {"kind": "unanswered", "user_text": text, "user_started_speaking_at": at / 1e9}
         found.append((at, said))
     return [described for _, described in sorted(found, key=lambda one: one[0])]
+
+
+def _whose(turn: Span, users: Sequence[str]) -> dict[str, str]:
+    """The user of a turn, where the call had several."""
+    user = names.text(turn.attributes, stamps.USER_ID)
+    return {"user_id": user} if user and len(users) > 1 else {}
 
 
 def _describe_turn(turn: Span, inside: Sequence[Span], user_text: str | None) -> dict[str, Any]:
@@ -115,10 +127,10 @@ def _grouped(attributes: Attributes) -> dict[str, Any]:
             (stamps.TURN_PART, stamps.TURN_ERRORS)
         ):
             group, _, field = key[len(stamps.TURN) :].partition(".")
-            if field:
-                found.setdefault(group, {})[field] = value
-            else:
-                found[group] = value
+            if not field:
+                found.setdefault(group, value)
+            elif isinstance(fields := found.setdefault(group, {}), dict):
+                fields[field] = value
     return found
 
 

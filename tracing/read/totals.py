@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tracing.account.summary import BUDGET_SECONDS, percentile
+from tracing.account.summary import BUDGET_SECONDS, UsageKey, named_usage, percentile, usage_key
 
 SHORTEST_PART_SECONDS = 0.005
 """Shorter parts of a latency are not shown, as they would read 0.00."""
@@ -146,15 +146,12 @@ def _errors(calls: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _usage(calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    sums: dict[tuple[str, str, str], dict[str, float]] = {}
+    sums: dict[UsageKey, dict[str, float]] = {}
     for call in calls:
         for used in call.get("summary", {}).get("usage", ()):
-            key = (used.get("type", ""), used.get("provider", ""), used.get("model", ""))
+            key = usage_key(used)
             kept = sums.setdefault(key, {})
             for field, value in used.items():
                 if isinstance(value, (int, float)):
                     kept[field] = kept.get(field, 0) + value
-    return [
-        {"type": key[0], "provider": key[1], "model": key[2], **used}
-        for key, used in sorted(sums.items())
-    ]
+    return [{**named_usage(key), **used} for key, used in sorted(sums.items())]
