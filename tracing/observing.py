@@ -14,7 +14,8 @@ from tracing.account.turns.turn import Turn
 from tracing.capture.current import current_capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver
-from tracing.span import Attributes
+from tracing.read.used import in_words
+from tracing.span import Attributes, AttributeValue
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,17 @@ class SummaryLog:
     def session_ended(self, stamped: Attributes) -> None:
         """Log the numbers in one line; options and the like are on the trace."""
         told = (
-            f"{key[len(stamps.CALL) :]}={round(value, 3) if isinstance(value, float) else value!s}"
+            f"{key[len(stamps.CALL) :]}={_shown(key, value)}"
             for key, value in stamped.items()
-            if "." not in key[len(stamps.CALL) :] or key.startswith(stamps.CALL_ERRORS)
+            if "." not in key[len(stamps.CALL) :] or key.startswith(_ERRORS)
         )
         logger.info("call ended: %s", " ".join(told))
+
+
+_ERRORS = (stamps.CALL_ERRORS, stamps.CALL_RECOVERABLE_ERRORS)
+
+
+def _shown(key: str, value: AttributeValue) -> str:
+    if key == stamps.CALL_USAGE:
+        return f"[{'; '.join(f'{model}: {amount}' for model, amount in in_words(value))}]"
+    return str(round(value, 3) if isinstance(value, float) else value)

@@ -92,6 +92,9 @@ TURN_DISCARDED = "turn.discarded_generations"
 TURN_ERRORS = "turn.errors."
 """Prefix; int per stage (`llm`, `tts`, `stt`, `realtime`, `tool`), failed attempts included."""
 
+TURN_RECOVERABLE_ERRORS = "turn.recoverable_errors."
+"""Prefix; int per stage of those that LiveKit went on from by itself; told by events."""
+
 TURN_LLM_MODALITY = "turn.llm_{direction}_{modality}_tokens"
 """int, of realtime models: direction `input`, `input_cached` or `output`, modality `audio`, `text`
 or `image`."""
@@ -111,6 +114,12 @@ CALL = "call."
 """Prefix of the summary; the keys are those of `summary` in the report."""
 CALL_ERRORS = "call.errors."
 """Prefix; int per stage."""
+CALL_RECOVERABLE_ERRORS = "call.recoverable_errors."
+"""Prefix; int per stage of those that LiveKit went on from by itself; told by events."""
+CALL_USAGE = "call.usage"
+"""str, JSON list of LiveKit's `*ModelUsage` per model; with `purpose`, the name of LiveKit's span,
+where it was beside the turns (`keyterm_detection`). On `job_entrypoint` what was used in no
+session, as by judges after it."""
 CALL_CLOSE_REASON = "call.close_reason"
 """str, LiveKit's reason for the session's end."""
 CALL_REPORT = "call.report"

@@ -151,17 +151,20 @@ async def test_speech_to_text_that_fails_over_is_counted() -> None:
     assert events[0] == {"component": "stt", "available": False}
 
 
-async def test_an_error_of_the_speech_to_text_is_counted() -> None:
-    """On the reply that came in spite of it, and on the session."""
+@pytest.mark.parametrize(("recoverable", "word"), [(False, "errors"), (True, "recoverable_errors")])
+async def test_an_error_of_the_speech_to_text_is_counted(recoverable: bool, word: str) -> None:
+    """On the reply that came in spite of it, and on the session; what LiveKit mends apart."""
     script = {"hello": Said("Good evening.")}
     async with studio(Clerk(), script, prepare=observed()) as running:
-        error = stt.STTError(timestamp=1.0, label="stt", error=ValueError("401"), recoverable=True)
+        told = {"timestamp": 1.0, "label": "stt", "error": ValueError("401")}
+        error = stt.STTError(**told, recoverable=recoverable)
         running.session.emit("error", ErrorEvent(error=error, source=running.session.stt))
         await running.caller.say("hello")
         await running.until_heard("Good evening")
     turn = running.recorder.named("agent_turn")[0].attributes
     summary = running.recorder.named("agent_session")[0].attributes
-    assert (turn["turn.errors.stt"], summary["call.errors.stt"]) == (1, 1)
+    counted = {key: value for key, value in (*turn.items(), *summary.items()) if "errors" in key}
+    assert counted == {f"turn.{word}.stt": 1, f"call.{word}.stt": 1}
 
 
 async def test_the_summary_has_usage_and_options() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 
 import pytest
@@ -60,14 +61,60 @@ def test_tables_of_a_realtime_turn_show_each_modality() -> None:
     assert values["Time to first audio token"] == "0.150 s"
 
 
+USED = json.dumps(
+    [
+        {
+            "type": "llm_usage",
+            "provider": "openai",
+            "model": "gpt",
+            "input_tokens": 1200,
+            "input_cached_tokens": 40,
+            "output_tokens": 80,
+        },
+        {"type": "llm_usage", "model": "gpt", "purpose": "keyterm_detection", "input_tokens": 7},
+        {"type": "stt_usage", "model": "nova", "audio_duration": 12.34},
+    ]
+)
+
+
 def test_a_summary_is_a_table() -> None:
-    """Each number by its name."""
-    table = summary_table({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
-    assert list(table.columns[1].cells) == ["3", "0.512"]
+    """Each number by its name, and what each model used in a row."""
+    told = {"call.turns": 3, "call.latency_p50_seconds": 0.51234, "call.usage": USED}
+    table = summary_table(told)
+    rows = zip(table.columns[0].cells, table.columns[1].cells, strict=True)
+    assert list(rows) == [
+        ("turns", "3"),
+        ("latency_p50_seconds", "0.512"),
+        ("LLM gpt", "1,200 in, 40 cached, 80 out"),
+        ("LLM (keyterm detection) gpt", "7 in"),
+        ("STT nova", "12.3 s"),
+    ]
+
+
+def test_each_table_is_written_at_once() -> None:
+    """So that no line of somebody else's log is inside one, nor one inside another's line."""
+    written: list[str] = []
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    table = TurnTable(Console(file=Terminal(), width=80))
+    turn = Turn(span("agent_turn", 0, 9))
+    table.turn_ended(turn, {"turn.number": 1, "turn.kind": "reply", **facts_of(turn)})
+    table.session_ended({"call.turns": 3, "call.usage": USED})
+    table.close()
+    assert [text.splitlines()[0].strip() for text in written] == ["Turn 1 · reply", "Call"]
+    assert all(text.endswith("╯\n") for text in written)
 
 
 def test_the_log_of_a_summary_waits_for_the_end(caplog: pytest.LogCaptureFixture) -> None:
     """One line, numbers rounded."""
     caplog.set_level(logging.INFO, logger="tracing.observing")
-    SummaryLog().session_ended({"call.turns": 3, "call.latency_p50_seconds": 0.51234})
-    assert caplog.messages == ["call ended: turns=3 latency_p50_seconds=0.512"]
+    told = {"call.turns": 3, "call.latency_p50_seconds": 0.51234, "call.usage": USED}
+    SummaryLog().session_ended({**told, "call.recoverable_errors.stt": 2, "call.vad.count": 9})
+    assert caplog.messages == [
+        "call ended: turns=3 latency_p50_seconds=0.512 usage=[LLM gpt: 1,200 in, 40 cached, 80 out;"
+        " LLM (keyterm detection) gpt: 7 in; STT nova: 12.3 s] recoverable_errors.stt=2"
+    ]

@@ -262,12 +262,16 @@ class SessionObserver:
             turn.observed[stamps.TURN_REFUSED_TOOLS] = [*known, *refused]
 
     def _on_error(self, event: Any) -> None:
-        """Count the errors of stages that leave none on a span."""
+        """Count the errors of stages that leave none on a span; apart those that LiveKit mends."""
         state = self._state()
         stage = str(getattr(event.error, "type", "")).removesuffix("_error")
         if state is None or stage in ("", "llm", "tts"):
             return
         stage = "realtime" if stage.startswith("realtime") else stage
+        if getattr(event.error, "recoverable", False):
+            _add(state.observed, stamps.CALL_RECOVERABLE_ERRORS + stage)
+            _add(state.pending, stamps.TURN_RECOVERABLE_ERRORS + stage)
+            return
         state.errors[stage] = state.errors.get(stage, 0) + 1
         _add(state.pending, stamps.TURN_ERRORS + stage)
 

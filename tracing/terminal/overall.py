@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.read.totals import HAPPENINGS, SHORTEST_PART_SECONDS
+from tracing.read.used import used_as
 from tracing.terminal.cells import BAD, GOOD, TITLE, counted, new_table, plain, seconds, share
 
 
@@ -90,18 +91,11 @@ def _model_table(numbers: Mapping[str, Any]) -> Table:
         table.add_row(
             Text(plain(used["model"])),
             Text(plain(used["provider"])),
-            Text(_used_as(used)),
+            Text(plain(used_as(used))),
             *(f"{used[key]:,}" if used.get(key) else "" for _, key in _USAGE),
             f"{used['audio_duration']:,.1f} s" if used.get("audio_duration") else "",
         )
     return table
-
-
-def _used_as(used: Mapping[str, Any]) -> str:
-    """The stage that a model served, or what it was asked for beside the turns."""
-    stage = plain(used["type"]).removesuffix("_usage").upper()
-    purpose = plain(used.get("purpose", "")).replace("_", " ")
-    return f"{stage} ({purpose})" if purpose else stage
 
 
 def _percentiles(found: Mapping[str, float]) -> Iterator[str]:

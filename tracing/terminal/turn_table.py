@@ -15,6 +15,7 @@ from tracing import names, stamps
 from tracing.account.measured import Measured
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import Turn, metrics, named
+from tracing.read.used import in_words
 from tracing.span import Attributes
 
 Row = tuple[str, str]
@@ -76,8 +77,15 @@ def turn_tables(turn: Turn, stamped: Attributes) -> Iterator[Table]:
 
 def summary_table(stamped: Attributes) -> Table:
     """A session's summary."""
-    rows = ((key[len(stamps.CALL) :], _shown(value)) for key, value in stamped.items())
-    return _table("Call", rows)
+    return _table("Call", _call_rows(stamped))
+
+
+def _call_rows(stamped: Attributes) -> Iterator[Row]:
+    for key, value in stamped.items():
+        if key == stamps.CALL_USAGE:
+            yield from in_words(value)
+        else:
+            yield key[len(stamps.CALL) :], _shown(value)
 
 
 def _table(title: str, rows: Iterator[Row]) -> Table:
