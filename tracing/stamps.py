@@ -120,6 +120,9 @@ CALL_USAGE = "call.usage"
 """str, JSON list of LiveKit's `*ModelUsage` per model; with `purpose`, the name of LiveKit's span,
 where it was beside the turns (`keyterm_detection`). On `job_entrypoint` what was used in no
 session, as by judges after it."""
+CALL_CONTINUED_IN = "call.continued_in"
+"""str, hex, on what is left of a job's root where its call continues a trace from outside: the id
+of that trace, which has the rest."""
 CALL_CLOSE_REASON = "call.close_reason"
 """str, LiveKit's reason for the session's end."""
 CALL_REPORT = "call.report"

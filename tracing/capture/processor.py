@@ -15,12 +15,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
 
-from tracing import names
+from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.rewrites import INPUT_SPANS, RecordedInputs, with_status
 from tracing.capture.convert import SpanConverter
 from tracing.capture.redaction import Redaction, without_content
-from tracing.capture.roots import Roots
+from tracing.capture.roots import Roots, is_outermost
 from tracing.limits import OncePerMinute
 from tracing.span import Attributes, Span, as_number
 from tracing.spool import losses
@@ -89,7 +89,7 @@ class TracingProcessor(SpanProcessor):
         self._open: dict[int, SdkSpan] = {}
         self._start_frames: dict[int, bytes] = {}
         """The start records of those open spans that have one."""
-        self.roots = Roots(self._current_job)
+        self.roots = Roots(self._current_job, self._continue_elsewhere)
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
         """Note that the span is open; write its start record where it lives long."""
@@ -100,10 +100,11 @@ class TracingProcessor(SpanProcessor):
             if len(self._open) < _MAX_OPEN_SPANS:
                 self._open[span_id] = span
             call, parent, name = self._calls.get(trace_id), span._parent, span._name
-            if call is None or parent is None or self.roots.moved or name in _LIVES_LONG:
+            begins = parent is None or parent[2]  # below nothing, or below what is remote
+            if call is None or begins or self.roots.moved or name in _LIVES_LONG:
                 self._start(span)
             else:
-                call.opened(span_id, parent[1], name, span._attributes)  # type: ignore[arg-type]
+                call.opened(span_id, parent[1], name, span._attributes)  # type: ignore[index, arg-type]
         except Exception as error:
             self._internal_error(error)
 
@@ -164,9 +165,9 @@ class TracingProcessor(SpanProcessor):
             return
         record = self.converter.convert(span)
         record = record._replace(attributes=_flags(record.attributes), events=(), links=())
-        if self.roots.moved or not record.parent_span_id:
+        if self.roots.moved or is_outermost(span):
             record = self.roots.in_place(record, span)
-        self._tell_start(self._call_of(record), record)
+        self._tell_start(self._call_of(record), self.roots.for_call(record, span))
 
     def _tell_start(self, call: Call, record: Span) -> None:
         try:
@@ -190,7 +191,7 @@ class TracingProcessor(SpanProcessor):
             record = self._redaction.apply(record, withhold=withhold)
         call = self._call_of(record)
         if is_new:
-            self._tell_start(call, record)
+            self._tell_start(call, self.roots.for_call(record, span))
         span_id = span.context.span_id
         certain = call.identity_in(call.scope(span_id)).certain
         bare = without_content(record.attributes)
@@ -235,7 +236,8 @@ class TracingProcessor(SpanProcessor):
         scope = call.scope(span_id)
         stamped: Attributes = {}
         try:
-            stamped = call.ended(record, span_id)
+            told = self.roots.for_call(record, span) if parent is None or parent[2] else record
+            stamped = call.ended(told, span_id)
         except Exception as error:  # costs the stamps, not the span
             self._internal_error(error, losses.UNSTAMPED)
         if name in _REWRITTEN:
@@ -259,6 +261,28 @@ class TracingProcessor(SpanProcessor):
             self.append(frame)
         if name == names.JOB_SHUTDOWN:
             self.roots.end_substitute(record.trace_id)
+
+    def _continue_elsewhere(self, root: Span, moved: Span) -> None:
+        """A job's root goes into a trace from outside, and what is open in its own with it.
+
+        What has ended there stays below a root that says where the call goes on.
+        """
+        old, new = as_number(root.trace_id), as_number(moved.trace_id)
+        if (call := self._calls.pop(old, None)) is not None:
+            self._calls[new] = call
+        stub = root._replace(
+            end_time_unix_nano=time.time_ns(),
+            attributes={stamps.CALL_CONTINUED_IN: moved.trace_id.hex()},
+        )
+        stub = self._redaction.apply(stub, withhold=True)
+        identity = self._call_of(moved).identity.own
+        shared = identity.bare_packed if self._withhold else identity.packed
+        frames = [end_frame(stub, stub.attributes, shared)]
+        for span_id, span in list(self._open.items()):
+            if span.context.trace_id == old and span_id in self._start_frames:
+                frames.append(not_open_frame(root.trace_id, span_id.to_bytes(8, "big")))
+                frames.append(self._start_record(span))
+        self.append(b"".join(frames))
 
     def _call_of(self, record: Span) -> Call:
         trace_id = as_number(record.trace_id)

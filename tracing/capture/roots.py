@@ -18,13 +18,22 @@ _MAX_ROOTS = 256
 class Roots:
     """The roots of this process's jobs, and the traces that are hung below them.
 
-    `current_job` gives the id of the job that is current; None outside of jobs.
+    `current_job` gives the id of the job that is current; None outside of jobs. A parent that is
+    remote is nobody's here: what is below it begins the call, or continues it in a trace from
+    outside. `continued` hears of a root that goes there: as it was, and as it is from then on.
     """
 
-    def __init__(self, current_job: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        current_job: Callable[[], str | None],
+        continued: Callable[[Span, Span], None] = lambda root, moved: None,
+    ) -> None:
         self._current_job = current_job
+        self._continued = continued
         self.moved: dict[bytes, Span] = {}
-        """By trace id: the root that the parentless spans of that trace are hung below."""
+        """By trace id: the root that the outermost spans of that trace are hung below."""
+        self._with_session: dict[bytes, None] = {}
+        """The traces in which a session has begun."""
         self._by_job: dict[str, Span] = {}
         self._substitutes: dict[bytes, SdkSpan] = {}
         self._stamps: dict[bytes, Attributes] = {}
@@ -35,13 +44,28 @@ class Roots:
 
     def in_place(self, record: Span, span: ReadableSpan) -> Span:
         """The span in its call's trace, below its call's root."""
-        if not record.parent_span_id:
+        outermost = is_outermost(span)
+        if outermost:
             self._find(record, span)
+        if record.name == names.AGENT_SESSION:
+            self._with_session[record.trace_id] = None
+            forget_oldest(self._with_session, _MAX_ROOTS)
         root = self.moved.get(record.trace_id)
         if root is None:
             return record
-        parent = record.parent_span_id or root.span_id
+        parent = root.span_id if outermost else record.parent_span_id
+        if record.span_id == root.span_id:
+            parent = root.parent_span_id
         return record._replace(trace_id=root.trace_id, parent_span_id=parent)
+
+    def for_call(self, record: Span, span: ReadableSpan) -> Span:
+        """A span in its place as its call sees it: the call's root has no parent there."""
+        if not record.parent_span_id or not is_outermost(span):
+            return record
+        root = self.moved.get(record.trace_id)
+        if root is not None and root.span_id != record.span_id:
+            return record
+        return record._replace(parent_span_id=b"")
 
     def recorded_trace_id(self, trace_id: int) -> bytes:
         """The id under which a trace is written: that of its job's root, where it was moved."""
@@ -89,8 +113,28 @@ class Roots:
             return
         root = self._by_job.get(job_id)
         if record.name == names.JOB_ENTRYPOINT:
-            self._by_job[job_id] = record
+            if record.trace_id not in self.moved:
+                self._by_job[job_id] = record
         elif root is not None and root.trace_id != record.trace_id and not span.end_time:
+            begins = not root.parent_span_id and root.trace_id not in self._with_session
+            if record.parent_span_id and begins:
+                root = self._continue(job_id, root, record)
             self.moved[record.trace_id] = root
         forget_oldest(self._by_job, _MAX_ROOTS)
         forget_oldest(self.moved, _MAX_ROOTS)
+
+    def _continue(self, job_id: str, root: Span, record: Span) -> Span:
+        """Move a job's root into the trace that its entrypoint continues, below what is there."""
+        moved = root._replace(trace_id=record.trace_id, parent_span_id=record.parent_span_id)
+        below = [trace_id for trace_id, above in self.moved.items() if above is root]
+        self.moved.update(dict.fromkeys((*below, root.trace_id, record.trace_id), moved))
+        self._by_job[job_id] = moved
+        if root.trace_id in self._substitutes:
+            self._substitutes[moved.trace_id] = self._substitutes.pop(root.trace_id)
+        self._continued(root, moved)
+        return moved
+
+
+def is_outermost(span: ReadableSpan) -> bool:
+    """Whether no span of this process is above it."""
+    return span._parent is None or span._parent.is_remote

@@ -18,6 +18,7 @@ _LARGEST_READ_BYTES = 80 * 2**20
 
 _IDENTITY = (stamps.SESSION_ID, stamps.USER_ID)
 _MAX_IDENTITIES = 10_000
+_BEGIN_CALLS = frozenset({names.JOB_ENTRYPOINT, names.AGENT_SESSION})
 
 RECOVERED_MESSAGE = "the process ended before this span did"
 
@@ -68,9 +69,14 @@ class SegmentReader:
     def _is_wanted(self, kind: int, span: Span) -> bool:
         if kind == START:
             return self._open_spans == "all" or (
-                self._open_spans == "roots" and not span.parent_span_id
+                self._open_spans == "roots" and self._is_root(span)
             )
         return kind == END
+
+    def _is_root(self, span: Span) -> bool:
+        """Whether a call begins with it; a trace from outside may go on above it."""
+        above = span.trace_id, span.parent_span_id
+        return not span.parent_span_id or (span.name in _BEGIN_CALLS and above not in self._open)
 
     def rewind(self) -> None:
         """Go back to what is acknowledged: the last spans were not delivered."""

@@ -138,7 +138,7 @@ def _agent(span: Span) -> AttributeValue | None:
 def _root(span: Span) -> dict[str, AttributeValue]:
     """The conversation as the trace's input and output, under the names of all versions."""
     recorded = span.attributes.get(stamps.CONVERSATION)
-    if span.parent_span_id or not isinstance(recorded, str):
+    if not isinstance(recorded, str):  # it is on the call's root, which may have a remote parent
         return {}
     try:
         said = json.loads(recorded)

@@ -56,6 +56,6 @@ def upload_request(span: Span) -> dict[str, Any]:
         "sha256Hash": base64.b64encode(digest).decode(),
         "field": "metadata",
     }
-    if span.parent_span_id:
+    if span.parent_span_id and span.name != names.JOB_ENTRYPOINT:  # whose parent is remote
         document["observationId"] = span.span_id.hex()
     return document

@@ -100,8 +100,14 @@ def _summary(spans: list[Span]) -> CallSummary:
         models=tuple(sorted({m for key in _MODELS for span in spans if (m := _text(span, key))})),
         started_unix_nano=min(filter(is_believable, starts), default=0),
         ended_unix_nano=max(map(_latest_time, spans)),
-        is_call=any(span.name in _CALL_SPANS for span in spans),
+        is_call=any(span.name in _CALL_SPANS for span in spans)
+        and not any(map(goes_on_elsewhere, spans)),
     )
+
+
+def goes_on_elsewhere(span: Span) -> bool:
+    """Whether it is what is left of a call that continues a trace from outside."""
+    return stamps.CALL_CONTINUED_IN in span.attributes
 
 
 def _latest_time(span: Span) -> int:

@@ -18,7 +18,7 @@ from types import TracebackType
 
 from tracing.limits import OncePerMinute
 from tracing.span import Span
-from tracing.store.call_rows import CallSummary, merge, nanos, summarize
+from tracing.store.call_rows import CallSummary, goes_on_elsewhere, merge, nanos, summarize
 from tracing.store.schema import StoreError, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, from_row, to_row
 
@@ -79,6 +79,9 @@ class Store:
                 self._db.executemany(_PUT_SPAN, map(to_row, spans))
                 for summary in summarize(spans):
                     self._put_call(summary)
+                for span in filter(goes_on_elsewhere, spans):
+                    query = "UPDATE calls SET is_call = 0 WHERE trace_id = ?"
+                    self._db.execute(query, (span.trace_id.hex(),))
             self._delete_old_calls()
 
     def calls(
