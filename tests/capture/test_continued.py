@@ -10,6 +10,7 @@ import pytest
 from opentelemetry import trace
 
 from tests.capture.pipeline import Pipeline
+from tracing.account.restamp import restamp
 from tracing.dialects.langfuse import LangfuseDialect
 from tracing.read.describe import describe
 from tracing.span import Span
@@ -170,3 +171,17 @@ def test_spans_of_others_below_a_remote_parent_stay_where_they_are(pipeline: Pip
     others.start_span("GET /", context=trace.set_span_in_context(outside())).end()
     job.end()
     assert trees(ended(pipeline))[OUTSIDE] == {("GET /", f"{ABOVE:x}")}
+
+
+def test_a_recorded_call_below_a_remote_parent_has_its_conversation(tmp_path: Path) -> None:
+    """As where its root had none."""
+    pipeline = Pipeline(tmp_path)
+    one_session(pipeline, outside())
+    bare = [
+        s._replace(attributes={k: v for k, v in s.attributes.items() if k.startswith("lk.")})
+        for s in ended(pipeline)
+    ]
+    told = {s.name: s.attributes.get("conversation.messages") for s in restamp(bare)}
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
+    assert json.loads(str(told.pop("agent_session"))) == said
+    assert set(told.values()) == {None}

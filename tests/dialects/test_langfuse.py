@@ -157,12 +157,11 @@ def test_foreign_spans_keep_everything() -> None:
 def test_conversation_is_the_traces_input_and_output(
     recorded: list[Any], given: Any, answered: Any
 ) -> None:
-    """Everything said before, and the last answer."""
+    """Everything said before, and the last answer; also where the root's parent is remote."""
     attributes = {"conversation.messages": json.dumps(recorded)}
-    root = show("agent_session", attributes, parent_span_id=b"")
-    assert (root.input, root.output) == (given, answered)
-    below = show("agent_session", attributes)
-    assert (below.input, below.output) == (None, None)
+    for parent in (b"", b"\7" * 8):
+        root = show("agent_session", attributes, parent_span_id=parent)
+        assert (root.input, root.output) == (given, answered)
 
 
 def test_instructions_of_a_prompted_turn_are_its_input() -> None:

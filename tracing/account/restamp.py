@@ -20,6 +20,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     told = last_heard_of(spans)
     timed = [with_believable_times(span, told) for span in spans]
     by_id = {span.span_id: span for span in timed}
+    root = _outermost(timed)
     call = Call(
         session_id=names.first_text(spans, stamps.SESSION_ID),
         user_id=names.first_text(spans, stamps.USER_ID),
@@ -30,6 +31,9 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     begun: set[bytes] = set()
     stamped: dict[bytes, Attributes] = {}
 
+    def without_parent(span: Span) -> Span:
+        return span._replace(parent_span_id=b"") if span.span_id == root else span
+
     def begin(span: Span | None) -> None:
         # A start can be back-dated to before its parent's.
         waiting = []
@@ -38,11 +42,11 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
             waiting.append(span)
             span = by_id.get(span.parent_span_id)
         for one in reversed(waiting):
-            call.started(one)
+            call.started(without_parent(one))
 
     for span, ends in moments_in_order(timed):
         if ends:
-            stamped[span.span_id] = call.ended(span)
+            stamped[span.span_id] = call.ended(without_parent(span))
         else:
             begin(span)
     identity = call.identity.attributes
@@ -50,6 +54,14 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
         span._replace(attributes={**identity, **span.attributes, **stamped[span.span_id]})
         for span in timed
     ]
+
+
+def _outermost(spans: Sequence[Span]) -> bytes:
+    """The id of the call's root: it has no parent, or the first whose parent is not recorded."""
+    recorded = {span.span_id for span in spans}
+    tops = [span for span in spans if span.parent_span_id not in recorded]
+    tops.sort(key=lambda span: (bool(span.parent_span_id), span.start_time_unix_nano))
+    return tops[0].span_id if tops else b""
 
 
 def with_believable_times(span: Span, otherwise: int) -> Span:
