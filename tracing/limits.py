@@ -12,6 +12,12 @@ MAX_AGE_SECONDS = 7 * 86400.0
 """How long spans and recordings wait to be delivered, where nobody says otherwise."""
 TIMEOUT_SECONDS = 10.0
 """What one request to a backend may take, where nobody says otherwise."""
+MAX_DEPTH = 100
+"""Lists and maps inside each other, in one attribute; what is deeper is kept as text.
+
+Python's readers and writers of JSON end at about 1000 levels, of which OTLP takes five for a map
+in a map.
+"""
 
 _SAY_EVERY_SECONDS = 60.0
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-AttributeValue: TypeAlias = "str | bool | int | float | bytes | list[AttributeValue]"
+AttributeValue: TypeAlias = (
+    "str | bool | int | float | bytes | list[AttributeValue | None]"
+    " | Mapping[str, AttributeValue | None]"
+)
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 
 STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2

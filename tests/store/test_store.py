@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.store.calls import ROOT_ID, START, call
+from tracing.limits import MAX_DEPTH
 from tracing.span import Event, Link
 from tracing.store.schema import SCHEMA_VERSION, StoreError
 from tracing.store.store import Store
@@ -35,6 +37,8 @@ def test_spans_come_back_as_they_went_in(path: Path) -> None:
             "raw": b"\x00\xff",
             "list": ["a", 1, 2.5, False, b"x", ["deep"]],
             "$bytes": "not bytes",
+            "map": {"a": {"b": [{"raw": b"x", "ratio": math.inf}]}, "none": None, "empty": {}},
+            "like ours": [{"$bytes": "eA=="}, {"$double": {"$$x": b"$"}}, {"$": 1}],
         },
         events=(Event("exception", START, {"raw": b"e"}), Event("bare", START)),
         links=(Link(b"t" * 16, b"s" * 8, {"why": math.inf}),),
@@ -85,6 +89,18 @@ def test_hostile_values_do_not_block_the_other_spans(path: Path) -> None:
             )
         ]
         assert store.spans(call(2).trace_id.hex()) == [call(2)]
+
+
+def test_values_nested_beyond_all_measure_do_not_block_the_other_spans(path: Path) -> None:
+    """What is too deep is cut there."""
+    value: Any = 1
+    for _ in range(5_000):
+        value = {"in": value}
+    with Store(path) as store:
+        store.add([call(1, attributes={"deep": value}), call(2)])
+        [found] = store.spans(call(1).trace_id.hex())
+        assert store.spans(call(2).trace_id.hex()) == [call(2)]
+    assert str(found.attributes["deep"]).count("in") == MAX_DEPTH + 1
 
 
 def test_a_later_version_replaces_an_earlier(path: Path) -> None:

@@ -1,8 +1,8 @@
 """A span as a row of the store, legible to a person with `sqlite3`.
 
 Ids are hex, times nanoseconds since the epoch, attributes plain JSON objects. JSON has neither
-bytes nor NaN and the infinities; those are written `{"$bytes": BASE64}` and `{"$double": "nan"}`,
-which no attribute can collide with, because attribute values are never objects.
+bytes nor NaN and the infinities; those are written `{"$bytes": BASE64}` and `{"$double": "nan"}`.
+A map of one key that begins with `$` gets another `$` before it, so that it is not taken for one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracing.span import Attributes, AttributeValue, Event, Link, Span
+from tracing.limits import MAX_DEPTH
+from tracing.span import Attributes, Event, Link, Span
 
 COLUMNS = (
     "trace_id",
@@ -40,6 +41,7 @@ COLUMNS = (
 
 _MAX_INTEGER = 2**63 - 1
 _BYTES, _DOUBLE = "$bytes", "$double"
+_TOO_DEEP = "[nested too deeply]"
 
 
 def to_row(span: Span) -> tuple[str | int, ...]:
@@ -90,7 +92,7 @@ def _event_object(event: Event) -> dict[str, Any]:
     return {
         "name": event.name,
         "time_unix_nano": event.time_unix_nano,
-        "attributes": dict(event.attributes),
+        "attributes": _attributes_object(event.attributes),
     }
 
 
@@ -102,7 +104,7 @@ def _link_object(link: Link) -> dict[str, Any]:
     return {
         "trace_id": link.trace_id.hex(),
         "span_id": link.span_id.hex(),
-        "attributes": dict(link.attributes),
+        "attributes": _attributes_object(link.attributes),
     }
 
 
@@ -115,7 +117,27 @@ def _link(link: Mapping[str, Any]) -> Link:
 
 
 def _attributes_json(attributes: Attributes) -> str:
-    return _json(dict(attributes)) if attributes else "{}"
+    return _json(_attributes_object(attributes)) if attributes else "{}"
+
+
+def _attributes_object(attributes: Attributes) -> dict[str, Any]:
+    return {
+        key: _nested(value) if isinstance(value, (list, tuple, Mapping)) else value
+        for key, value in attributes.items()
+    }
+
+
+def _nested(value: Any, depth: int = 0) -> Any:
+    """A list or a map in which no map can be taken for bytes or a number."""
+    if depth > MAX_DEPTH:
+        return _TOO_DEEP
+    if isinstance(value, Mapping):
+        pairs = {str(key): _nested(item, depth + 1) for key, item in value.items()}
+        is_like_ours = len(pairs) == 1 and next(iter(pairs)).startswith("$")
+        return {f"${key}": item for key, item in pairs.items()} if is_like_ours else pairs
+    if isinstance(value, (list, tuple)):
+        return [_nested(item, depth + 1) for item in value]
+    return value
 
 
 def _attributes(loaded: Mapping[str, Any]) -> Attributes:
@@ -125,15 +147,20 @@ def _attributes(loaded: Mapping[str, Any]) -> Attributes:
     }
 
 
-def _restore(value: Any) -> AttributeValue:
+def _restore(value: Any) -> Any:
     if isinstance(value, list):
         return [_restore(item) for item in value]
-    if isinstance(value, dict) and len(value) == 1:
-        if _BYTES in value:
-            return base64.b64decode(value[_BYTES])
-        if _DOUBLE in value:
-            return float(value[_DOUBLE])
-    return value  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        [(key, inner)] = value.items()
+        if key == _BYTES:
+            return base64.b64decode(inner)
+        if key == _DOUBLE:
+            return float(inner)
+        if key.startswith("$$"):
+            return {key[1:]: _restore(inner)}
+    return {key: _restore(item) for key, item in value.items()}
 
 
 def _json(value: object) -> str:
