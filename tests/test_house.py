@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "tracing"
-GROUND = {"span", "names", "stamps", "otlp_json", "limits"}
+GROUND = {"span", "names", "stamps", "otlp_json", "limits", "safe_text"}
 DOORS = {"setup", "observing", "handle", "cli", "doctor", "replay", "__main__", "__init__"}
 MAY_IMPORT = {
     "doors": "capture account spool deliver store read terminal metrics config",
@@ -105,6 +105,12 @@ def test_only_these_know_livekit_and_the_sdk() -> None:
         if any(f"{name}.".startswith(foreign) for name in imports(path))
     }
     assert {module for module in found if not f"{module}.".startswith(KNOWS_LIVEKIT)} == set()
+
+
+def test_every_logger_is_one_that_strikes_secrets() -> None:
+    """`safe_text.get_logger`, so that no record needs to be thought of."""
+    found = {module for module, path in modules().items() if "getLogger" in path.read_text()}
+    assert found == {"tracing.safe_text"}
 
 
 def test_no_file_and_no_room_outgrows_a_reader() -> None:

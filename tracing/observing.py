@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from typing import Any
 
@@ -15,9 +14,10 @@ from tracing.capture.current import current_capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver
 from tracing.read.used import in_words
+from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _observed: weakref.WeakKeyDictionary[AgentSession[Any], SessionObserver] = (
     weakref.WeakKeyDictionary()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import functools
 import inspect
-import logging
 import multiprocessing.util
 import os
 import threading
@@ -41,6 +40,7 @@ from tracing.config.load import BackendArguments, Wanted, check_names, load_sett
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current_tracing, make_current
+from tracing.safe_text import get_logger
 from tracing.span import Attributes
 from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
 from tracing.spool.losses import Ledger
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from tracing.metrics.export import Metrics
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _lock = threading.Lock()
 
@@ -104,7 +104,7 @@ def setup_tracer(
             except ConfigError as error:
                 if strict:
                     raise
-                logger.warning("%s\nNothing is recorded.", error)
+                logger.warning(f"{error}\nNothing is recorded.")
                 tracing = Tracing(trace.NoOpTracerProvider())
             make_current(tracing)
     capture = current_capture()

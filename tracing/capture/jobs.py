@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,13 @@ from opentelemetry import trace
 from tracing import names, stamps
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.recording import recording_attributes
+from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _late_was_said = False
 

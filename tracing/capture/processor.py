@@ -5,7 +5,6 @@ Runs on the voice loop, so everything here is microseconds: no lock, no thread, 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,12 +21,13 @@ from tracing.capture.convert import SpanConverter
 from tracing.capture.redaction import Redaction, without_content
 from tracing.capture.roots import Roots, is_outermost
 from tracing.limits import OncePerMinute
+from tracing.safe_text import get_logger
 from tracing.span import Attributes, Span, as_number
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame, not_open_frame, packed, start_frame
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MAX_CALLS = 256
 _MAX_OPEN_SPANS = 20_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 import os
 import time
 from pathlib import Path
@@ -18,10 +17,11 @@ from typing import Any
 from tracing import stamps
 from tracing.config.langfuse import MAX_RECORDING_BYTES, RECORDINGS_NAME
 from tracing.limits import MAX_AGE_SECONDS
+from tracing.safe_text import get_logger
 from tracing.span import AttributeValue
 from tracing.spool.files import UnsafeDirectory, make_private_directory
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 WITHIN_SECONDS = 5.0
 MAX_DIRECTORY_BYTES = 2**30

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from tracing.safe_text import get_logger
 from tracing.span import Attributes, Event, Span
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MASK_FAILED = "[withheld: the mask failed]"
 _WITHHELD = "[withheld]"

@@ -8,7 +8,6 @@ events alone.
 from __future__ import annotations
 
 import functools
-import logging
 import re
 import weakref
 from collections.abc import Callable, Sequence
@@ -26,10 +25,11 @@ from tracing.capture.current import current_capture
 from tracing.capture.event_metrics import PLACES, add_metrics, usage_of
 from tracing.capture.session_options import options_of
 from tracing.limits import OncePerMinute
+from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
 from tracing.store.reports import file_name
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MESSAGE_METRICS = {
     "llm_node_ttft": stamps.TURN_TTFT,

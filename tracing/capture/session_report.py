@@ -5,7 +5,6 @@ A process that is killed leaves none; everything else about its calls is in thei
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tracing.capture.redaction import Redaction
+from tracing.safe_text import get_logger
 from tracing.store.reports import DIRECTORY_NAME, write_report
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _LET_GO_SECONDS = 0.001
 """Whoever starts a thread waits until it pauses, and that is the voice loop."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from tracing.deliver.flush import flush_spool, waiting_bytes
+from tracing.safe_text import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MARK = "_tracing_stop"
 

@@ -20,13 +20,14 @@ from tracing.deliver.senders.sender import (
 )
 from tracing.deliver.status import BackendStatus, post_notice
 from tracing.deliver.tally import Tally
+from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.acks import DONE, Acks
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import segment_paths, size_of
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _BATCH_BYTES = 2**20
 _BATCH_SPANS = 512

@@ -23,6 +23,7 @@ from tracing.deliver.lease import Lease, end_holder
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import post_notice, read_backends, write_status
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
+from tracing.safe_text import get_logger
 from tracing.spool import losses
 from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
 from tracing.spool.locks import is_locked
@@ -30,7 +31,7 @@ from tracing.spool.losses import Ledger
 from tracing.spool.records import count_ended
 from tracing.spool.segments import evict_oldest, segment_paths
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _GIVE_UP_AFTER_SECONDS = 600.0
 _STOP_WITHIN_SECONDS = 5.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -23,13 +22,14 @@ from tracing.config.backends import CONSOLE, Backend, digest, dump
 from tracing.deliver import lease
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import read_backends, take_notices
+from tracing.safe_text import get_logger
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import segment_paths
 
 if TYPE_CHECKING:
     from tracing.deliver.drainer import Drainer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _STOP_WITHIN_SECONDS = 1.0
 _FAILURES_BEFORE_THREAD = 3

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tracing.safe_text import get_logger
 from tracing.spool.files import write_json
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FILE_NAME = "status.json"
 _NOTICES = "notices"

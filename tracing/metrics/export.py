@@ -28,9 +28,10 @@ from tracing.config.settings import MetricsSettings
 from tracing.limits import OncePerMinute
 from tracing.metrics.gauges import SpoolGauges
 from tracing.metrics.instruments import OWN_METER, TurnInstruments, WithoutJobIds, livekit_views
+from tracing.safe_text import get_logger
 from tracing.span import Attributes
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _END_SECONDS = 1.0
 _MAX_QUEUED_TURNS = 10_000

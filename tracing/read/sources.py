@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tracing.otlp_json import read_spans
+from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.store.call_rows import CallSummary, summarize
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Describe = Callable[[Sequence[Span]], dict[str, Any]]
 """The spans of one call -> the report's object of it."""

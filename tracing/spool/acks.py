@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from tracing.safe_text import get_logger
 from tracing.spool.files import write_json
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 DONE = -1
 """In place of an offset: the whole segment, and whatever was recovered from it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
 import threading
 import time
@@ -14,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tracing.limits import OncePerMinute
+from tracing.safe_text import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FILE_NAME = "losses.jsonl"
 _RESERVE_NAME = "losses.reserve"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import io
-import logging
 import os
 import secrets
 import socket
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tracing.limits import SPOOL_BYTES
+from tracing.safe_text import get_logger
 from tracing.span import Attributes
 from tracing.spool import losses
 from tracing.spool.acks import acknowledged_offset
@@ -33,7 +33,7 @@ from tracing.spool.records import (
     read_records,
 )
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SUFFIX = ".seg"
 _NEW_SUFFIX = ".new"

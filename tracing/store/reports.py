@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tracing.safe_text import get_logger
 from tracing.spool.files import make_private_directory, write_json
 
 DIRECTORY_NAME = "reports"
@@ -21,7 +21,7 @@ MAX_REPORTS = 1000
 MAX_BYTES = 256 * 2**20
 MAX_REPORT_AGE_SECONDS = 30 * 86400.0
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def file_name(trace_id: bytes, span_id: bytes) -> str:

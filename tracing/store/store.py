@@ -7,7 +7,6 @@ OpenTelemetry, as the drainer must start fast. The tables: see `schema`.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +16,13 @@ from pathlib import Path
 from types import TracebackType
 
 from tracing.limits import OncePerMinute
+from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.store.call_rows import CallSummary, goes_on_elsewhere, merge, nanos, summarize
 from tracing.store.schema import StoreError, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, from_row, to_row
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 RETENTION_DAYS = 30.0
 MAX_BYTES = 1024**3
