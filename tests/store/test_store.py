@@ -348,3 +348,57 @@ def test_the_store_needs_neither_livekit_nor_opentelemetry() -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE calls SET models = '[[[[' ",
+        "UPDATE calls SET models = 7",
+        "UPDATE calls SET models = '[1]'",
+        "UPDATE calls SET ended_unix_nano = 'soon'",
+        "UPDATE calls SET session_id = x'00ff'",
+        "UPDATE calls SET agent = CAST(x'ff' AS TEXT)",
+        "UPDATE spans SET attributes = '[]'",
+        "UPDATE spans SET attributes = replace(hex(zeroblob(100000)), '00', '[')",
+        """UPDATE spans SET attributes = '{"a": {"$bytes": 7}}'""",
+        """UPDATE spans SET attributes = '{"a": {"$double": "x"}}'""",
+        "UPDATE spans SET events = '{}}'",
+        "UPDATE spans SET events = '[{}]'",
+        "UPDATE spans SET links = '[1]'",
+        "UPDATE spans SET span_id = 'xyz'",
+        "UPDATE spans SET parent_span_id = 'ab'",
+        "UPDATE spans SET start_time_unix_nano = 1e300",
+        "UPDATE spans SET kind = 'a'",
+        "UPDATE spans SET name = x'00'",
+        "DROP TABLE spans",
+        "DROP TABLE calls; CREATE VIEW calls AS SELECT * FROM spans",
+        "DROP TABLE calls; CREATE VIRTUAL TABLE calls USING fts5(trace_id)",
+    ],
+)
+def test_a_crafted_store_is_refused_in_one_sentence(path: Path, statement: str) -> None:
+    """Whatever somebody else has put there: a StoreError names the file."""
+    with Store(path) as store:
+        store.add([call(1)])
+    db = sqlite3.connect(path)
+    db.executescript(statement)
+    db.close()
+    with pytest.raises(StoreError) as caught:
+        _read_all(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def _read_all(path: Path) -> None:
+    with Store(path, read_only=True) as store:
+        for found in [*store.calls(), call(1)]:
+            trace_id = found.trace_id
+            store.spans(trace_id if isinstance(trace_id, str) else trace_id.hex())
+
+
+def test_a_store_that_is_no_file_is_refused(path: Path) -> None:
+    """A pipe would be waited for."""
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="is not a file"):
+        Store(path, read_only=True)

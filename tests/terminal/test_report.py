@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,9 +46,9 @@ trace 4bf92f3577b34da6a3ce929d0e0e4736
 3   reply       U: Book a                 ! 1.30 s   0.30 turn_decision     barge-in after 1.20 s
                 [red]table[/red].                    1.00 llm_first_token   (66% heard)
                 A: Sorry, I could not                                       tool book failed after
-                [2Jbook a table, as the                                     2.00 s: no line
-                line to the kitchen is                                      llm error, 2 times:
-                dea…                                                        overloaded
+                \\x1b[2Jbook a table, as                                     2.00 s: no line
+                the line to the kitchen                                     llm error, 2 times:
+                is…                                                         overloaded
                                                                             tts error
                                                                             1 fallback
                                                                             2 retried requests
@@ -122,9 +123,57 @@ def test_no_calls_print_nothing() -> None:
 
 
 def test_somebodys_text_cannot_act_on_the_terminal() -> None:
-    """Escapes, carriage returns, and marks that turn the text's direction become blanks."""
-    assert plain("a\x1b[31mb\r\nc\u202ed\x9be") == "a [31mb c d e"
+    """Escapes and marks that turn the text's direction are shown, line ends become blanks."""
+    assert plain("a\x1b[31mb\r\nc\u202ed\x9be") == r"a\x1b[31mb c\u202ed\x9be"
     assert plain("x" * 30, 10) == "xxxxxxxxx…"
+
+
+HOSTILE = "[bold]x[/bold] [/] :smile: \x1b]0;t\x07\x9b2J\u202e\x7f"
+SHOWN = r"[bold]x[/bold] [/] :smile: \x1b]0;t\x07\x9b2J\u202e\x7f"
+MOVES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def hostile(value: Any) -> Any:
+    """The same, with every text in it by somebody who means harm; keys too, but known ones."""
+    if isinstance(value, Mapping):
+        return {key: hostile(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hostile(item) for item in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_no_text_of_a_call_acts_on_the_terminal() -> None:
+    """Markup, emoji codes and escapes in any cell, of one call's table and of many calls' list."""
+    call = {**hostile(CALL), "trace_id": "ab" * 16}
+    call["summary"] = {**call["summary"], "errors": {HOSTILE: 1}}
+    call["turns"][0]["parts"] = {HOSTILE: 0.5}
+    for calls in ([call], [call] * 11):
+        page = printed(calls, 400)
+        assert SHOWN in page
+        assert MOVES.search(page) is None
+
+
+def test_json_holds_no_control_characters() -> None:
+    """Whoever prints it sees escapes, whoever reads it the text as it was."""
+    text = to_json({HOSTILE: [HOSTILE, "Grüße 🎉 👩‍🍳"]})
+    assert MOVES.search(text) is None
+    assert "Grüße 🎉 👩‍🍳" in text
+    assert json.loads(text) == {HOSTILE: [HOSTILE, "Grüße 🎉 👩‍🍳"]}
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_cell_of_csv_is_a_formula(begin: str) -> None:
+    """Texts that a spreadsheet would run begin with a quote, columns' names too; numbers do not."""
+    turn = {"number": 1, "user_text": f"{begin}1+1", "parts": {"x": -0.5}, f"{begin}key": HOSTILE}
+    file = io.StringIO()
+    write_csv([{"trace_id": "t", "session_id": f"{begin}cmd|' /C calc'!A0", "turns": [turn]}], file)
+    names, row = csv.reader(io.StringIO(file.getvalue()))
+    cells = dict(zip(names, row, strict=True))
+    shown = begin.replace("\r", "\\r")
+    assert cells["session_id"] == f"'{shown}cmd|' /C calc'!A0"
+    assert cells["user_text"] == f"'{shown}1+1"
+    assert cells[f"'{shown}key"] == SHOWN
+    assert cells["parts.x"] == "-0.5"
 
 
 def test_a_row_of_csv_per_turn() -> None:

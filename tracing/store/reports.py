@@ -48,7 +48,7 @@ def find_reports(directory: Path, trace_id: str) -> list[dict[str, Any]]:
     for path in sorted((directory / DIRECTORY_NAME).glob(f"{trace_id}-*.json")):
         try:
             report = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             logger.warning("left out %s, cannot read it: %r", path, error)
             continue
         if isinstance(report, dict):

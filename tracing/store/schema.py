@@ -106,9 +106,13 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open the store so that nothing is changed; one that is not there yet is an empty one."""
     if path.exists():
+        if not path.is_file():
+            raise StoreError(f"{path} is not a file")
         db = _connect(f"{path.absolute().as_uri()}?mode=ro")
         try:
+            db.execute("PRAGMA trusted_schema = OFF")
             if _checked_version(db, path) > 0:
+                _check_tables(db, path)
                 return db
         except BaseException:
             db.close()
@@ -154,6 +158,14 @@ def _checked_version(db: sqlite3.Connection, path: Path) -> int:
             f" reads up to schema {SCHEMA_VERSION}: upgrade, or move the file away"
         )
     return version
+
+
+def _check_tables(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file in which a query of ours would run what somebody else has put there."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'"
+    tables = {name for (name,) in db.execute(query)}
+    if missing := {"calls", "spans", "counters"} - tables:
+        raise StoreError(f"{path} is not this package's: it has no table {min(missing)}")
 
 
 def _version(db: sqlite3.Connection) -> int:

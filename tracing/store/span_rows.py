@@ -11,7 +11,9 @@ import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from tracing.limits import MAX_DEPTH
 from tracing.span import Attributes, Event, Link, Span
@@ -69,18 +71,50 @@ def to_row(span: Span) -> tuple[str | int, ...]:
     )
 
 
+class _Row(NamedTuple):
+    """What `to_row` writes: the types of the columns."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    name: str
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    attributes: str
+    events: str
+    links: str
+    status_code: int
+    status_message: str
+    kind: int
+    trace_state: str
+    dropped_attributes_count: int
+    dropped_events_count: int
+    dropped_links_count: int
+    scope_name: str
+    scope_version: str
+    resource: str
+
+
 def from_row(row: Sequence[Any]) -> Span:
-    """The span of a row."""
-    span = Span(*row)
+    """The span of a row; raises for one that `to_row` has not written."""
+    checked = msgspec.convert(row, _Row)
+    span: Span = Span._make(checked)
     return span._replace(
-        trace_id=bytes.fromhex(row[0]),
-        span_id=bytes.fromhex(row[1]),
-        parent_span_id=bytes.fromhex(row[2]),
-        attributes=_attributes(json.loads(row[6])),
-        events=tuple(_event(event) for event in json.loads(row[7])),
-        links=tuple(_link(link) for link in json.loads(row[8])),
-        resource=_attributes(json.loads(row[18])),
+        trace_id=_id(checked.trace_id, 16),
+        span_id=_id(checked.span_id, 8),
+        parent_span_id=_id(checked.parent_span_id, 8) if checked.parent_span_id else b"",
+        attributes=_attributes(json.loads(checked.attributes)),
+        events=tuple(_event(event) for event in json.loads(checked.events)),
+        links=tuple(_link(link) for link in json.loads(checked.links)),
+        resource=_attributes(json.loads(checked.resource)),
     )
+
+
+def _id(text: str, length: int) -> bytes:
+    found = bytes.fromhex(text)
+    if len(found) != length:
+        raise ValueError(f"{text!r} is no id of {length} bytes")
+    return found
 
 
 def integer(value: int) -> int:
@@ -97,7 +131,7 @@ def _event_object(event: Event) -> dict[str, Any]:
 
 
 def _event(event: Mapping[str, Any]) -> Event:
-    return Event(event["name"], event["time_unix_nano"], _attributes(event["attributes"]))
+    return Event(str(event["name"]), int(event["time_unix_nano"]), _attributes(event["attributes"]))
 
 
 def _link_object(link: Link) -> dict[str, Any]:
@@ -110,8 +144,8 @@ def _link_object(link: Link) -> dict[str, Any]:
 
 def _link(link: Mapping[str, Any]) -> Link:
     return Link(
-        bytes.fromhex(link["trace_id"]),
-        bytes.fromhex(link["span_id"]),
+        _id(link["trace_id"], 16),
+        _id(link["span_id"], 8),
         _attributes(link["attributes"]),
     )
 

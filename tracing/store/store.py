@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
 from tracing.limits import OncePerMinute
 from tracing.safe_text import get_logger
 from tracing.span import Span
@@ -101,7 +103,8 @@ class Store:
                 " ORDER BY started_unix_nano DESC, trace_id",
                 bounds,
             ).fetchall()
-        summaries = (_summary(row) for row in rows)
+        with self._foreign_rows():
+            summaries = [_summary(row) for row in rows]
         return (found for found in summaries if found.matches(agent=agent, model=model))
 
     def spans(self, trace_id: str) -> list[Span]:
@@ -111,7 +114,8 @@ class Store:
                 f"SELECT {', '.join(COLUMNS)} FROM spans WHERE trace_id = ?"
                 " ORDER BY start_time_unix_nano, rowid",
                 (trace_id,),
-            )
+            ).fetchall()
+        with self._foreign_rows():
             return [from_row(row) for row in rows]
 
     @property
@@ -215,7 +219,29 @@ class Store:
         except (sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(f"{self.path}: {error}") from error
 
+    @contextmanager
+    def _foreign_rows(self) -> Iterator[None]:
+        """Say it in one sentence where a row is none that this package has written."""
+        try:
+            yield
+        except _NOT_OURS as error:
+            raise StoreError(
+                f"{self.path} holds what this package has not written, or is damaged: {error!r}:"
+                " move the file away"
+            ) from error
+
+
+_NOT_OURS = (
+    AttributeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    msgspec.ValidationError,
+)
+
 
 def _summary(row: tuple[str, str, str, str, str, int, int, int]) -> CallSummary:
-    summary = CallSummary(*row)  # type: ignore[arg-type]
-    return summary._replace(models=tuple(json.loads(row[4])), is_call=bool(row[7]))
+    values = (*row[:4], json.loads(row[4]), *row[5:7], bool(row[7]))
+    return msgspec.convert(values, CallSummary)

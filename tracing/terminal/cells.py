@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich import box
 from rich.table import Table
+from rich.text import Text
+
+from tracing.safe_text import printable
 
 BAD, GOOD, DIM, TITLE = "bold red", "green", "dim", "bold"
 
 
-# What could move the cursor, ring, or turn the direction of the text around it.
-_UNSAFE = dict.fromkeys(
-    (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " "
-)
-
-
 def plain(value: object, length: int | None = None) -> str:
     """Somebody's text on one line, safe to show in a terminal, shortened to a length."""
-    text = " ".join(str(value).translate(_UNSAFE).split())
+    text = printable(" ".join(str(value).split()))
     if length is None or len(text) <= length:
         return text
     return text[: length - 1].rstrip() + "…"
@@ -37,9 +36,17 @@ def counted(count: int, one: str) -> str:
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
+class TextTable(Table):
+    """A table in which what a cell says is text, never Rich's markup."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row as `Table` does."""
+        super().add_row(*(Text(c) if isinstance(c, str) else c for c in cells), **options)
+
+
 def new_table(*columns: str) -> Table:
     """An empty table; a column that begins with `>` is of numbers, with `!` is never wrapped."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(
             column.lstrip(">!"),

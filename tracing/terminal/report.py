@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -23,6 +24,7 @@ from tracing.read.totals import (
     of_turns,
     overall,
 )
+from tracing.safe_text import printable
 from tracing.terminal.cells import (
     BAD,
     DIM,
@@ -41,6 +43,9 @@ DETAILED_CALLS = 10
 
 _TEXT_LENGTH = 70
 _NAME_LENGTH = 26
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet's formula, or what hides one, begins with."""
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7e]+")
 
 
 def print_report(calls: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -114,17 +119,34 @@ def table_of_calls(calls: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def to_json(value: object) -> str:
-    """JSON for a person and for jq, to which NaN is none: what is no number is left out."""
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str)
+    """JSON for a person and for jq, to which NaN is none: what is no number is left out.
+
+    Control characters are escapes, those too that JSON itself would let through to a terminal.
+    """
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str)
+    return _BEYOND_ASCII.sub(lambda found: _escaped_json(found[0]), text)
 
 
 def write_csv(calls: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Write a row per turn; parts and other groups are columns such as `parts.turn_decision`."""
     rows = [_row(call, turn) for call in calls for turn in call.get("turns", ())]
     columns = list(dict.fromkeys(key for row in rows for key in row)) or list(_CALL_COLUMNS)
-    writer = csv.DictWriter(file, columns)
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(file)
+    writer.writerow(map(_cell, columns))
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+
+
+def _cell(value: object) -> object:
+    """A cell that a spreadsheet takes for no formula, and a terminal for no command."""
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(_FORMULA) else value, keep="\n\t")
+
+
+def _escaped_json(text: str) -> str:
+    if printable(text) == text:
+        return text
+    return "".join(one if printable(one) == one else json.dumps(one)[1:-1] for one in text)
 
 
 def _finite(value: Any) -> Any:

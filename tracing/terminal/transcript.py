@@ -55,12 +55,13 @@ def _clock(at_seconds: float) -> str:
 
 def _summary(report: Mapping[str, Any]) -> str:
     """One line of what LiveKit's report says of a session."""
-    errors = report.get("errors") or {}
+    errors, tags = report.get("errors"), report.get("tags")
+    counts = errors.items() if isinstance(errors, Mapping) else ()
     facts: Sequence[tuple[str, object]] = (
         ("closed", report.get("close_reason")),
         ("user turns", report.get("user_turns")),
-        ("errors", ", ".join(f"{count} {stage}" for stage, count in errors.items() if count)),
-        ("tags", ", ".join(report.get("tags") or ())),
+        ("errors", ", ".join(f"{count} {stage}" for stage, count in counts if count)),
+        ("tags", ", ".join(map(str, tags)) if isinstance(tags, list) else tags),
         ("recording", report.get("audio_recording_path")),
         ("livekit-agents", report.get("sdk_version")),
     )
