@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -165,6 +166,39 @@ def test_files_are_read_instead_of_the_store(directory: Path, tmp_path: Path) ->
     one.write_text(dumps(call(7)))
     many.write_text(f"{dumps(call(9))}\n{dumps(call(8))}\n")
     assert sessions(run("report", str(one), str(many), "--json")) == ["room-7", "room-8", "room-9"]
+
+
+def test_what_is_left_out_of_a_file_is_one_line(directory: Path, tmp_path: Path) -> None:
+    """How much of which file and why, beside all that can be read; `--strict` refuses."""
+    path = tmp_path / "cut.jsonl"
+    bad = dumps(call(8)).replace('"spanId":"', '"spanId":"x', 1)
+    path.write_text(f"{dumps(call(7))}\n{bad}\n{dumps(call(9))[:200]}\n")
+    result = run("report", "--json", str(path))
+    found = [call["session_id"] for call in json.loads(result.stdout)["calls"]]
+    assert (result.exit_code, found) == (0, ["room-7"])
+    assert result.stderr == (
+        f"livekit-tracing: {path}: left out 1 line, 1 span; the first:"
+        " line 2: spanId 'x726f6f74726f6f74' is not 16 hex digits\n"
+    )
+    for command in ("report", "transcript", "replay"):
+        refused = run(command, str(path), "--strict")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr.startswith(f"livekit-tracing: {path}, line 2: spanId 'x726f6")
+
+
+def test_standard_input_is_read_as_a_file(directory: Path) -> None:
+    """`-` in place of a name, packed too."""
+    packed = gzip.compress(dumps([long_call()]).encode())
+    for arguments in (("report", "-"), ("transcript", "-")):
+        done = subprocess.run(
+            [sys.executable, "-m", "tracing", *arguments],
+            input=packed,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"How much would it cost" in done.stdout
 
 
 def test_two_calls_are_compared(directory: Path) -> None:

@@ -17,10 +17,11 @@ from rich.text import Text
 
 from tracing.config.backends import STORE_NAME
 from tracing.doctor import Check, check_directory, check_spools, check_store
-from tracing.otlp_json import OtlpJsonError
+from tracing.otlp_json import LeftOut, OtlpJsonError
 from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
 from tracing.read.sources import Describe, RecordedFiles, Source, load_calls
+from tracing.safe_text import get_logger, printable
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
@@ -33,6 +34,8 @@ CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools
 
 _PIPED_COLUMNS = 200
 
+logger = get_logger(__name__)
+
 app = typer.Typer(
     help="Read what LiveKit agents did.",
     no_args_is_help=True,
@@ -42,7 +45,13 @@ app = typer.Typer(
 
 _Files = Annotated[
     list[Path] | None,
-    typer.Argument(help="Files of OTLP JSON; without them the local store is read."),
+    typer.Argument(
+        help="Files of OTLP JSON, also packed by gzip or zstd, `-` for standard input; without"
+        " them the local store is read."
+    ),
+]
+_Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a file of which anything cannot be read.")
 ]
 _Sides = Annotated[
     tuple[str, str] | None,
@@ -86,6 +95,7 @@ def report(
     agent: _Agent = None,
     model: _Model = None,
     last: Annotated[int | None, typer.Option(min=1, help="The last so many calls.")] = None,
+    strict: _Strict = False,
     directory: _Directory = Path(".tracing"),
 ) -> None:
     """Show calls: each turn's latency and where it went, interruptions, tools, errors, usage."""
@@ -98,7 +108,7 @@ def report(
             "agent": agent,
             "model": model,
         }
-        with _source(files, directory) as source:
+        with _source(files, directory, strict) as source:
             if sides:
                 among = list(islice(source.calls(**wanted), last))
                 _print_comparison(source, sides, as_json, among)
@@ -117,6 +127,7 @@ def transcript(
     ] = None,
     files: _Files = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    strict: _Strict = False,
     directory: _Directory = Path(".tracing"),
 ) -> None:
     """Show a call's conversation, with its tools and handoffs, and LiveKit's own report of it."""
@@ -124,9 +135,9 @@ def transcript(
         # Late, because `--help` and `doctor` can do without.
         from tracing.read.transcribe import transcribe
 
-        if call is not None and Path(call).is_file():
+        if call is not None and (call == "-" or Path(call).is_file()):
             files, call = [Path(call), *(files or ())], None
-        with _source(files, directory) as source:
+        with _source(files, directory, strict) as source:
             chosen = choose_call(call, list(source.calls()))
             found = transcribe(source.spans(chosen.trace_id))
         reports = find_reports(directory, chosen.trace_id)
@@ -181,12 +192,23 @@ def doctor(directory: _Directory = Path(".tracing")) -> None:
 
 
 @contextmanager
-def _source(files: Sequence[Path] | None, directory: Path) -> Iterator[Source]:
+def _source(files: Sequence[Path] | None, directory: Path, strict: bool) -> Iterator[Source]:
     if files:
-        yield RecordedFiles(files)
+        recorded = RecordedFiles(files, strict=strict)
+        _say_left_out(recorded.left_out)
+        yield recorded
     else:
         with Store(directory / STORE_NAME, read_only=True) as store:
             yield store
+
+
+def _say_left_out(left_out: Mapping[Path, LeftOut]) -> None:
+    for path, found in left_out.items():
+        _complain(f"{path}: left out {found}")
+
+
+def _complain(text: str) -> None:
+    typer.echo(printable(f"livekit-tracing: {text}"), err=True)
 
 
 def _describe() -> Describe:
@@ -239,6 +261,12 @@ def _failures() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # whoever read our output has enough
+    except (typer.Exit, typer.Abort):
+        raise
     except (ChoiceError, OtlpJsonError, OSError) as error:
-        typer.echo(f"livekit-tracing: {error}", err=True)
+        _complain(str(error))
+        raise typer.Exit(2) from error
+    except Exception as error:
+        logger.debug("the command failed", exc_info=True)
+        _complain(f"cannot go on, by a fault of this program: {error!r}")
         raise typer.Exit(2) from error

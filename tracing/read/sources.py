@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from tracing.otlp_json import read_spans
+from tracing.otlp_json import LeftOut, read_spans
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.store.call_rows import CallSummary, summarize
@@ -37,11 +37,17 @@ class Source(Protocol):
 
 
 class RecordedFiles:
-    """The calls in files of OTLP JSON; of a span's versions the one that ended counts."""
+    """The calls in files of OTLP JSON; of a span's versions the one that ended counts.
 
-    def __init__(self, files: Iterable[Path]) -> None:
+    With `strict`, a file of which anything cannot be read raises an OtlpJsonError; without, one
+    of which nothing can be read.
+    """
+
+    def __init__(self, files: Iterable[Path], *, strict: bool = False) -> None:
+        self.left_out: dict[Path, LeftOut] = {}
+        """What could not be read of each file."""
         spans_by_id: dict[tuple[bytes, bytes], Span] = {}
-        for span in (span for path in files for span in read_spans(path)):
+        for span in self._read(files, strict=strict):
             key = (span.trace_id, span.span_id)
             known = spans_by_id.get(key)
             if known is None or known.is_open or not span.is_open:
@@ -49,6 +55,11 @@ class RecordedFiles:
         self._spans_by_trace: dict[str, list[Span]] = {}
         for span in sorted(spans_by_id.values(), key=lambda span: span.start_time_unix_nano):
             self._spans_by_trace.setdefault(span.trace_id.hex(), []).append(span)
+
+    @property
+    def traces(self) -> list[list[Span]]:
+        """The spans of each trace, those that are no calls included, by start."""
+        return list(self._spans_by_trace.values())
 
     def calls(
         self,
@@ -67,6 +78,13 @@ class RecordedFiles:
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of a call in the order in which they started."""
         return self._spans_by_trace.get(trace_id, [])
+
+    def _read(self, files: Iterable[Path], *, strict: bool) -> Iterator[Span]:
+        for path in files:
+            left_out = LeftOut()
+            yield from read_spans(path, None if strict else left_out)
+            if left_out.counts:
+                self.left_out[path] = left_out
 
 
 def load_calls(
