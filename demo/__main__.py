@@ -10,16 +10,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from livekit.agents import AgentServer, utils
 from livekit.protocol import models
 from rich.console import Console
+from rich.text import Text
 
 from demo import script
 from tracing import ConfigError, Tracing, setup_tracer
 from tracing.config.langfuse import Langfuse
 from tracing.config.load import load_settings
 from tracing.config.otlp import Otlp
+from tracing.config.settings import backends_of
+from tracing.deliver.outcome import Outcomes
 
 DELIVERY_SECONDS = 10.0
 """How long the summary waits for the last spans to arrive."""
@@ -36,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         import agent_entry  # noqa: F401  sets up tracing, as it does in the call's process
 
+        outcomes = Outcomes(setup_tracer().directory or Path(), backends_of(load_settings()))
         seconds = 2 + 7 * options.turns
         console.print(f"A call of about {seconds} seconds. It makes no sound.\n", style="dim")
         asyncio.run(serve(turns=options.turns, preemptive=options.preemptive))
@@ -46,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     finally:
         console.show_cursor()
-    return tell(setup_tracer(), console)
+    return tell(setup_tracer(), outcomes, console)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -95,23 +100,28 @@ async def serve(*, turns: int, preemptive: bool) -> None:
     await serving
 
 
-def tell(tracing: Tracing, console: Console) -> int:
+def tell(tracing: Tracing, outcomes: Outcomes, console: Console) -> int:
     """Say what was recorded where, and how to open it; return the exit status."""
     settings = load_settings()
-    delivered = tracing.flush(DELIVERY_SECONDS)
+    if not tracing.enabled:
+        console.print("Nothing was recorded: tracing is off.", style="yellow")
+        return 0
+    tracing.flush(DELIVERY_SECONDS)
+    found = {outcome.backend: outcome for outcome in outcomes.since()}
     console.print()
     if settings.has_store:
         subprocess.run([sys.executable, "-m", "tracing", "report", "--last", "1"], check=False)
         console.print(f"\nRecorded in {settings.directory}. Open the call with:")
         console.print("  python -m tracing report --last 1", style="bold")
-    for backend in settings.backends.values():
-        if isinstance(backend, Langfuse):
+    for name, backend in settings.backends.items():
+        outcome = found.get(name)
+        if outcome is not None and (outcome.waiting or outcome.lost):
+            console.print(Text(f"Not all is there: {outcome}", style="yellow"), soft_wrap=True)
+        elif isinstance(backend, Langfuse):
             console.print(f"Sent to Langfuse: {backend.base_url}", soft_wrap=True)
-        if isinstance(backend, Otlp):
+        elif isinstance(backend, Otlp):
             console.print(f"Sent by OTLP to {backend.endpoint}", soft_wrap=True)
-    if not delivered:
-        console.print("Not all of it has arrived yet; it waits on disk.", style="yellow")
-    return 0 if delivered else 1
+    return 1 if any(outcome.waiting or outcome.lost for outcome in found.values()) else 0
 
 
 def _worth_showing(record: logging.LogRecord) -> bool:

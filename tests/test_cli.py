@@ -171,19 +171,36 @@ def test_files_are_read_instead_of_the_store(directory: Path, tmp_path: Path) ->
 def test_what_is_left_out_of_a_file_is_one_line(directory: Path, tmp_path: Path) -> None:
     """How much of which file and why, beside all that can be read; `--strict` refuses."""
     path = tmp_path / "cut.jsonl"
-    bad = dumps(call(8)).replace('"spanId":"', '"spanId":"x', 1)
+    bad = dumps([session(8)]).replace('"spanId":"', '"spanId":"x', 1)
     path.write_text(f"{dumps(call(7))}\n{bad}\n{dumps(call(9))[:200]}\n")
     result = run("report", "--json", str(path))
     found = [call["session_id"] for call in json.loads(result.stdout)["calls"]]
     assert (result.exit_code, found) == (0, ["room-7"])
     assert result.stderr == (
-        f"livekit-tracing: {path}: left out 1 line, 1 span; the first:"
+        f"livekit-tracing: {path}: left out 1 span, 1 line; the first:"
         " line 2: spanId 'x726f6f74726f6f74' is not 16 hex digits\n"
     )
     for command in ("report", "transcript", "replay"):
         refused = run(command, str(path), "--strict")
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert refused.stderr.startswith(f"livekit-tracing: {path}, line 2: spanId 'x726f6")
+
+
+def test_replay_says_what_the_backend_took(directory: Path, tmp_path: Path) -> None:
+    """And what it would, and that a part of a file is no whole."""
+    path = tmp_path / "calls.jsonl"
+    path.write_text(f"{dumps(call(7))}\n{dumps(call(8))}\n")
+    arguments = ("replay", str(path), "--backend", "local", "--dir", str(tmp_path / "d"))
+    dry = run(*arguments, "--dry-run")
+    assert (dry.exit_code, dry.stdout) == (0, "would deliver 2 calls, 6 spans to local\n")
+    assert not (tmp_path / "d").exists()
+    done = run(*arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == ["local: took 6 spans"]
+    path.write_text(f"{dumps(call(7))}\n{{cut")
+    cut = run(*arguments)
+    assert cut.exit_code == 1
+    assert cut.stderr.startswith(f"livekit-tracing: {path}: left out 1 line; the first: line 2")
 
 
 def test_standard_input_is_read_as_a_file(directory: Path) -> None:

@@ -150,31 +150,69 @@ def transcript(
 
 @app.command()
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Files of OTLP JSON.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Files of OTLP JSON, also packed; `-` for standard input."),
+    ],
     backend: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="langfuse, otlp, local, or several with commas."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be delivered, and deliver nothing.")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, metavar="N", help="At most so many spans a second.")
+    ] = None,
+    strict: _Strict = False,
     directory: _Directory = Path(".tracing"),
 ) -> None:
-    """Deliver recorded calls, stamped as live ones are; exits 1 if something is left or lost."""
+    """Deliver recorded calls, stamped as live ones are; exits 1 if something is left or lost.
+
+    A replay that was stopped goes on where it was when it is given the same files again.
+    """
     with _failures():
         # Late, because the other commands can do without.
         from tracing.config.load import load_settings
         from tracing.config.settings import ConfigError
+        from tracing.replay import plan_replay
         from tracing.replay import replay as deliver
+        from tracing.spool.losses import is_loss, sentence
+        from tracing.terminal.progress import progress_bar
 
         try:
             settings = load_settings(backend.split(",") if backend else None, directory=directory)
         except ConfigError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error
-        done = deliver(files, settings)
-    typer.echo(f"{done.calls:,} calls, {done.spans:,} spans delivered from {done.directory}")
+        names = ", ".join(settings.backends)
+        if dry_run:
+            plan = plan_replay(files, settings, strict=strict)
+            _say_left_out(plan.left_out)
+            calls = len(plan.calls) - plan.begin
+            typer.echo(f"would deliver {calls:,} calls, {plan.spans:,} spans to {names}")
+            return
+        try:
+            with progress_bar(f"spans to {names}") as progress:
+                done = deliver(
+                    files, settings, strict=strict, spans_per_second=rate, progress=progress
+                )
+        except KeyboardInterrupt:
+            _complain("stopped: the same command goes on where it was")
+            raise typer.Exit(1) from None
+        _say_left_out(done.plan.left_out)
+    typer.echo(f"{done.calls:,} calls, {done.spans:,} spans by way of {done.plan.directory}")
+    if done.plan.begin:
+        typer.echo(f"{done.plan.begin:,} calls were there from a replay that was stopped")
+    for outcome in done.outcomes:
+        typer.echo(str(outcome), err=bool(outcome.waiting or outcome.lost))
     for reason, number in done.lost.items():
-        typer.echo(f"{number:,} lost or changed in this spool so far: {reason}", err=True)
+        typer.echo(sentence(reason, number), err=is_loss(reason))
+    if done.not_begun:
+        _complain(f"{done.not_begun:,} calls are not begun: the same command goes on with them")
     if done.waiting_bytes:
-        typer.echo(f"{done.waiting_bytes:,} bytes wait: see `python -m tracing doctor`", err=True)
+        _complain("what waits is on disk: the same command, or an agent, delivers it")
+    if not done.is_complete:
         raise typer.Exit(1)
 
 
