@@ -44,7 +44,7 @@ BAD_ID = dumps([BARE]).replace(SPAN_ID.hex(), "xyz")
         (b"{}\n[]", "line 2: expected an object with resourceSpans, got a list"),
         (b'{"data": [], "total": 0}', "line 1: no resourceSpans here, only 'data', 'total'"),
         (b'{"resourceSpans": 5}', "line 1: resourceSpans is a number, not a list"),
-        (b'{"resourceSpans": ["x"]}', "line 1: not shaped like OTLP JSON: 'str' object"),
+        (b'{"resourceSpans": ["x"]}', "line 1: a string in place of an object with resource"),
         (BAD_ID.encode(), "line 1: spanId 'xyz' is not 16 hex digits"),
         (
             dumps([BARE]).replace(f'"{START}"', '"noon"').encode(),
@@ -84,6 +84,8 @@ PRETTY = json.dumps(encode([FULL]), indent=2)
         (f"{LINE}\n[1]\n{{}}", 1, "1 object; the first: line 2: expected an object with"),
         (f"{PRETTY}\n{PRETTY}", 2, ""),
         (f"{PRETTY}{LINE}", 2, ""),
+        (f"{LINE}{LINE}\n{LINE}", 3, ""),
+        (f"{LINE}{LINE[:99]}\n{LINE}", 2, "1 piece; the first: line 1: not JSON: "),
         (f"{PRETTY[:400]}\n{PRETTY}\n{PRETTY[:400]}", 1, "2 pieces; the first: line 2"),
         (f"{LINE}\n\0\0\0\0\n{LINE}", 2, "1 line; the first: line 2: not JSON: not text"),
     ],

@@ -164,6 +164,8 @@ def _attributes(holder: Mapping[str, Any]) -> Attributes:
 
 def _value(value: Mapping[str, Any] | None, depth: int = 0) -> Any:
     """The value of an `AnyValue`; one call per level, so that the stack holds what is nested."""
+    if not isinstance(value, (dict, type(None))):
+        raise OtlpJsonError(f"{_type_name(value)} in place of an attribute's value")
     for kind, found in (value or {}).items():
         read = _VALUES.get(kind)
         if read is None or found is None:
@@ -208,9 +210,11 @@ def _bool_value(value: Any) -> bool:
 
 
 def _string_value(value: Any) -> str:
+    if isinstance(value, str):
+        return whole(value)
     if isinstance(value, (dict, list)):
-        raise TypeError(f"{_type_name(value)} where a text is expected")
-    return whole(str(value))
+        raise OtlpJsonError(f"{_type_name(value)} in place of a text")
+    return str(value)
 
 
 def _bytes_value(value: str) -> bytes:
@@ -245,7 +249,10 @@ _VALUES = {
 
 def _get(holder: Mapping[str, Any], key: str) -> Any:
     """The value of a camelCase key, or of its snake_case spelling."""
-    found = holder.get(key)
+    try:
+        found = holder.get(key)
+    except AttributeError:
+        raise OtlpJsonError(f"{_type_name(holder)} in place of an object with {key}") from None
     return holder.get(_snake(key)) if found is None else found
 
 

@@ -88,6 +88,9 @@ class _File:
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
+                if _holds_more(error, text):
+                    yield from self._document(number, text, iter(()))
+                    continue
                 if is_first and _goes_on(error, text):
                     yield from self._document(number, line, lines)
                     return
@@ -113,7 +116,7 @@ class _File:
     def _document(
         self, first: int, line: str, more: Iterator[tuple[int, str]]
     ) -> Iterator[tuple[int, object]]:
-        """The values that stand over many lines; behind one that is cut the next is looked for."""
+        """The values behind each other in a text; behind one that is cut the next is looked for."""
         text = self._joined(line, more)
         at = known = 0
         number, cuts = first, 0
@@ -140,6 +143,12 @@ class _File:
                 break
             lines.append(line)
         return "".join(lines)
+
+
+def _holds_more(error: Exception, text: str) -> bool:
+    """Whether a line begins with a whole object or list, and something is behind it."""
+    is_extra = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
+    return is_extra and text.startswith(("{", "["))
 
 
 def _goes_on(error: Exception, text: str) -> bool:
