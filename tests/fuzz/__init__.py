@@ -1,0 +1,1 @@
+"""Damaged files through every command that reads files."""
