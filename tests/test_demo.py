@@ -29,12 +29,17 @@ from rich.console import Console
 pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed: it is in the demo group")
 
 from demo import script
-from demo.__main__ import parse
+from demo.__main__ import parse, tell
 from demo.audio import CLIPS, SAMPLE_RATE, Loudspeaker, Microphone, Samples, load
 from demo.llm import FIRST_TOKEN_SECONDS, ScriptedLLM, reply_to, tokens
 from demo.stt import OfflineSTT, Recogniser
 from demo.terminal import Terminal
 from demo.tts import FIRST_BYTE_SECONDS, OfflineTTS, voice_bank
+from tests.fakes import RecordingServer, Reply, call, until
+from tracing import setup_tracer
+from tracing.config.load import load_settings
+from tracing.config.settings import backends_of
+from tracing.deliver.outcome import Outcomes
 
 REPOSITORY = Path(__file__).parent.parent
 PHRASES = [turn.caller for turn in script.TURNS]
@@ -375,3 +380,24 @@ def test_whole_call_is_recorded(tmp_path: Path) -> None:
     assert list(dict.fromkeys(heard)) == PHRASES
     assert [turn["number"] for turn in call["turns"] if turn.get("interrupted")] == [5]
     assert call["duration_seconds"] < 60
+
+
+def test_sent_is_said_of_what_the_server_took(
+    server: RecordingServer, in_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal is told in the server's words, and the status is 1 until it has all."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
+    server.reply = Reply(401, b"who are you?")
+    tracing = setup_tracer()
+    assert tracing.directory is not None
+    outcomes = Outcomes(tracing.directory, backends_of(load_settings()))
+    call()
+    out = io.StringIO()
+    assert tell(tracing, outcomes, Console(file=out, width=400)) == 1
+    assert "Not all is there: otlp: " in out.getvalue()
+    assert "401: who are you?" in out.getvalue()
+    assert "Sent" not in out.getvalue()
+    server.reply = Reply()
+    until(lambda: tracing.flush(5))
+    assert tell(tracing, outcomes, Console(file=out, width=400)) == 0
+    assert out.getvalue().endswith(f"Sent by OTLP to {server.url}/v1/traces\n")
