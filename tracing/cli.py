@@ -25,6 +25,7 @@ from tracing.safe_text import get_logger, printable
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
+from tracing.terminal.cells import counted
 from tracing.terminal.comparison import print_comparison
 from tracing.terminal.report import print_report, to_json, write_csv
 from tracing.terminal.transcript import print_transcript
@@ -189,8 +190,8 @@ def replay(
         if dry_run:
             plan = plan_replay(files, settings, strict=strict)
             _say_left_out(plan.left_out)
-            calls = len(plan.calls) - plan.begin
-            typer.echo(f"would deliver {calls:,} calls, {plan.spans:,} spans to {names}")
+            calls = counted(len(plan.calls) - plan.begin, "call")
+            typer.echo(f"would deliver {calls}, {counted(plan.spans, 'span')} to {names}")
             return
         try:
             with progress_bar(f"spans to {names}") as progress:
@@ -201,15 +202,16 @@ def replay(
             _complain("stopped: the same command goes on where it was")
             raise typer.Exit(1) from None
         _say_left_out(done.plan.left_out)
-    typer.echo(f"{done.calls:,} calls, {done.spans:,} spans by way of {done.plan.directory}")
+    handed = f"{counted(done.calls, 'call')}, {counted(done.spans, 'span')}"
+    typer.echo(f"{handed} by way of {done.plan.directory}")
     if done.plan.begin:
-        typer.echo(f"{done.plan.begin:,} calls were there from a replay that was stopped")
+        typer.echo(f"{counted(done.plan.begin, 'call')} more from a replay that was stopped")
     for outcome in done.outcomes:
         typer.echo(str(outcome), err=bool(outcome.waiting or outcome.lost))
     for reason, number in done.lost.items():
         typer.echo(sentence(reason, number), err=is_loss(reason))
     if done.not_begun:
-        _complain(f"{done.not_begun:,} calls are not begun: the same command goes on with them")
+        _complain(f"not begun: {counted(done.not_begun, 'call')}; the same command goes on there")
     if done.waiting_bytes:
         _complain("what waits is on disk: the same command, or an agent, delivers it")
     if not done.is_complete:

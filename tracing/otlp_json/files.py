@@ -19,6 +19,7 @@ _TOO_LONG = (
     f"more than {MAX_LINE_CHARS >> 20} MiB in one object; this and what follows is not read:"
     " write an object per line, as with jq -c '.resourceSpans[] | {resourceSpans: [.]}'"
 )
+_REST = "the rest of the file"
 _BLANK = "\ufeff \t\r\n"
 _NOT_BLANK = re.compile(f"[^{_BLANK}]")
 _DECODER = json.JSONDecoder()
@@ -38,7 +39,7 @@ class LeftOut:
 
     def __str__(self) -> str:
         """As in "2 lines, 1 span; the first: line 3: not JSON: ..."."""
-        counted = (f"{n:,} {_plural(noun, n)}" for noun, n in self.counts.items())
+        counted = (_counted(noun, n) for noun, n in self.counts.items())
         return f"{', '.join(counted)}; the first: {self.first}"
 
 
@@ -105,11 +106,11 @@ class _File:
         try:
             for number, line in enumerate(read_lines(self._path), 1):
                 if len(line) > MAX_LINE_CHARS:
-                    self._refuse(number, "rest of the file", _TOO_LONG)
+                    self._refuse(number, _REST, _TOO_LONG)
                     return
                 yield number, line
         except CutOff as error:
-            self._refuse(number + 1, "rest of the file", f"damaged or cut off: {error}")
+            self._refuse(number + 1, _REST, f"damaged or cut off: {error}")
         except MissingLibrary as error:
             raise OtlpJsonError(f"{self._path}: {error}") from None
 
@@ -139,7 +140,7 @@ class _File:
         for number, line in more:
             size += len(line)
             if size > MAX_LINE_CHARS:
-                self._refuse(number, "rest of the file", _TOO_LONG)
+                self._refuse(number, _REST, _TOO_LONG)
                 break
             lines.append(line)
         return "".join(lines)
@@ -171,6 +172,8 @@ def _words(error: Exception, text: str) -> str:
     return f"not JSON: {error}"
 
 
-def _plural(noun: str, count: int) -> str:
+def _counted(noun: str, count: int) -> str:
+    if noun == _REST:
+        return noun
     first, _, rest = noun.partition(" ")
-    return noun if count == 1 else f"{first}s {rest}".rstrip()
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {first}s {rest}".rstrip()
