@@ -23,8 +23,9 @@ REPORTS = (("report",), ("report", "--json"), ("report", "--csv"))
 COMMANDS = (("transcript",), ("replay", "--backend", "local"))
 """What else reads files: a new command belongs here. The file comes behind the first word."""
 
-MAX_SECONDS = 10.0
-"""What one command may take for a file of some kilobytes, on a machine that does much else."""
+MAX_CPU_SECONDS, MAX_SECONDS = 5.0, 120.0
+"""What one command may take for a file of some kilobytes: of a processor, and until it ends,
+which on a machine that does much else says little."""
 
 _command = typer.main.get_command(cli.app)
 
@@ -76,13 +77,16 @@ def _in_time() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise TookTooLong
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGPROF)}
     signal.setitimer(signal.ITIMER_REAL, MAX_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, MAX_CPU_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
