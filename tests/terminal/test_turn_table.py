@@ -91,6 +91,15 @@ def test_a_summary_is_a_table() -> None:
     ]
 
 
+def test_no_text_acts_on_the_terminal() -> None:
+    """Neither markup nor an escape sequence, in names and values."""
+    out = io.StringIO()
+    table = summary_table({"call.[red]x[/]": "[bold]y[/bold]\x1b[2J"})
+    Console(file=out, width=80).print(table)
+    assert "[red]x[/]" in out.getvalue()
+    assert r"[bold]y[/bold]\x1b[2J" in out.getvalue()
+
+
 def test_each_table_is_written_at_once() -> None:
     """So that no line of somebody else's log is inside one, nor one inside another's line."""
     written: list[str] = []

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from tracing import names, stamps
@@ -16,6 +17,7 @@ from tracing.account.measured import Measured
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import Turn, metrics, named
 from tracing.read.used import in_words
+from tracing.safe_text import printable
 from tracing.span import Attributes
 
 Row = tuple[str, str]
@@ -89,12 +91,17 @@ def _call_rows(stamped: Attributes) -> Iterator[Row]:
 
 
 def _table(title: str, rows: Iterator[Row]) -> Table:
-    table = Table(title=title, box=box.ROUNDED, title_justify="left")
+    table = Table(title=_text(title), box=box.ROUNDED, title_justify="left")
     table.add_column("Metric", style="green")
     table.add_column("Value", justify="right")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(_text(name), _text(value))
     return table
+
+
+def _text(words: str) -> str:
+    """Words that Rich takes for no markup, and a terminal for no command."""
+    return escape(printable(words))
 
 
 def _turn_rows(stamped: Attributes) -> Iterator[Row]:
