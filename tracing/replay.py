@@ -240,7 +240,8 @@ def _as_live(spans: Sequence[Span], ledger: Ledger, *, rebuild_inputs: bool) -> 
         stamped = restamp(spans, rebuild_inputs=rebuild_inputs)
         return [with_status(inputs.once(span)) for span in stamped]
     except Exception as error:
-        logger.warning("trace %s goes without our stamps: %r", spans[0].trace_id.hex(), error)
+        trace_id, words = spans[0].trace_id.hex(), repr(error)
+        logger.warning("trace %s goes without our stamps: %s", trace_id, words)
         ledger.count(losses.UNSTAMPED, len(spans))
         return spans
 

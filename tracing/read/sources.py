@@ -104,6 +104,7 @@ def described(
         try:
             found = describe(spans)
         except Exception as error:
-            logger.warning("left out trace %s, cannot describe it: %r", call.trace_id, error)
+            words = repr(error)
+            logger.warning("left out trace %s, cannot describe it: %s", call.trace_id, words)
             continue
         yield spans, found
