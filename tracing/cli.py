@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,10 +25,12 @@ from tracing.safe_text import get_logger, printable
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
-from tracing.terminal.cells import counted
 from tracing.terminal.comparison import print_comparison
 from tracing.terminal.report import print_report, to_json, write_csv
 from tracing.terminal.transcript import print_transcript
+
+if TYPE_CHECKING:
+    from tracing.config.settings import Settings
 
 CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
 """What `doctor` looks at, in this order; a check that raises counts as could not run."""
@@ -174,24 +176,16 @@ def replay(
     """
     with _failures():
         # Late, because the other commands can do without.
-        from tracing.config.load import load_settings
-        from tracing.config.settings import ConfigError
         from tracing.replay import plan_replay
         from tracing.replay import replay as deliver
-        from tracing.spool.losses import is_loss, sentence
         from tracing.terminal.progress import progress_bar
 
-        try:
-            settings = load_settings(backend.split(",") if backend else None, directory=directory)
-        except ConfigError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(2) from error
+        settings = _settings(backend, directory)
         names = ", ".join(settings.backends)
         if dry_run:
             plan = plan_replay(files, settings, strict=strict)
             _say_left_out(plan.left_out)
-            calls = counted(len(plan.calls) - plan.begin, "call")
-            typer.echo(f"would deliver {calls}, {counted(plan.spans, 'span')} to {names}")
+            typer.echo(f"{plan.told()} to {names}")
             return
         try:
             with progress_bar(f"spans to {names}") as progress:
@@ -202,18 +196,7 @@ def replay(
             _complain("stopped: the same command goes on where it was")
             raise typer.Exit(1) from None
         _say_left_out(done.plan.left_out)
-    handed = f"{counted(done.calls, 'call')}, {counted(done.spans, 'span')}"
-    typer.echo(f"{handed} by way of {done.plan.directory}")
-    if done.plan.begin:
-        typer.echo(f"{counted(done.plan.begin, 'call')} more from a replay that was stopped")
-    for outcome in done.outcomes:
-        typer.echo(str(outcome), err=bool(outcome.waiting or outcome.lost))
-    for reason, number in done.lost.items():
-        typer.echo(sentence(reason, number), err=is_loss(reason))
-    if done.not_begun:
-        _complain(f"not begun: {counted(done.not_begun, 'call')}; the same command goes on there")
-    if done.waiting_bytes:
-        _complain("what waits is on disk: the same command, or an agent, delivers it")
+    typer.echo("\n".join(done.told()), err=not done.is_complete)
     if not done.is_complete:
         raise typer.Exit(1)
 
@@ -240,6 +223,17 @@ def _source(files: Sequence[Path] | None, directory: Path, strict: bool) -> Iter
     else:
         with Store(directory / STORE_NAME, read_only=True) as store:
             yield store
+
+
+def _settings(backend: str | None, directory: Path) -> Settings:
+    from tracing.config.load import load_settings
+    from tracing.config.settings import ConfigError
+
+    try:
+        return load_settings(backend.split(",") if backend else None, directory=directory)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
 
 
 def _say_left_out(left_out: Mapping[Path, LeftOut]) -> None:

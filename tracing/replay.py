@@ -58,6 +58,10 @@ class Plan(NamedTuple):
         """How many spans are still to be written."""
         return sum(map(len, self.calls[self.begin :]))
 
+    def told(self) -> str:
+        """What would be done."""
+        return f"would deliver {len(self.calls) - self.begin:,} calls, {self.spans:,} spans"
+
 
 class Replayed(NamedTuple):
     """What a replay did."""
@@ -76,13 +80,25 @@ class Replayed(NamedTuple):
     @property
     def is_complete(self) -> bool:
         """Whether every backend has taken all that the files hold."""
-        is_whole = not self.plan.left_out and not any(map(losses.is_loss, self.lost))
+        is_whole = not self.plan.left_out and self.lost.keys() <= losses.NOT_SPANS
         return is_whole and not self.waiting_bytes and not self.not_begun
 
     @property
     def not_begun(self) -> int:
         """Calls that are not in the spool, because too much waits there."""
         return len(self.plan.calls) - self.plan.begin - self.calls
+
+    def told(self) -> Iterator[str]:
+        """What a person should know of it, a line each."""
+        yield f"{self.calls:,} calls, {self.spans:,} spans by way of {self.plan.directory}"
+        if self.plan.begin:
+            yield f"calls from a replay that was stopped: {self.plan.begin:,}"
+        yield from map(str, self.outcomes)
+        yield from (losses.sentence(reason, number) for reason, number in self.lost.items())
+        if self.not_begun:
+            yield f"calls not begun: {self.not_begun:,}; the same command goes on with them"
+        if self.waiting_bytes:
+            yield "what waits is on disk: the same command, or an agent, delivers it"
 
 
 def plan_replay(files: Iterable[Path], settings: Settings, *, strict: bool = False) -> Plan:

@@ -43,11 +43,6 @@ NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED})
 _NOUNS = {SCORE_REJECTED: "score", RECORDING_LOST: "recording"}
 
 
-def is_loss(reason: str) -> bool:
-    """Whether something never arrives, and not only changed."""
-    return reason not in NOT_SPANS
-
-
 def noun_of(reason: str) -> str:
     """What a reason counts, in the singular."""
     return "attribute" if reason in NOT_SPANS else _NOUNS.get(reason, "span")
