@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.fakes import ROOT, RecordingServer, Reply, make_span
+from tests.fakes import ROOT, RecordingServer, Reply, make_span, until
 from tracing import names, stamps
 from tracing.config.load import load_settings
 from tracing.otlp_json import dumps, read_spans
@@ -98,6 +101,25 @@ def test_a_replay_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         assert server.accepted_names() == sorted(f"span {n}" for n in range(1, 13))
         again = replay([path], settings)
         assert (again.calls, again.plan.begin) == (6, 0)
+
+
+def test_a_replay_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """What was written into the spool is delivered, and not written again."""
+    path, directory = calls_of(6, tmp_path), tmp_path / "d"
+    with RecordingServer() as server:
+        command = [sys.executable, "-m", "tracing", "replay", str(path), "--backend", "otlp"]
+        killed = subprocess.Popen(
+            [*command, "--rate", "4", "--dir", str(directory)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OTEL_EXPORTER_OTLP_ENDPOINT": server.url},
+        )
+        settings = load_settings("otlp", endpoint=server.url, directory=directory, environ={})
+        until(lambda: plan_replay([path], settings).begin >= 2)
+        killed.kill()
+        killed.wait()
+        done = replay([path], settings)
+        assert done.is_complete
+        assert done.calls == 6 - done.plan.begin < 6
+        assert set(server.accepted_names()) == {f"span {n}" for n in range(1, 13)}
 
 
 def test_another_file_of_the_same_name_begins_anew(tmp_path: Path) -> None:
