@@ -372,6 +372,11 @@ def test_what_is_nested_deeper_is_text() -> None:
 
 def test_whatever_a_span_holds_is_written() -> None:
     """What no attribute should be becomes text, and stops no other."""
-    odd = {"none": None, "list": [None, {1, 2}], "keys": {7: "number"}, "tuple": (1,)}
+    odd = {7: "number", "none": None, "list": [None, {1, 2}], "keys": {7: "number"}, "tuple": (1,)}
     [span] = decode(json.loads(dumps([BARE._replace(attributes=odd)])))  # type: ignore[arg-type]
-    assert span.attributes == {"list": [None, "{1, 2}"], "keys": {"7": "number"}, "tuple": [1]}
+    assert span.attributes == {
+        "7": "number",
+        "list": [None, "{1, 2}"],
+        "keys": {"7": "number"},
+        "tuple": [1],
+    }

@@ -82,7 +82,7 @@ def _link(link: Link) -> dict[str, Any]:
 
 
 def _attributes(attributes: Attributes) -> list[dict[str, Any]]:
-    return [{"key": whole(key), "value": _value(value)} for key, value in attributes.items()]
+    return [{"key": whole(str(key)), "value": _value(item)} for key, item in attributes.items()]
 
 
 def _value(value: object, depth: int = 0) -> dict[str, Any]:
