@@ -21,7 +21,7 @@ from tracing.otlp_json import LeftOut, OtlpJsonError
 from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
 from tracing.read.sources import Describe, RecordedFiles, Source, load_calls
-from tracing.safe_text import get_logger, printable
+from tracing.safe_text import get_logger, safe
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
@@ -242,7 +242,7 @@ def _say_left_out(left_out: Mapping[Path, LeftOut]) -> None:
 
 
 def _complain(text: str) -> None:
-    typer.echo(printable(f"livekit-tracing: {text}"), err=True)
+    typer.echo(safe(f"livekit-tracing: {text}"), err=True)
 
 
 def _describe() -> Describe:
