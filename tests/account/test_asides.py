@@ -69,9 +69,9 @@ def test_what_is_asked_after_the_session_is_on_the_job() -> None:
     assert describe(spans)["summary"]["usage"] == [STEP, *on_job]
 
 
-@pytest.mark.parametrize("theirs", [100, 200])
+@pytest.mark.parametrize("theirs", [100, 200, 300])
 def test_livekits_own_sum_takes_none_of_it_away(theirs: int) -> None:
-    """Whether it has it, as where the session's own model was asked, or has it not."""
+    """Whether it has it not, once, or twice, as where the session's own model was asked."""
     summary = Summary()
     summary.add_usage({**STEP})
     summary.add_usage(aside("keyterm_detection"))

@@ -73,15 +73,14 @@ class Summary:
     def replace_usage(self, used: Sequence[Mapping[str, Any]]) -> None:
         """Take the usage that LiveKit itself added up, which knows of every model.
 
-        What was beside the turns is not in it, but where a session's own model was asked.
+        Of one that was asked beside the turns it is unknown how often that is in there: once,
+        twice or not at all. So of such a model what its spans told stays.
         """
-        ours = self._usage
-        self._usage = {key: kept for key, kept in ours.items() if key[3]}
+        asked_beside = {key[:3] for key in self._usage if key[3]}
+        self._usage = {key: kept for key, kept in self._usage.items() if key[:3] in asked_beside}
         for usage in used:
-            self.add_usage(usage)
-        for key in [key for key in self._usage if key[3]]:
-            whose = key[0], key[1], key[2], ""
-            _take_out(self._usage.get(whose, {}), ours.get(whose, {}), self._usage[key])
+            if usage_key(usage)[:3] not in asked_beside:
+                self.add_usage(usage)
 
     def numbers(self) -> dict[str, Any]:
         """The summary; what is unknown is absent."""
@@ -113,12 +112,6 @@ def named_usage(key: UsageKey) -> dict[str, str]:
     """A sum's key as a part of it."""
     named = {"type": key[0], "provider": key[1], "model": key[2]}
     return {**named, "purpose": key[3]} if key[3] else named
-
-
-def _take_out(whole: dict[str, Any], turns: Mapping[str, Any], aside: Mapping[str, Any]) -> None:
-    """Take what was used beside the turns out of a model's whole, if it is in there."""
-    if all(whole.get(key, 0) >= turns.get(key, 0) + aside[key] for key in aside):
-        whole.update({key: whole[key] - used for key, used in aside.items()})
 
 
 def _add(counts: dict[str, int], key: str, value: AttributeValue) -> None:
