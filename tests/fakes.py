@@ -122,6 +122,8 @@ class RecordingServer:
         self.reply: Reply | Callable[[tuple[Span, ...]], Reply] = OK
         self.authorization: str | None = None
         """The only Authorization header that is accepted; None accepts any."""
+        self.refusal = Reply(401, b"wrong key")
+        """What any other Authorization gets."""
         self.connections = 0
         self._http = _HttpServer(("127.0.0.1", 0), _Handler, bind_and_activate=False)
         self._http.recorder = self
@@ -173,7 +175,7 @@ class RecordingServer:
     def choose(self, headers: Mapping[str, str], spans: tuple[Span, ...]) -> Reply:
         """The reply to the request that has just come."""
         if self.authorization not in (None, headers.get("authorization")):
-            return Reply(401, b"wrong key")
+            return self.refusal
         if self.replies:
             return self.replies.pop(0)
         return self.reply(spans) if callable(self.reply) else self.reply

@@ -115,7 +115,8 @@ def _from_basic(value: str) -> list[str]:
         pair = base64.b64decode(encoded, validate=True).decode()
     except ValueError:
         return []
-    return [pair, pair.partition(":")[2]]
+    user, _, password = pair.partition(":")
+    return [pair, password or user]
 
 
 def _literal(form: str) -> str:

@@ -38,6 +38,7 @@ def test_status_is_read_as_it_was_written(tmp_path: Path) -> None:
                 "pending_bytes": 100,
                 "asking_since": 9.0,
                 "beside": "",
+                "tenant": "",
             }
         ],
     }

@@ -31,6 +31,12 @@ STORE_NAME = "calls.db"
 _IN_SPOOL_NAMES = {OTLP_HTTP: "otlp_http", SQLITE: "sqlite", CONSOLE: "console"}
 """What stands for a sender in the name of a spool, so that no move of a module makes another."""
 
+_DECISIVE = (
+    *("name", "sender", "url", "headers", "compression", "proxy"),
+    *("certificate", "client_certificate", "client_key"),
+)
+"""The settings of a backend on which it depends whether it takes what it is sent."""
+
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 OpenSpans = Literal["none", "roots", "all"]
@@ -94,6 +100,8 @@ class Backend:
         """What makes two configurations the same destination; never leaves the process."""
         sender = _IN_SPOOL_NAMES.get(self.sender, self.sender)
         tenant = self.tenant or json.dumps(sorted(self.headers.items()))
+        if self.client_certificate and not self.tenant:
+            tenant += self.client_certificate
         return json.dumps([self.name, sender, self.url, tenant])
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
@@ -162,8 +170,12 @@ def fingerprint(backends: list[Backend]) -> str:
 
 
 def digest(backends: list[Backend]) -> str:
-    """What is the same only for the very same settings, credentials included."""
-    return hashlib.sha256(dump(backends).encode()).hexdigest()[:16]
+    """What is the same for settings by which the same is delivered: addresses, credentials.
+
+    Whatever else an agent says of its calls, its tags for one, makes it no other.
+    """
+    decisive = [[getattr(backend, name) for name in _DECISIVE] for backend in backends]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def dump(backends: list[Backend]) -> str:

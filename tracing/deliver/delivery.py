@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tracing.config.backends import Backend
+from tracing.config.tenants import secrets_of, tenant_of
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.segment_reader import SegmentReader
 from tracing.deliver.senders.sender import (
@@ -20,7 +21,7 @@ from tracing.deliver.senders.sender import (
 )
 from tracing.deliver.status import BackendStatus, post_notice
 from tracing.deliver.tally import Tally
-from tracing.safe_text import get_logger
+from tracing.safe_text import get_logger, keep_secret
 from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.acks import DONE, Acks
@@ -54,7 +55,10 @@ class Delivery(threading.Thread):
         pace: Pace = PRODUCTION,
     ) -> None:
         super().__init__(name=f"tracing-{backend.name}", daemon=True)
-        self.status = BackendStatus(backend.name, backend.url, beside=backend.beside)
+        keep_secret(secrets_of(backend))
+        self.status = BackendStatus(
+            backend.name, backend.url, beside=backend.beside, tenant=tenant_of(backend)
+        )
         self.done: frozenset[str] = frozenset()
         """The segments that this backend needs no more."""
         self.stopping = threading.Event()

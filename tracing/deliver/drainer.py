@@ -17,15 +17,16 @@ from logging import WARNING
 from pathlib import Path
 
 from tracing.config.backends import Backend, digest, parse
+from tracing.deliver.adoption import adopt_siblings
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.flush import HURRY_NAME
-from tracing.deliver.lease import Lease, end_holder
+from tracing.deliver.lease import Lease
 from tracing.deliver.pace import PRODUCTION, Pace
-from tracing.deliver.status import post_notice, read_backends, write_status
+from tracing.deliver.status import post_notice, write_status
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.safe_text import get_logger
 from tracing.spool import losses
-from tracing.spool.acks import Acks, acknowledged_offset, settle_acks
+from tracing.spool.acks import acknowledged_offset, settle_acks
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import Ledger
 from tracing.spool.records import count_ended
@@ -75,7 +76,7 @@ class Drainer:
             return False
         with lease:
             settle_acks(self.directory, [backend.name for backend in self._backends])
-            self._adopt_siblings()
+            adopt_siblings(self.directory, self._backends)
             self._deliveries = [
                 Delivery(self.directory, backend, self._ledger, pace=self._pace)
                 for backend in self._backends
@@ -162,38 +163,6 @@ class Drainer:
         self._delete_delivered()
         self._ledger.settle(finally_=True)
         self._report()
-
-    def _adopt_siblings(self) -> None:
-        """Take over spools whose settings were refused by the same kind of backend.
-
-        A wrong key or address that was mended is a new destination with a new spool; what the
-        old one kept would otherwise wait for ever.
-        """
-        names = sorted(backend.name for backend in self._backends if not backend.beside)
-        for sibling in self.directory.parent.iterdir():
-            if sibling != self.directory and _was_refused(sibling, names):
-                self._adopt(sibling)
-
-    def _adopt(self, sibling: Path) -> None:
-        segments = segment_paths(sibling)
-        if any(is_locked(path) for path in segments):
-            return  # its agent still runs, with its own settings
-        end_holder(sibling, within_seconds=_STOP_WITHIN_SECONDS)
-        lease = Lease.take(sibling, "")
-        if lease is None:
-            return
-        with lease:
-            for name in (backend.name for backend in self._backends):
-                Acks(self.directory, name).adopt(Acks(sibling, name))
-            for path in segments:
-                path.rename(self.directory / path.name)
-
-
-def _was_refused(directory: Path, names: list[str]) -> bool:
-    backends = read_backends(directory)
-    if sorted(backend["name"] for backend in backends if not backend["beside"]) != names:
-        return False
-    return any(backend["state"] == "paused" for backend in backends)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tracing.safe_text import get_logger
+from tracing.safe_text import get_logger, safe
 from tracing.spool.files import write_json
 
 logger = get_logger(__name__)
@@ -35,6 +35,8 @@ class BackendStatus:
     """When the request under way was begun; 0.0 between requests."""
     beside: str = ""
     """The backend that this one goes beside; see `Backend.beside`."""
+    tenant: str = ""
+    """Whose spans these are, without a secret; see `tracing.config.tenants`."""
 
 
 def write_status(directory: Path, backends: list[BackendStatus]) -> None:
@@ -42,9 +44,15 @@ def write_status(directory: Path, backends: list[BackendStatus]) -> None:
     document = {
         "pid": os.getpid(),
         "at": time.time(),
-        "backends": [asdict(backend) for backend in backends],
+        "backends": [_shown(backend) for backend in backends],
     }
     write_json(directory / _FILE_NAME, document)
+
+
+def _shown(backend: BackendStatus) -> dict[str, Any]:
+    """The fields of a backend's status; their texts may leave."""
+    fields = asdict(backend)
+    return {key: safe(value) if isinstance(value, str) else value for key, value in fields.items()}
 
 
 def read_status(directory: Path) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def post_notice(directory: Path, backend: str, level: int, text: str) -> None:
     """Leave one sentence for whichever agent process logs it first; a newer one replaces it."""
     notices = directory / _NOTICES
     notices.mkdir(mode=0o700, exist_ok=True)
-    write_json(notices / f"{backend}.json", [level, text])
+    write_json(notices / f"{backend}.json", [level, safe(text)])
 
 
 def take_notices(directory: Path) -> list[tuple[int, str]]:
