@@ -209,7 +209,7 @@ def doctor(directory: _Directory = Path(".tracing")) -> None:
         console = _console()
         for check in found:
             mark = ("ok  ", "green") if check.is_fine else ("mend", "bold red")
-            console.print(Text.assemble(mark, f"  {check.name}: {check.text}"))
+            console.print(Text.assemble(mark, safe(f"  {check.name}: {check.text}")))
     if not all(check.is_fine for check in found):
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 STRUCK = "[secret]"
@@ -28,7 +28,9 @@ _JOINERS = "\u200c\u200d"
 
 _URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+""")
 _QUERY = re.compile(r"""\?[^\s"'<>?=&]+=[^\s"'<>]*""")
-_NOTHING = re.compile(r"(?!)")
+
+
+_NOTHING = re.compile("(?!)")
 
 
 class _Known:
@@ -44,16 +46,19 @@ _known = _Known()
 
 def keep_secret(values: Iterable[str]) -> None:
     """Strike these values out of every text from now on: headers, keys, passwords."""
-    found = {form for value in values for form in _forms(str(value)) if len(form) >= _SHORTEST}
+    found = _all_forms(values)
     if not found <= _known.forms:
         _known.forms |= found
-        longest_first = sorted(_known.forms, key=len, reverse=True)
-        _known.pattern = re.compile("|".join(map(_literal, longest_first)), re.IGNORECASE)
+        _known.pattern = _pattern(_known.forms)
 
 
-def safe(text: str, *, keep: str = "") -> str:
-    """The text without secrets, on one line; of control characters those of `keep` stay."""
-    text = _known.pattern.sub(STRUCK, text)
+def safe(text: str, *, keep: str = "", secrets: Iterable[str] = ()) -> str:
+    """The text without secrets, on one line; of control characters those of `keep` stay.
+
+    `secrets` are struck besides those of the process.
+    """
+    for pattern in (_known.pattern, _pattern(_all_forms(secrets))):
+        text = pattern.sub(STRUCK, text)
     text = _QUERY.sub("?...", _URL.sub(lambda found: _shown_url(found[0]), text))
     return printable(text, keep=keep)
 
@@ -97,6 +102,18 @@ def _shown_url(url: str) -> str:
     if "@" in address:
         address = "...@" + address.rpartition("@")[2]
     return f"{scheme}://{address}{'?...' if mark else ''}"
+
+
+def _pattern(forms: Collection[str]) -> re.Pattern[str]:
+    """Matches the longest of these; nothing where there are none."""
+    if not forms:
+        return _NOTHING
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(_literal, longest_first)), re.IGNORECASE)
+
+
+def _all_forms(values: Iterable[str]) -> set[str]:
+    return {form for value in values for form in _forms(str(value)) if len(form) >= _SHORTEST}
 
 
 def _forms(value: str) -> Iterator[str]:

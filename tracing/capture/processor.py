@@ -316,7 +316,7 @@ class TracingProcessor(SpanProcessor):
 
     def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
         """An error of ours costs a span at the most, never the call."""
-        self._ledger.count(loss, detail=repr(error)[:200])
+        self._ledger.count(loss, detail=repr(error))
         if self._complaint.is_due():
             logger.exception("a span could not be recorded as it should")
 

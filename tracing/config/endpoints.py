@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -11,6 +12,8 @@ from opentelemetry.util.re import parse_env_headers
 
 from tracing.config.environment import Environment
 from tracing.limits import TIMEOUT_SECONDS
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def both(name: str) -> tuple[str, str]:
@@ -39,8 +42,11 @@ def read_headers(given: object, env: Environment, *variables: str) -> dict[str, 
         env.problems.append(f"{source} is a {what}: give a mapping, or key=value,key=value")
         return {}
     for name, value in headers.items():
-        text = f"{name}{value}"
-        if not text.isprintable() or not text.isascii():
+        if not _HEADER_NAME.fullmatch(str(name)):  # not shown, for it may be a part of a secret
+            env.problems.append(
+                f"{source} has an entry whose name no header can have: give key=value,key=value"
+            )
+        elif not str(value).isprintable() or not str(value).isascii():
             env.problems.append(
                 f"{source} holds for {name!r} what HTTP cannot carry: copy it again"
             )

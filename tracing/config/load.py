@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -26,6 +26,8 @@ from tracing.config.langfuse import OTLP_PATH, Scores
 from tracing.config.otlp import Compression, Otlp, OtlpDialect, signal_url
 from tracing.config.registry import REGISTRY
 from tracing.config.settings import ConfigError, MetricsSettings, Settings, backends_of
+from tracing.config.tenants import secret_headers, secrets_of, url_secrets
+from tracing.safe_text import keep_secret
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -96,7 +98,19 @@ def load_settings(
         env.problems += _same_names(settings)
     if env.problems:
         raise ConfigError(list(dict.fromkeys(env.problems)))
+    keep_secret(_secrets_of(settings))
     return settings
+
+
+def _secrets_of(settings: Settings) -> Iterator[str]:
+    """What the settings hold that must not leave in words."""
+    for destination in backends_of(settings):
+        yield from secrets_of(destination)
+    if settings.metrics is not None:
+        yield from secret_headers(settings.metrics.headers)
+        yield from url_secrets(settings.metrics.url)
+    for proxy in settings.proxies.values():
+        yield from url_secrets(proxy)
 
 
 def _same_names(settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ from tracing.config.langfuse import DIALECT, Langfuse
 from tracing.config.otlp import Otlp
 from tracing.config.registry import Local
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
+from tracing.safe_text import safe
 
 Mask = Callable[[str], str]
 """What a user's `mask` is: text of an attribute in, text that may leave the process out."""
@@ -24,8 +25,8 @@ class ConfigError(ValueError):
     """Settings that cannot work: every problem with its mend, and never a secret."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        lines = "".join(f"\n  - {problem}" for problem in problems)
+        self.problems = tuple(map(safe, problems))
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
         count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
         super().__init__(f"tracing cannot be set up, {count}:{lines}")
 

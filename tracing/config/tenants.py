@@ -35,7 +35,7 @@ def tenant_of(backend: Backend) -> str:
     """
     if _GENERATED_KEY.fullmatch(backend.tenant):
         return backend.tenant
-    headers = {name.lower(): value for name, value in sorted(backend.headers.items())}
+    headers = dict(sorted((name.lower(), value) for name, value in backend.headers.items()))
     said = [backend.tenant] if backend.tenant else [*_named(headers)]
     secrets = [] if said else [*_credentials(backend)]
     if secrets:

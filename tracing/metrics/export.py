@@ -28,7 +28,7 @@ from tracing.config.settings import MetricsSettings
 from tracing.limits import OncePerMinute
 from tracing.metrics.gauges import SpoolGauges
 from tracing.metrics.instruments import OWN_METER, TurnInstruments, WithoutJobIds, livekit_views
-from tracing.safe_text import get_logger
+from tracing.safe_text import get_logger, make_safe
 from tracing.span import Attributes
 
 logger = get_logger(__name__)
@@ -176,6 +176,7 @@ class _OncePerMinute(logging.Filter):
 def _follow_forks(metrics: Metrics) -> None:
     """A forked child counts nothing; a child of a fork server is no copy, but starts like one."""
     metric_exporter._logger.addFilter(_OncePerMinute())
+    metric_exporter._logger.addFilter(make_safe)  # it logs what the server answers
     # Such a child's finalizers are forgotten after the agent's module is imported there.
     multiprocessing.util.register_after_fork(metrics, Metrics.end_with_process)
     if not hasattr(os, "register_at_fork"):

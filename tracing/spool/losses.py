@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tracing.limits import OncePerMinute
-from tracing.safe_text import get_logger
+from tracing.safe_text import get_logger, safe
 
 logger = get_logger(__name__)
 
@@ -21,6 +21,7 @@ FILE_NAME = "losses.jsonl"
 _RESERVE_NAME = "losses.reserve"
 _RESERVE_BYTES = 16 * 1024
 _MAX_FILE_BYTES = 1024 * 1024
+_MAX_DETAIL = 500
 
 WRITE_FAILED = "the spool could not be written"
 SPOOL_DELETED = "the spool directory was deleted"
@@ -107,7 +108,7 @@ class Ledger:
             unsaid: Counter[tuple[str, str]] = Counter()
             if is_time:
                 unsaid, self._unsaid = self._unsaid, unsaid
-            details = dict(self._details)
+            details = {what: safe(text)[:_MAX_DETAIL] for what, text in self._details.items()}
         for (reason, backend), number in unwritten.items():
             self._append(reason, number, backend, details.get((reason, backend), ""))
         for (reason, backend), number in unsaid.items():
@@ -120,7 +121,7 @@ class Ledger:
             "reason": reason,
             "number": number,
             "backend": backend,
-            "detail": detail[:500],
+            "detail": detail,
         }
         line = json.dumps(entry).encode() + b"\n"
         try:

@@ -10,6 +10,7 @@ from typing import TextIO
 from tracing import names, stamps
 from tracing.config.backends import Backend
 from tracing.deliver.tally import Tally
+from tracing.safe_text import safe
 from tracing.span import STATUS_ERROR, Span
 
 _SHOWN = (stamps.SESSION_ID, stamps.TURN_NUMBER, stamps.TURN_LATENCY, names.REQUEST_MODEL)
@@ -37,4 +38,4 @@ def line(span: Span) -> str:
     shown = [f"{key}={span.attributes[key]!s}" for key in _SHOWN if key in span.attributes]
     error = [f"ERROR {span.status_message}".strip()] if span.status_code == STATUS_ERROR else []
     fields = [began, span.trace_id.hex()[:8], f"{span.duration_seconds:8.3f} s", span.name]
-    return "  ".join([*fields, *shown, *error])
+    return safe("  ".join([*fields, *shown, *error]))

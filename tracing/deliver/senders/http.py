@@ -12,7 +12,9 @@ from typing import IO, NamedTuple
 import urllib3
 
 from tracing.config.backends import Backend
+from tracing.config.tenants import url_secrets
 from tracing.deliver.senders.sender import Unavailable
+from tracing.safe_text import safe
 
 _MAX_RETRY_AFTER_SECONDS = 300.0
 _READ_BYTES = 2**16
@@ -35,11 +37,14 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    url: str = ""
+    """What was asked; the query of an upload is all the permission that it takes."""
 
     @property
     def words(self) -> str:
-        """The server's own words, one line, at most 300 characters."""
-        return " ".join(self.body.decode("utf-8", "replace").split())[:300]
+        """The server's own words, one line, at most 300 characters; safe."""
+        words = " ".join(self.body.decode("utf-8", "replace").split())
+        return safe(words, secrets=url_secrets(self.url))[:300]
 
 
 def verdict_of(status: int) -> Verdict:
@@ -71,10 +76,10 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def refusal(method: str, url: str, answer: Answer) -> str:
-    """What was asked and what was answered, in one sentence."""
+    """What was asked and what was answered, in one sentence; safe."""
     location = answer.headers.get("Location", "")
     words = f"redirected to {location}" if location else answer.words or "(no words)"
-    return f"{method} {url} answered {answer.status}: {words}"
+    return safe(f"{method} {url} answered {answer.status}: {words}")
 
 
 class HttpClient:
@@ -89,7 +94,6 @@ class HttpClient:
     ) -> Answer:
         """Ask once, without redirects; raises Unavailable where no whole answer comes back."""
         deadline = time.monotonic() + self._timeout_seconds
-        shown = url.partition("?")[0]  # what follows may be a signature
         try:
             response = self._pool.request(
                 method,
@@ -107,8 +111,8 @@ class HttpClient:
                 raise
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{shown} cannot be reached: {_plain(error)}") from error
-        return Answer(response.status, response.headers, content)
+            raise Unavailable(safe(f"{url} cannot be reached: {_plain(error)}")) from error
+        return Answer(response.status, response.headers, content, url)
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         """The whole body: an answer without end, in time or in size, is no answer."""

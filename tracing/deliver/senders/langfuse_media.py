@@ -81,7 +81,7 @@ class MediaSender:
             answer = self._put(str(url), file, asked)
         took_millis = round((time.monotonic() - began) * 1000)
         self._report(str(answered["mediaId"]), answer, took_millis)
-        self._judge(str(url).partition("?")[0], answer)
+        self._judge(str(url), answer)
 
     def _put(self, url: str, file: IO[bytes], asked: Mapping[str, Any]) -> Answer:
         """Put the bytes into Langfuse's object store, whose URL is all the permission it takes."""
