@@ -14,6 +14,8 @@ from tracing.config.environment import Environment
 from tracing.limits import TIMEOUT_SECONDS
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_ENTRY = re.compile(rf"{_HEADER_NAME.pattern}\s*=[^\x00-\x1f\x7f-\U0010ffff\";\\]*")
+"""A header as `parse_env_headers` takes it."""
 
 
 def both(name: str) -> tuple[str, str]:
@@ -35,6 +37,13 @@ def read_headers(given: object, env: Environment, *variables: str) -> dict[str, 
     if isinstance(headers, str):
         if any("=" not in entry for entry in headers.split(",") if entry.strip()):
             env.problems.append(f"{source} has an entry without '=': give key=value,key=value")
+            return {}
+        if not all(map(_ENTRY.fullmatch, filter(None, map(str.strip, headers.split(","))))):
+            # Not shown, as OpenTelemetry's parser would in its log: it may be a secret.
+            env.problems.append(
+                f"{source} has an entry that is no key=value: give key=value,key=value, "
+                "each value URL-encoded"
+            )
             return {}
         headers = parse_env_headers(headers, liberal=True)
     if not isinstance(headers, Mapping):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tracing.config.backends import Backend, digest, parse
 from tracing.deliver.adoption import adopt_siblings
+from tracing.deliver.confinement import confine
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.flush import HURRY_NAME
 from tracing.deliver.lease import Lease
@@ -167,9 +167,9 @@ class Drainer:
 
 def main() -> None:
     """Entry of the drainer process: `<directory> <spool bytes> <max age>`, backends on stdin."""
+    confine()
     directory, spool_bytes, max_age_seconds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     backends = parse(sys.stdin.read())
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     drainer = Drainer(
         directory, backends, spool_bytes=spool_bytes, max_age_seconds=float(max_age_seconds)
     )

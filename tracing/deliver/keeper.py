@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from tracing.config.backends import CONSOLE, Backend, digest, dump
 from tracing.deliver import lease
+from tracing.deliver.confinement import WORKING_DIRECTORY, environment
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import read_backends, take_notices
 from tracing.safe_text import get_logger
@@ -168,7 +169,7 @@ class Keeper:
         self._drainer_thread.start()
 
     def _spawn(self) -> None:
-        paths = json.dumps([path for path in sys.path if path])
+        paths = json.dumps([os.path.abspath(path) for path in sys.path if path])
         limits = [str(self._spool_bytes), str(self._max_age_seconds)]
         arguments = [paths, str(self._directory), *limits]
         prints = any(backend.sender == CONSOLE for backend in self._backends)
@@ -179,7 +180,8 @@ class Keeper:
                     stdin=subprocess.PIPE,
                     stdout=None if prints else subprocess.DEVNULL,
                     stderr=log,
-                    cwd=self._directory,
+                    cwd=WORKING_DIRECTORY,
+                    env=environment(),
                     start_new_session=True,
                 )
             assert self._child.stdin is not None
