@@ -175,3 +175,31 @@ def test_what_the_drainer_imports_for_langfuse_is_small() -> None:
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     assert not {"livekit", "opentelemetry", "langfuse", "pydantic", "httpx"} & {*json.loads(told)}
+
+
+def test_labels_of_two_agents_in_one_directory_stay_theirs(
+    tmp_path: Path, server: LangfuseServer
+) -> None:
+    """The second delivers what the first one left: traces and scores as each labelled them."""
+    path = RECORDINGS / LATEST / "tools.json"
+    labels = {"staging": {"tags": ["a"], "release": "1"}, "production": {"tags": ["b"]}}
+    settings = [
+        load_settings("langfuse", directory=tmp_path, environment=name, **server.settings, **more)
+        for name, more in labels.items()
+    ]
+    server.replies = {TRACES: [Reply(503)] * 50, SCORES: [Reply(503)] * 50}
+    replay([path], settings[0], give_up_after_seconds=0.5)
+    assert server.spans == {}
+    server.replies = {}
+    other = RECORDINGS / LATEST / "voice.json"
+    replay([other], settings[1])
+    found = {
+        (span.attributes["langfuse.environment"], str(span.attributes["langfuse.trace.tags"]))
+        for span in server.spans.values()
+    }
+    assert found == {("staging", "['a']"), ("production", "['b']")}
+    by_trace = {trace.hex(): "" for trace, _ in server.spans}
+    for span in server.spans.values():
+        by_trace[span.trace_id.hex()] = str(span.attributes["langfuse.environment"])
+    assert {score["environment"] for score in server.scores.values()} == {"staging", "production"}
+    assert all(by_trace[s["traceId"]] == s["environment"] for s in server.scores.values())

@@ -14,7 +14,7 @@ from xxhash import xxh3_64_hexdigest
 from tracing.account.restamp import restamp
 from tracing.account.rewrites import RecordedInputs, with_status
 from tracing.capture.redaction import Redaction
-from tracing.config.backends import fingerprint
+from tracing.config.backends import fingerprint, labels_of
 from tracing.config.settings import Settings, backends_of
 from tracing.deliver.drainer import Drainer
 from tracing.deliver.flush import flush_spool, waiting_bytes
@@ -202,7 +202,11 @@ class _Run:
         self._settled, self._most_waiting = self.spans, 0
         ledger = Ledger(directory)
         writer = SegmentWriter(
-            directory, resource={}, ledger=ledger, spool_bytes=settings.spool_bytes
+            directory,
+            resource={},
+            labels=labels_of(backends_of(settings)),
+            ledger=ledger,
+            spool_bytes=settings.spool_bytes,
         )
         writer.open()
         redaction = Redaction(ledger, capture_content=settings.capture_content, mask=None)

@@ -12,9 +12,9 @@ import multiprocessing.util
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from livekit.agents.telemetry import set_tracer_provider
 from livekit.agents.telemetry import tracer as livekit_tracer
@@ -35,7 +35,7 @@ from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
 from tracing.capture.worker import drain_when_worker_stops
-from tracing.config.backends import Backend, fingerprint
+from tracing.config.backends import Backend, fingerprint, labels_of
 from tracing.config.load import BackendArguments, Wanted, check_names, load_settings
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
@@ -150,7 +150,7 @@ def _build(
         at_job_end=lambda: job_outcome(withhold=withhold),
         input_deltas=settings.input_delta,
     )
-    writer = _open_writer(settings, directory, processor, ledger)
+    writer = _open_writer(settings, directory, processor, ledger, labels_of(backends))
     keeper = Keeper(
         directory,
         backends,
@@ -210,12 +210,17 @@ def _install(provider: TracerProvider, settings: Settings) -> None:
 
 
 def _open_writer(
-    settings: Settings, directory: Path, processor: TracingProcessor, ledger: Ledger
+    settings: Settings,
+    directory: Path,
+    processor: TracingProcessor,
+    ledger: Ledger,
+    labels: Mapping[str, Any],
 ) -> SegmentWriter:
     """This process's segment, open, and room for the file that says what was lost."""
     writer = SegmentWriter(
         directory,
         resource=processor.converter.resource,
+        labels=labels,
         ledger=ledger,
         open_frames=processor.open_frames,
         spool_bytes=settings.spool_bytes,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.dialects.scored import CALL, TAGGED, TURN, turn
 from tests.dialects.spans import livekit_span
-from tracing.dialects.scores import SCORES, Score, documents_of, scores_of
+from tracing.dialects.scores import SCORES, Score, documents_of, scores_dialect, scores_of
 
 
 def test_table_names_every_score_once() -> None:
@@ -106,7 +106,9 @@ def test_document_of_a_turn_and_of_a_call() -> None:
         "value": 0.75,
         "dataType": "NUMERIC",
     }
-    of_call = documents_of(livekit_span("agent_session", CALL), environment="production")[0]
+    labelled = scores_dialect(environment="Production")(livekit_span("agent_session", CALL))
+    assert labelled is not None
+    of_call = documents_of(labelled)[0]
     assert "observationId" not in of_call
     assert (of_call["traceId"], of_call["environment"]) == (b"t".hex() * 16, "production")
 

@@ -35,7 +35,7 @@ def test_first_segment_is_private_and_begins_with_its_header(
     [header] = read_records(path.read_bytes())
     assert path == writer.segment_path
     assert header.kind == HEADER
-    assert header.values.keys() == {"version", "pid", "host", "resource"}
+    assert header.values.keys() == {"version", "pid", "host", "resource", "labels"}
     assert header.values["resource"] == RESOURCE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert is_locked(path)

@@ -169,6 +169,15 @@ def fingerprint(backends: list[Backend]) -> str:
     return hashlib.sha256(identities.encode()).hexdigest()[:12]
 
 
+def labels_of(backends: list[Backend]) -> dict[str, Any]:
+    """What an agent's calls are labelled with, by backend, as its segments carry it."""
+    return {
+        backend.name: {"dialect": backend.dialect, "options": dict(backend.dialect_options)}
+        for backend in backends
+        if backend.dialect
+    }
+
+
 def digest(backends: list[Backend]) -> str:
     """What is the same for settings by which the same is delivered: addresses, credentials.
 

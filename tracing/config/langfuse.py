@@ -111,10 +111,10 @@ class Langfuse(TraceLabels):
             beside,
             name=f"{beside.name}-scores",
             sender=LANGFUSE_SCORES,
-            sender_options={"chosen": chosen, "environment": self.environment},
+            sender_options={"chosen": chosen},
             url=f"{self.base_url}/api/public/scores",
             dialect="tracing.dialects.scores:scores_dialect",
-            dialect_options={},
+            dialect_options={"environment": self.environment},
             carries="scores",
         )
 

@@ -6,10 +6,12 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tracing.config.backends import Backend
 from tracing.config.tenants import secrets_of, tenant_of
+from tracing.deliver.labelled import LabelledDialect
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.segment_reader import SegmentReader
 from tracing.deliver.senders.sender import (
@@ -17,7 +19,6 @@ from tracing.deliver.senders.sender import (
     Translate,
     Unavailable,
     make_sender,
-    make_translator,
 )
 from tracing.deliver.status import BackendStatus, post_notice
 from tracing.deliver.tally import Tally
@@ -38,9 +39,17 @@ class _Batch:
     """Spans from one or more segments, and how far each was read for them."""
 
     def __init__(self) -> None:
-        self.spans: list[Span] = []
+        self.parts: list[tuple[SegmentReader, list[Span]]] = []
+        self.size = 0
+        """How many spans there are in all parts."""
         self.readers: list[SegmentReader] = []
         self.finished: list[SegmentReader] = []
+
+    def add(self, reader: SegmentReader, spans: list[Span]) -> None:
+        """Take what was read of a segment."""
+        if spans:
+            self.parts.append((reader, spans))
+            self.size += len(spans)
 
 
 class Delivery(threading.Thread):
@@ -70,7 +79,7 @@ class Delivery(threading.Thread):
         self._acks = Acks(directory, backend.name)
         self._readers: dict[str, SegmentReader] = {}
         self._sender: Sender | None = None
-        self._translate: Translate
+        self._dialect: LabelledDialect
         """Made with the sender, where an error of theirs is this backend's alone."""
         self._down_since = 0.0
         self._said = False
@@ -101,8 +110,8 @@ class Delivery(threading.Thread):
             self.stopping.wait(self._pace.poll_seconds)
             return
         batch = self._collect()
-        if batch.spans:
-            self._send(batch.spans)
+        if batch.parts:
+            self._send(batch)
         self._acknowledge(batch)
 
     def _follow_directory(self) -> None:
@@ -141,23 +150,26 @@ class Delivery(threading.Thread):
         for reader in self._readers.values():
             alive = reader.is_being_written()  # asked before reading: then nothing is missed
             before = reader.position
-            spans = reader.read(room, _BATCH_SPANS - len(batch.spans))
+            batch.add(reader, reader.read(room, _BATCH_SPANS - batch.size))
             room -= reader.position - before
-            batch.spans += spans
             batch.readers.append(reader)
             if not alive and reader.position == before:
-                batch.spans += reader.recovered()
+                batch.add(reader, reader.recovered())
                 batch.finished.append(reader)
-            if room <= 0 or len(batch.spans) >= _BATCH_SPANS:
+            if room <= 0 or batch.size >= _BATCH_SPANS:
                 break
         return batch
 
-    def _send(self, spans: list[Span]) -> None:
+    def _send(self, batch: _Batch) -> None:
         if self._sender is None:
-            self._translate = make_translator(self._backend)
+            self._dialect = LabelledDialect(self._backend)
             tally = Tally(self._directory, self._backend.name, self._ledger)
             self._sender = make_sender(self._backend, tally)
-        translated = [span for span in map(self._translated, spans) if span is not None]
+        translated = [
+            found
+            for reader, spans in batch.parts
+            for found in self._translated(spans, self._dialect.of(reader.labels))
+        ]
         self.status.asking_since = time.time()
         try:
             self._sender.deliver(translated)
@@ -165,15 +177,18 @@ class Delivery(threading.Thread):
             self.status.asking_since = 0.0
         self.status.delivered_spans += len(translated)
 
-    def _translated(self, span: Span) -> Span | None:
-        """The span in the backend's dialect; an error there costs this span, and is counted."""
-        try:
-            return self._translate(span)
-        except Exception:
-            logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
-            detail = f"the dialect failed on {span.name}"
-            self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
-            return None
+    def _translated(self, spans: list[Span], translate: Translate) -> Iterator[Span]:
+        """The spans in the backend's dialect; an error there costs one span, and is counted."""
+        for span in spans:
+            try:
+                found = translate(span)
+            except Exception:
+                logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
+                detail = f"the dialect failed on {span.name}"
+                self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
+                continue
+            if found is not None:
+                yield found
 
     def _acknowledge(self, batch: _Batch) -> None:
         for reader in batch.readers:

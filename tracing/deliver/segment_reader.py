@@ -47,6 +47,12 @@ class SegmentReader:
             pass
         self.rewind()
 
+    @property
+    def labels(self) -> Mapping[str, Any] | None:
+        """What the agent that writes it labels its calls with; None where it does not say."""
+        found = self._header.get("labels")
+        return found if isinstance(found, dict) else None
+
     def unread_bytes(self) -> int:
         """How many bytes lie behind the position; a torn tail among them."""
         return max(size_of(self.path) - self.position, 0)

@@ -25,7 +25,8 @@ MAX_LENGTH = 200
 """Characters of a session, a user, a tag, a release, a version and a trace name."""
 MAX_ENVIRONMENT = 40
 MAX_EVENTS = 200
-_ENVIRONMENTS = ("langfuse.environment", "deployment.environment.name", "deployment.environment")
+ENVIRONMENT = "langfuse.environment"
+_ENVIRONMENTS = (ENVIRONMENT, "deployment.environment.name", "deployment.environment")
 _METADATA = "langfuse.observation.metadata."
 _NO_NEWS = frozenset({"exception", names.EVENT_CHOICE, *names.EVENT_ROLES})
 """Events that are shown as the status, or as input and output."""
@@ -52,7 +53,7 @@ class LangfuseDialect:
         given: dict[str, AttributeValue | None] = {
             "langfuse.trace.name": _cut(trace_name),
             "langfuse.trace.tags": [tag[:MAX_LENGTH] for tag in tags if tag],
-            "langfuse.environment": valid_environment(environment or ""),
+            ENVIRONMENT: valid_environment(environment or ""),
             "langfuse.release": _cut(release),
             "langfuse.version": _cut(version),
         }
@@ -87,7 +88,7 @@ class LangfuseDialect:
             "langfuse.session.id": _cut(attributes.get(stamps.SESSION_ID)),
             "langfuse.user.id": _cut(attributes.get(stamps.USER_ID)),
             "langfuse.trace.name": _cut(_agent(span)),
-            "langfuse.environment": environment_of(span),
+            ENVIRONMENT: environment_of(span),
         }
         return {**_known(found), **self._given}
 

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
 from tracing import names, stamps
-from tracing.dialects.langfuse import environment_of, valid_environment
+from tracing.dialects.langfuse import ENVIRONMENT, environment_of, valid_environment
 from tracing.span import AttributeValue, Span
 from tracing.stamps import CALL
 
@@ -161,27 +161,29 @@ def scores_of(span: Span, chosen: Chosen = "default") -> list[Score]:
     return [s for s in found if isinstance(s.value, str) or math.isfinite(s.value)]
 
 
-def scores_dialect() -> Callable[[Span], Span | None]:
-    """The dialect of the scores' delivery; it has no options."""
+def scores_dialect(environment: str | None = None) -> Callable[[Span], Span | None]:
+    """The dialect of the scores' delivery: spans of the table, in the trace's environment."""
+    label = valid_environment(environment or "")
+
+    def scored_only(span: Span) -> Span | None:
+        if span.name not in _SCORED:
+            return None
+        if not label:
+            return span
+        return span._replace(attributes={ENVIRONMENT: label, **span.attributes})
+
     return scored_only
-
-
-def scored_only(span: Span) -> Span | None:
-    """The span if it has a row in the table."""
-    return span if span.name in _SCORED else None
 
 
 _SCORED = frozenset(row.span for row in SCORES)
 
 
-def documents_of(
-    span: Span, *, chosen: Chosen = "default", environment: str | None = None
-) -> list[dict[str, Any]]:
+def documents_of(span: Span, *, chosen: Chosen = "default") -> list[dict[str, Any]]:
     """A span's scores as the bodies of `POST /api/public/scores`."""
     common: dict[str, Any] = {"traceId": span.trace_id.hex()}
     if span.name == _TURN:
         common["observationId"] = span.span_id.hex()
-    if where := valid_environment(environment or "") or environment_of(span):
+    if where := environment_of(span):
         common["environment"] = where
     ended = datetime.fromtimestamp(span.end_time_unix_nano / 1e9, timezone.utc)
     common["timestamp"] = ended.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,8 +14,9 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tracing.limits import SPOOL_BYTES
 from tracing.safe_text import get_logger
@@ -98,7 +99,8 @@ class SegmentWriter:
 
     `open_frames` gives the start records of the spans that are open; every new segment
     begins with them, so that each segment tells by itself what was open when its process
-    died. Threads share the segment without a lock: O_APPEND keeps their frames whole.
+    died. Threads share the segment without a lock: O_APPEND keeps their frames whole. `labels`
+    are what this agent's calls are labelled with, by backend: they stay with its spans.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class SegmentWriter:
         directory: Path,
         *,
         resource: Attributes,
+        labels: Mapping[str, Any] | None = None,
         ledger: Ledger,
         open_frames: Callable[[], Iterable[bytes]] = tuple,
         segment_bytes: int = 4 * 2**20,
@@ -114,6 +117,7 @@ class SegmentWriter:
     ) -> None:
         self.directory = directory
         self._resource = resource
+        self._labels = labels or {}
         self._ledger = ledger
         self._open_frames = open_frames
         self._segment_bytes = min(segment_bytes, max(spool_bytes // 8, 64 * 1024))
@@ -251,6 +255,15 @@ class SegmentWriter:
                     frame = not_open_frame(record.span.trace_id, record.span.span_id)
                     self._segment.file.write(frame)
 
+    def _header(self) -> dict[str, Any]:
+        """Who writes, and what all of its spans have in common."""
+        return {
+            "pid": self._pid,
+            "host": _HOST,
+            "resource": dict(self._resource),
+            "labels": self._labels,
+        }
+
     def _create_segment(self, carried: Iterable[bytes]) -> _Segment:
         self._number += 1
         name = f"{time.time_ns() // 1_000_000:013d}.{self._process}.{self._number:06d}{SUFFIX}"
@@ -260,8 +273,7 @@ class SegmentWriter:
         file = io.FileIO(fd, "w")
         try:
             try_lock(fd)
-            values = {"pid": self._pid, "host": _HOST, "resource": dict(self._resource)}
-            beginning = b"".join((header_frame(values), *carried))
+            beginning = b"".join((header_frame(self._header()), *carried))
             if file.write(beginning) != len(beginning):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             if new != path:

@@ -1,0 +1,142 @@
+"""What a call is labelled with is its own agent's, whoever delivers its spans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import RecordingServer, append, make_span, otlp_backend, write_segment
+from tracing.config.backends import Backend, labels_of
+from tracing.config.langfuse import DIALECT
+from tracing.deliver.drainer import Drainer
+from tracing.span import Span
+from tracing.spool.losses import Ledger
+from tracing.spool.records import start_frame
+from tracing.spool.segments import SegmentWriter
+
+SHOWN = {
+    "langfuse.trace.name": "trace_name",
+    "langfuse.trace.tags": "tags",
+    "langfuse.environment": "environment",
+    "langfuse.release": "release",
+    "langfuse.version": "version",
+}
+ONES = {
+    "trace_name": "first",
+    "tags": ["one"],
+    "environment": "staging",
+    "release": "1",
+    "version": "a",
+    "cost": {"nova": {"seconds": 1.0}},
+}
+OTHERS = {
+    "trace_name": "second",
+    "tags": ["two"],
+    "environment": "production",
+    "release": "2",
+    "version": "b",
+    "cost": {"nova": {"seconds": 2.0}},
+}
+
+
+def backend(url: str, labels: dict[str, Any]) -> Backend:
+    """A collector that forwards to Langfuse."""
+    return otlp_backend(url, dialect=DIALECT, dialect_options=labels)
+
+
+def record(spool: Path, labels: dict[str, Any], *spans: Span) -> None:
+    """What an agent with these labels wrote before it died; open spans are left open."""
+    writer = SegmentWriter(spool, resource={}, labels=labels, ledger=Ledger(spool))
+    writer.open()
+    append(writer, *[span for span in spans if not span.is_open])
+    for span in spans:
+        if span.is_open:
+            writer.append(start_frame(span))
+    writer.close()
+    assert writer.segment_path is None
+
+
+def labels_by_span(spans: list[Span]) -> dict[str, dict[str, Any]]:
+    """What each span says of itself, by its number."""
+    return {
+        str(span.attributes["number"]): {
+            name: span.attributes[key] for key, name in SHOWN.items() if key in span.attributes
+        }
+        for span in spans
+    }
+
+
+def without_cost(labels: dict[str, Any]) -> dict[str, Any]:
+    """The labels that every span shows."""
+    return {name: value for name, value in labels.items() if name != "cost"}
+
+
+def test_labels_of_two_agents_in_one_spool_stay_theirs(spool: Path) -> None:
+    """Also of spans that their agent left open, in whatever order the batch has them."""
+    with RecordingServer() as server:
+        one, other = backend(server.url, ONES), backend(server.url, OTHERS)
+        left_open = make_span(2)._replace(end_time_unix_nano=0)
+        record(spool, labels_of([one]), make_span(1), left_open)
+        record(spool, labels_of([other]), make_span(3))
+        record(spool, labels_of([one]), make_span(4))
+        Drainer(spool, [other]).run()
+        found = labels_by_span(server.accepted)
+    ones, others = without_cost(ONES), without_cost(OTHERS)
+    assert found == {"1": ones, "2": ones, "3": others, "4": ones}
+
+
+def test_prices_are_those_of_the_agent_that_recorded(spool: Path) -> None:
+    """A second is what it cost there."""
+    heard = {
+        "gen_ai.request.model": "nova",
+        "lk.tts_metrics": '{"audio_duration": 10.0, "metadata": {"model_name": "nova"}}',
+    }
+    with RecordingServer() as server:
+        one, other = backend(server.url, ONES), backend(server.url, OTHERS)
+        for number, labels in enumerate((one, other), start=1):
+            record(spool, labels_of([labels]), make_span(number, "tts_request", attributes=heard))
+        Drainer(spool, [other]).run()
+        cost = "langfuse.observation.cost_details"
+        assert [span.attributes[cost] for span in server.accepted] == [
+            '{"milliseconds":10.0,"total":10.0}',
+            '{"milliseconds":20.0,"total":20.0}',
+        ]
+
+
+def test_segment_of_an_older_version_gets_the_labels_of_who_delivers(spool: Path) -> None:
+    """It says nothing of its own; until now they all did."""
+    write_segment(spool, make_span(1))
+    with RecordingServer() as server:
+        Drainer(spool, [backend(server.url, ONES)]).run()
+        assert labels_by_span(server.accepted) == {"1": without_cost(ONES)}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"otlp": {"dialect": "", "options": {}}},
+        {"otlp": {"dialect": "tracing.other:Dialect", "options": ONES}},
+        {"otlp": {"dialect": DIALECT, "options": {"of a newer version": 1}}},
+        {"otlp": {"dialect": DIALECT, "options": ["no mapping"]}},
+        {"otlp": "no mapping"},
+    ],
+)
+def test_nobody_else_s_labels_take_the_place_of_those_that_do_not_fit(
+    spool: Path, labels: dict[str, Any]
+) -> None:
+    """No label is better than a wrong one; the spans are delivered."""
+    record(spool, labels, make_span(1))
+    with RecordingServer() as server:
+        Drainer(spool, [backend(server.url, ONES)]).run()
+        assert labels_by_span(server.accepted) == {"1": {}}
+
+
+def test_backend_without_a_dialect_gets_spans_as_they_are(spool: Path) -> None:
+    """Labels of another dialect are no attributes."""
+    with RecordingServer() as server:
+        record(spool, labels_of([backend(server.url, ONES)]), make_span(1, resource={}))
+        Drainer(spool, [otlp_backend(server.url)]).run()
+        assert server.accepted == [make_span(1, resource={})]
