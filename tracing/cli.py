@@ -18,6 +18,7 @@ from rich.text import Text
 from tracing.config.backends import STORE_NAME
 from tracing.doctor import Check, check_directory, check_spools, check_store
 from tracing.otlp_json import LeftOut, OtlpJsonError
+from tracing.places import data_directory
 from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
 from tracing.read.sources import Describe, RecordedFiles, Source, load_calls
@@ -143,7 +144,7 @@ def transcript(
         with _source(files, directory, strict) as source:
             chosen = choose_call(call, list(source.calls()))
             found = transcribe(source.spans(chosen.trace_id))
-        reports = find_reports(directory, chosen.trace_id)
+        reports = find_reports(data_directory(directory), chosen.trace_id)
         found.update({"reports": reports} if reports else {})
         if as_json:
             typer.echo(to_json(found))
@@ -221,7 +222,7 @@ def _source(files: Sequence[Path] | None, directory: Path, strict: bool) -> Iter
         _say_left_out(recorded.left_out)
         yield recorded
     else:
-        with Store(directory / STORE_NAME, read_only=True) as store:
+        with Store(data_directory(directory) / STORE_NAME, read_only=True) as store:
             yield store
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tracing.config.backends import STORE_NAME
 from tracing.deliver.inspection import SpoolState, inspect_spools
+from tracing.places import data_directory
 from tracing.spool.losses import noun_of
 from tracing.store.store import Store
 
@@ -37,20 +38,29 @@ def check_directory(directory: Path) -> list[Check]:
 
 def check_store(directory: Path) -> list[Check]:
     """Whether the calls can be read, and how many there are; raises StoreError if not."""
-    path = directory / STORE_NAME
+    path = data_directory(directory) / STORE_NAME
     if not path.exists():
-        return [Check("store", True, f"{path} is not there: no call went to the local backend")]
+        text = f"{path} is not there: no call went to the local backend"
+        return [Check("store", True, text), *_check_stray(directory, path)]
     with Store(path, read_only=True) as store:
         calls = list(store.calls())
         deleted = store.deleted_calls
-    size = sum(file.stat().st_size for file in directory.glob(f"{STORE_NAME}*"))
+    size = sum(file.stat().st_size for file in path.parent.glob(f"{STORE_NAME}*"))
     facts = [f"{path}: {len(calls):,} calls in {size / 1024**2:,.1f} MiB"]
     if calls:
         latest = datetime.fromtimestamp(calls[0].started_unix_nano / 1e9)
         facts.append(f"the latest began at {latest:%Y-%m-%d %H:%M:%S}")
     if deleted:
         facts.append(f"{deleted:,} old calls deleted to make room")
-    return [Check("store", True, ", ".join(facts))]
+    return [Check("store", True, ", ".join(facts)), *_check_stray(directory, path)]
+
+
+def _check_stray(directory: Path, path: Path) -> Iterator[Check]:
+    """A store where others could have put it."""
+    stray = directory / STORE_NAME
+    if stray != path and stray.exists():
+        text = f"{stray} is not read, for others can write there: move it away"
+        yield Check("store", False, text)
 
 
 def check_spools(directory: Path) -> list[Check]:

@@ -25,7 +25,7 @@ from tracing.read.sources import RecordedFiles
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.spool import losses
-from tracing.spool.files import make_private_directory, write_json
+from tracing.spool.files import make_spool, write_json
 from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame
 from tracing.spool.segments import SegmentWriter
@@ -136,7 +136,7 @@ def replay(
     there, and the next replay of the same files goes on behind it.
     """
     plan = plan_replay(files, settings, strict=strict)
-    make_private_directory(plan.directory)
+    make_spool(settings.directory, plan.directory.name)
     outcomes = Outcomes(plan.directory, backends_of(settings))
     run = _Run(plan, settings, progress, give_up_after_seconds)
     for portion in _portions(plan, settings.spool_bytes // 2, spans_per_second):

@@ -35,14 +35,14 @@ from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
 from tracing.capture.worker import drain_when_worker_stops
-from tracing.config.backends import Backend, fingerprint, labels_of
+from tracing.config.backends import STORE_NAME, Backend, fingerprint, labels_of
 from tracing.config.load import BackendArguments, Wanted, check_names, load_settings
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current_tracing, make_current
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
-from tracing.spool.files import UnsafeDirectory, check_not_foreign, make_private_directory
+from tracing.spool.files import UnsafePath, check_own_file, make_spool
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter
 
@@ -177,6 +177,12 @@ def _build(
     keeper.start()
     _at_exit(processor, keeper)
     drain_when_worker_stops(directory, settings.stop_seconds)
+    if settings.data_directory != settings.directory:
+        logger.info(
+            "others can write in %s: calls are kept in %s",
+            settings.directory,
+            settings.data_directory,
+        )
     names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
     logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
     return tracing
@@ -193,10 +199,10 @@ def _capture(
     """What the events of sessions write to."""
     reports = None
     if settings.has_store:
-        reports = SessionReports(settings.directory, redaction, withhold=withhold)
+        reports = SessionReports(settings.data_directory, redaction, withhold=withhold)
     wants_recordings = any(backend.carries == "recordings" for backend in backends)
     keeps_recordings = wants_recordings and not withhold
-    return Capture(processor, reports, settings.directory if keeps_recordings else None)
+    return Capture(processor, reports, settings.data_directory if keeps_recordings else None)
 
 
 def _install(provider: TracerProvider, settings: Settings) -> None:
@@ -234,19 +240,17 @@ def _open_writer(
 
 
 def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
-    """The private directory of this set of backends."""
-    spool = settings.directory / "spool"
-    directory = spool / fingerprint(backends)
+    """The private directory of this set of backends; what is kept beside it is ours, too."""
     try:
-        check_not_foreign(settings.directory)
-        if not settings.directory.exists():
-            make_private_directory(settings.directory)
-        for path in (spool, directory):
-            make_private_directory(path)
-    except UnsafeDirectory as error:
+        directory = make_spool(settings.directory, fingerprint(backends))
+    except UnsafePath as error:
         raise ConfigError([f"TRACING_DIR: {error}; give a directory of your own"]) from error
     except (OSError, ValueError) as error:
         raise ConfigError([_unwritable(settings.directory, error)]) from error
+    try:
+        check_own_file(settings.data_directory / STORE_NAME)
+    except UnsafePath as error:
+        raise ConfigError([f"TRACING_DIR: {error}"]) from error
     return directory
 
 

@@ -19,7 +19,7 @@ from tracing.config.langfuse import MAX_RECORDING_BYTES, RECORDINGS_NAME
 from tracing.limits import MAX_AGE_SECONDS
 from tracing.safe_text import get_logger
 from tracing.span import AttributeValue
-from tracing.spool.files import UnsafeDirectory, make_private_directory
+from tracing.spool.files import NO_LINK, make_private_directory
 
 logger = get_logger(__name__)
 
@@ -73,7 +73,7 @@ async def recording_attributes(
             deadline,
             chunk_bytes=chunk_bytes,
         )
-    except (NotSaved, OSError, UnsafeDirectory) as error:
+    except (NotSaved, OSError) as error:
         logger.warning("the recording %s is not uploaded: %s", path, error)
         return {}
     if started := getattr(recorder, "recording_started_at", None):
@@ -93,7 +93,7 @@ def save_recording(
     """Link or copy a recording into `directory` under its hash, and say what it is.
 
     Gives up at `deadline` (of `time.monotonic`), looked at after every `chunk_bytes`. Older
-    recordings make room. Raises NotSaved, OSError or UnsafeDirectory.
+    recordings make room. Raises NotSaved or OSError.
     """
     size = source.stat().st_size
     kind = _TYPES.get(source.suffix.lower())
@@ -124,7 +124,11 @@ def _take(source: Path, target: Path, deadline: float, chunk_bytes: int) -> str:
     with contextlib.suppress(OSError):
         os.link(source, target)
     digest = hashlib.sha256()
-    copy = None if target.exists() else os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
+    copy = (
+        None
+        if target.exists()
+        else os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+    )
     try:
         with open(source, "rb") as file:
             while chunk := file.read(chunk_bytes):

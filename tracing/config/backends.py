@@ -51,6 +51,10 @@ class CommonSettings(Protocol):
         """TRACING_DIR, absolute."""
 
     @property
+    def data_directory(self) -> Path:
+        """Where store, reports and recordings are: TRACING_DIR, or a private one below."""
+
+    @property
     def capture_content(self) -> bool:
         """False where no content may leave the process."""
 

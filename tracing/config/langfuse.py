@@ -124,7 +124,7 @@ class Langfuse(TraceLabels):
             name=f"{beside.name}-media",
             sender=LANGFUSE_MEDIA,
             sender_options={
-                "directory": str(settings.directory / RECORDINGS_NAME),
+                "directory": str(settings.data_directory / RECORDINGS_NAME),
                 "max_bytes": MAX_RECORDING_BYTES,
                 # The local store keeps what its calls point to; else a file goes once uploaded.
                 "keep": settings.has_store,

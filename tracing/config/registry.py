@@ -28,7 +28,7 @@ class Local:
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """One SQLite file, which takes spans that are still open, too."""
-        path = settings.directory / STORE_NAME
+        path = settings.data_directory / STORE_NAME
         return [Backend(name, SQLITE, url=str(path), open_spans="all")]
 
 

@@ -15,6 +15,7 @@ from tracing.config.langfuse import DIALECT, Langfuse
 from tracing.config.otlp import Otlp
 from tracing.config.registry import Local
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
+from tracing.places import data_directory
 from tracing.safe_text import safe
 
 Mask = Callable[[str], str]
@@ -77,6 +78,11 @@ class Settings:
     def environment(self) -> str | None:
         """The Langfuse environment that the traces are labelled with."""
         return next((label.environment for label in self._labels() if label.environment), None)
+
+    @property
+    def data_directory(self) -> Path:
+        """Where store, reports and recordings are; see `tracing.places`."""
+        return data_directory(self.directory)
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL, by the usual HTTPS_PROXY and NO_PROXY rules."""

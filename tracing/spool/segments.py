@@ -23,7 +23,7 @@ from tracing.safe_text import get_logger
 from tracing.span import Attributes
 from tracing.spool import losses
 from tracing.spool.acks import acknowledged_offset
-from tracing.spool.files import UnsafeDirectory, make_private_directory
+from tracing.spool.files import make_private_directory
 from tracing.spool.locks import is_locked, try_lock
 from tracing.spool.losses import Ledger
 from tracing.spool.records import (
@@ -224,7 +224,7 @@ class SegmentWriter:
         try:
             make_private_directory(self.directory)
             self._segment = self._create_segment(self._open_frames())
-        except (OSError, UnsafeDirectory) as error:
+        except OSError as error:
             self._segment = None
             logger.debug("cannot open a segment: %s", error)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tracing.safe_text import get_logger
-from tracing.spool.files import make_private_directory, write_json
+from tracing.spool.files import check_own_file, make_private_directory, write_json
 
 DIRECTORY_NAME = "reports"
 MAX_REPORTS = 1000
@@ -47,6 +47,7 @@ def find_reports(directory: Path, trace_id: str) -> list[dict[str, Any]]:
     found = []
     for path in sorted((directory / DIRECTORY_NAME).glob(f"{trace_id}-*.json")):
         try:
+            check_own_file(path)
             report = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
             logger.warning("left out %s, cannot read it: %r", path, error)

@@ -18,6 +18,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from tracing.spool.files import check_own_file
+
 SCHEMA_VERSION = 1
 
 _BUSY_SECONDS = 5.0
@@ -88,6 +90,7 @@ class StoreError(OSError):
 def open_to_write(path: Path) -> sqlite3.Connection:
     """Open the store, made where it is missing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_own(path)
     with contextlib.suppress(FileExistsError):
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -105,6 +108,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open the store so that nothing is changed; one that is not there yet is an empty one."""
+    _check_own(path)
     if path.exists():
         if not path.is_file():
             raise StoreError(f"{path} is not a file")
@@ -121,6 +125,12 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     db = _connect(":memory:")
     _create_tables(db)
     return db
+
+
+def _check_own(path: Path) -> None:
+    """SQLite follows links, and takes over what lies beside the file; raises UnsafePath."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        check_own_file(path.with_name(path.name + suffix))
 
 
 _PRAGMAS = (

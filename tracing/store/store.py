@@ -20,6 +20,7 @@ import msgspec
 from tracing.limits import OncePerMinute
 from tracing.safe_text import get_logger
 from tracing.span import Span
+from tracing.spool.files import UnsafePath
 from tracing.store.call_rows import CallSummary, goes_on_elsewhere, merge, nanos, summarize
 from tracing.store.schema import StoreError, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, from_row, to_row
@@ -214,7 +215,7 @@ class Store:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except StoreError:
+        except (StoreError, UnsafePath):
             raise
         except (sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(f"{self.path}: {error}") from error

@@ -24,6 +24,7 @@ from tracing.deliver.senders.sender import Unavailable
 from tracing.deliver.tally import Tally
 from tracing.dialects.media import media_id, upload_request
 from tracing.span import Span
+from tracing.spool.files import NO_LINK
 
 _UPLOAD_TIMEOUT_SECONDS = 300.0
 """For the whole of it: 200 MB take this long at 5 Mbit/s."""
@@ -75,7 +76,7 @@ class MediaSender:
         if not url:
             return  # Langfuse has these bytes
         began = time.monotonic()
-        with open(path, "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file:
             if os.fstat(file.fileno()).st_size != asked["contentLength"]:
                 raise Rejected("the file is not what it was")
             answer = self._put(str(url), file, asked)
