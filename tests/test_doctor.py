@@ -48,14 +48,15 @@ def test_waiting_spans_without_a_drainer_are_to_mend(tmp_path: Path, spool: Path
     writer.open()
     span = make_span(1)
     writer.append(end_frame(span, span.attributes))
-    write_status(spool, [BackendStatus("otlp", "http://x", "paused", detail="answered 401: no")])
+    otlp = BackendStatus("otlp", "http://x", "paused", detail="answered 401: no", tenant="user 1")
+    write_status(spool, [otlp])
     found = checks(tmp_path)
     assert found == [
         Check(
             "spool abc",
             False,
             "1 span waiting in N KiB; 1 agent process writing, no drainer: "
-            "the next agent that starts delivers them",
+            "the next agent for user 1 delivers them",
         ),
         Check("spool abc, otlp", False, "paused since TIME: answered 401: no"),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracing.config.backends import STORE_NAME
+from tracing.deliver.adoption import waits_for
 from tracing.deliver.inspection import SpoolState, inspect_spools
 from tracing.places import data_directory
 from tracing.spool.losses import noun_of
@@ -75,7 +76,8 @@ def _check_spool(spool: SpoolState) -> Iterator[Check]:
     name = f"spool {spool.directory.name}"
     is_stuck = spool.waiting_spans > 0 and spool.drainer_pid is None
     drained = f"drainer {spool.drainer_pid}" if spool.drainer_pid else "no drainer"
-    outlook = ": the next agent that starts delivers them" if is_stuck else ""
+    whom = " and ".join(sorted({waits_for(one) for one in spool.backends if not one["beside"]}))
+    outlook = f": the next agent for {whom or 'its backends'} delivers them" if is_stuck else ""
     yield Check(
         name,
         not is_stuck,
