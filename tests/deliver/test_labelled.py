@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import RecordingServer, append, make_span, otlp_backend, write_segment
+from tests.deliver.keepers import MakeKeeper, drainer_pid
+from tests.fakes import (
+    RecordingServer,
+    Reply,
+    append,
+    make_span,
+    otlp_backend,
+    until,
+    write_segment,
+)
 from tracing.config.backends import Backend, labels_of
 from tracing.config.langfuse import DIALECT
 from tracing.deliver.drainer import Drainer
+from tracing.deliver.status import read_backends
 from tracing.span import Span
 from tracing.spool.losses import Ledger
 from tracing.spool.records import start_frame
@@ -140,3 +150,22 @@ def test_backend_without_a_dialect_gets_spans_as_they_are(spool: Path) -> None:
         record(spool, labels_of([backend(server.url, ONES)]), make_span(1, resource={}))
         Drainer(spool, [otlp_backend(server.url)]).run()
         assert server.accepted == [make_span(1, resource={})]
+
+
+def test_agents_that_differ_in_a_label_leave_each_others_drainers_alone(
+    spool: Path, writer: SegmentWriter, make_keeper: MakeKeeper
+) -> None:
+    """A backend that refuses is refused by no label: only its address and key are compared."""
+    with RecordingServer() as server:
+        server.reply = Reply(401)
+        append(writer, make_span(1))
+        one = make_keeper(backend(server.url, ONES), start=False)
+        other = make_keeper(backend(server.url, OTHERS), start=False)
+        one._tend()
+        until(lambda: [said["state"] for said in read_backends(spool)] == ["paused"])
+        drainer = drainer_pid(spool)
+        for _ in range(20):
+            one._tend()
+            other._tend()
+        until(lambda: len(server.requests) > 2)
+        assert drainer_pid(spool) == drainer != 0

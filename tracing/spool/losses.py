@@ -22,6 +22,7 @@ _RESERVE_NAME = "losses.reserve"
 _RESERVE_BYTES = 16 * 1024
 _MAX_FILE_BYTES = 1024 * 1024
 _MAX_DETAIL = 500
+_MAX_LOOKED_AT = 2**14
 
 WRITE_FAILED = "the spool could not be written"
 SPOOL_DELETED = "the spool directory was deleted"
@@ -108,7 +109,10 @@ class Ledger:
             unsaid: Counter[tuple[str, str]] = Counter()
             if is_time:
                 unsaid, self._unsaid = self._unsaid, unsaid
-            details = {what: safe(text)[:_MAX_DETAIL] for what, text in self._details.items()}
+            details = {
+                what: safe(text[:_MAX_LOOKED_AT])[:_MAX_DETAIL]
+                for what, text in self._details.items()
+            }
         for (reason, backend), number in unwritten.items():
             self._append(reason, number, backend, details.get((reason, backend), ""))
         for (reason, backend), number in unsaid.items():

@@ -19,6 +19,8 @@ from tracing.safe_text import safe
 _MAX_RETRY_AFTER_SECONDS = 300.0
 _READ_BYTES = 2**16
 _MAX_ANSWER_BYTES = 2**20
+_MAX_LOOKED_AT = 2**14
+"""Characters of an answer in which its words are looked for."""
 
 
 class Verdict(enum.Enum):
@@ -43,7 +45,7 @@ class Answer(NamedTuple):
     @property
     def words(self) -> str:
         """The server's own words, one line, at most 300 characters; safe."""
-        words = " ".join(self.body.decode("utf-8", "replace").split())
+        words = " ".join(self.body.decode("utf-8", "replace").split())[:_MAX_LOOKED_AT]
         return safe(words, secrets=url_secrets(self.url))[:300]
 
 
