@@ -109,10 +109,10 @@ def test_prices_are_those_of_the_agent_that_recorded(spool: Path) -> None:
             record(spool, labels_of([labels]), make_span(number, "tts_request", attributes=heard))
         Drainer(spool, [other]).run()
         cost = "langfuse.observation.cost_details"
-        assert [span.attributes[cost] for span in server.accepted] == [
-            '{"milliseconds":10.0,"total":10.0}',
-            '{"milliseconds":20.0,"total":20.0}',
-        ]
+        assert {span.span_id[-1]: span.attributes[cost] for span in server.accepted} == {
+            1: '{"milliseconds":10.0,"total":10.0}',
+            2: '{"milliseconds":20.0,"total":20.0}',
+        }
 
 
 def test_segment_of_an_older_version_gets_the_labels_of_who_delivers(spool: Path) -> None:

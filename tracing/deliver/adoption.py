@@ -61,7 +61,7 @@ def _say_for_whom(
     waiting = sum(map(size_of, segments)) / 1024
     text = (
         f"{waiting:,.1f} KiB of spans in {sibling} wait for {whom}, who refused them: they go to "
-        "nobody else; an agent with that tenant's key delivers them"
+        "nobody else; an agent with the same backends and that tenant's key delivers them"
     )
     with contextlib.suppress(OSError):
         post_notice(directory, f"waiting-{sibling.name}", WARNING, text)
