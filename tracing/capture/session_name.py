@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from tracing.limits import OncePerMinute
+from tracing.safe_text import get_logger
 from tracing.span import Attributes
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class SessionNamer:
