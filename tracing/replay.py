@@ -25,7 +25,7 @@ from tracing.read.sources import RecordedFiles
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.spool import losses
-from tracing.spool.files import make_spool, write_json
+from tracing.spool.files import make_private_directory, make_spool, write_json
 from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame
 from tracing.spool.segments import SegmentWriter
