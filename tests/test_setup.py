@@ -268,11 +268,23 @@ def test_sampler_of_the_environment_is_kept_to(
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("OTEL_SDK_DISABLED", "true", "OTEL_SDK_DISABLED is set"),
+        ("LANGFUSE_TRACING_ENABLED", "False", "LANGFUSE_TRACING_ENABLED is false"),
+    ],
+)
 def test_disabled_sdk_records_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    variable: str,
+    value: str,
+    said: str,
 ) -> None:
-    """OTEL_SDK_DISABLED: no file, no thread, a handle that does nothing, and a line in the log."""
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    """No file, no thread, a handle that does nothing, and a line in the log."""
+    monkeypatch.setenv(variable, value)
     with caplog.at_level(logging.INFO, "tracing"):
         handle = setup_tracer("langfuse", **LANGFUSE)
     call()
@@ -285,7 +297,7 @@ def test_disabled_sdk_records_nothing(
     assert list(tmp_path.iterdir()) == []
     assert our_threads() == []
     assert repr(handle) == "Tracing(disabled)"
-    assert [r.getMessage() for r in caplog.records] == ["tracing is off: OTEL_SDK_DISABLED is set"]
+    assert [r.getMessage() for r in caplog.records] == [f"tracing is off: {said}"]
 
 
 def test_environment_is_never_written(server: RecordingServer, in_thread: None) -> None:

@@ -120,8 +120,8 @@ def _build(
     user_id: str | None,
     mask: Mask | None,
 ) -> Tracing:
-    if settings.disabled:
-        logger.info("tracing is off: OTEL_SDK_DISABLED is set")
+    if settings.off_because:
+        logger.info("tracing is off: %s", settings.off_because)
         return Tracing(trace.NoOpTracerProvider())
     backends = backends_of(settings)
     directory = _make_spool(settings, backends)

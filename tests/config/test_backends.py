@@ -20,7 +20,7 @@ from tracing.config.backends import (
     fingerprint,
     parse,
 )
-from tracing.config.langfuse import DIALECT
+from tracing.config.langfuse import DIALECT, Langfuse
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 
@@ -50,6 +50,30 @@ def test_langfuse_gets_its_address_its_key_pair_and_its_version() -> None:
         "check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that LANGFUSE_BASE_URL is "
         "the region or server that issued them"
     )
+
+
+def test_langfuse_takes_certificates_headers_and_compression_like_otlp(tmp_path: Path) -> None:
+    """For its scores and recordings too; the OTLP variables' files where OTLP is not chosen."""
+    (tmp_path / "ca.pem").touch()
+    asked = Langfuse(
+        headers={"CF-Access-Client-Id": "abc"},
+        compression="none",
+        timeout=3,
+        client_certificate="ca.pem",
+        client_key="ca.pem",
+        recording=True,
+    )
+    environ = {**KEYS, "OTEL_EXPORTER_OTLP_CERTIFICATE": "ca.pem"}
+    found = backends_of(load_settings(asked, environ=environ))
+    assert [one.name for one in found] == ["langfuse", "langfuse-scores", "langfuse-media"]
+    ca = str(tmp_path / "ca.pem")
+    for one in found:
+        assert (one.certificate, one.client_certificate, one.client_key) == (ca, ca, ca)
+        assert (one.compression, one.timeout_seconds) == ("none", 3.0)
+        assert one.headers["CF-Access-Client-Id"] == "abc"
+        assert one.headers["Authorization"].startswith("Basic ")
+    both = load_settings(["langfuse", "otlp"], environ={**environ, **ENDPOINT})
+    assert [one.certificate for one in backends_of(both)] == [None, None, ca]
 
 
 def test_otlp_gets_its_settings_as_they_are(tmp_path: Path) -> None:

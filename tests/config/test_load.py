@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from tracing.config.langfuse import Langfuse
 from tracing.config.load import load_settings
 from tracing.config.otlp import Otlp
 from tracing.config.registry import Console, Local
-from tracing.config.settings import Settings, backends_of
+from tracing.config.settings import ConfigError, Settings, backends_of
 
 PUBLIC, SECRET = "pk-lf-1234", "sk-lf-5678-very-secret"
 KEYS = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET}
@@ -22,7 +23,10 @@ CLOUD = Langfuse(
     public_key=PUBLIC,
     secret_key=SECRET,
     base_url="https://cloud.langfuse.com",
+    headers={},
+    compression="gzip",
     timeout=10.0,
+    sample_rate=1.0,
     scores=True,
     recording=False,
 )
@@ -110,7 +114,7 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "an argument before both",
         {**KEYS, "LANGFUSE_BASE_URL": "https://new"},
         {"base_url": " https://argument "},
-        langfuse(base_url="https://argument"),
+        langfuse("base_url=", base_url="https://argument"),
     ),
     (
         "what is said of every trace",
@@ -145,7 +149,98 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         {},
         langfuse(public_key="public", secret_key="secret", base_url="http://own:3000"),
     ),
+    (
+        "an argument before keys in the environment",
+        {**KEYS, "TRACING_BACKEND": "local"},
+        {"endpoint": "http://collector:4318"},
+        otlp("endpoint="),
+    ),
+    (
+        "an address as argument names its backend",
+        {**KEYS, **ENDPOINT, "TRACING_BACKEND": "local"},
+        {"base_url": "https://own.example"},
+        langfuse("base_url=", base_url="https://own.example"),
+    ),
+    (
+        "arguments of two backends name both",
+        KEYS,
+        {"base_url": "https://own.example", "endpoint": "http://collector:4318"},
+        Settings(
+            {
+                "langfuse": dataclasses.replace(CLOUD, base_url="https://own.example"),
+                "otlp": COLLECTOR,
+            },
+            "base_url=, endpoint=",
+            Path(".tracing"),
+        ),
+    ),
+    (
+        "an argument for a backend that our variable names",
+        {**KEYS, "TRACING_BACKEND": "local,otlp"},
+        {"endpoint": "http://collector:4318"},
+        local(backends={"local": Local(), "otlp": COLLECTOR}, chosen_by="TRACING_BACKEND"),
+    ),
+    (
+        "everything in quotes, as docker --env-file hands it on",
+        {
+            "LANGFUSE_PUBLIC_KEY": f'"{PUBLIC}"',
+            "LANGFUSE_SECRET_KEY": f"'{SECRET}'",
+            "LANGFUSE_BASE_URL": '"https://cloud.langfuse.com/"',
+            "TRACING_CAPTURE_CONTENT": '"false"',
+            "LANGFUSE_TIMEOUT": '"3"',
+        },
+        {},
+        dataclasses.replace(langfuse(timeout=3.0), capture_content=False),
+    ),
+    (
+        "arguments in quotes",
+        {},
+        {"public_key": f'"{PUBLIC}"', "secret_key": f"'{SECRET}' "},
+        langfuse("public_key="),
+    ),
+    (
+        "Langfuse behind a proxy of one's own",
+        {**KEYS, "LANGFUSE_OTEL_COMPRESSION": "none"},
+        {"headers": "CF-Access-Client-Id=abc,CF-Access-Client-Secret: def"},
+        langfuse(
+            compression="none",
+            headers={"cf-access-client-id": "abc", "cf-access-client-secret": "def"},
+        ),
+    ),
+    (
+        "a share of the traces",
+        {**KEYS, "LANGFUSE_SAMPLE_RATE": "0.25"},
+        {},
+        langfuse(sample_rate=0.25),
+    ),
+    (
+        "a share as argument",
+        {**KEYS, "LANGFUSE_SAMPLE_RATE": "0.25"},
+        {"sample_rate": 0},
+        langfuse(sample_rate=0.0),
+    ),
+    (
+        "Langfuse off",
+        {**KEYS, "LANGFUSE_TRACING_ENABLED": "False"},
+        {},
+        Settings({}, "LANGFUSE_PUBLIC_KEY", Path(".tracing")),
+    ),
+    (
+        "Langfuse off, for Langfuse alone",
+        {**KEYS, **ENDPOINT, "LANGFUSE_TRACING_ENABLED": "false"},
+        {"backend": ["langfuse", "otlp"]},
+        otlp("backend="),
+    ),
     # OTLP.
+    (
+        "a port of gRPC that speaks HTTP",
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        },
+        {},
+        otlp(endpoint="http://collector:4317/v1/traces"),
+    ),
     (
         "a base endpoint with a path and a slash",
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/otlp/"},
@@ -254,8 +349,8 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
     (
         "the dialect as argument",
         {**ENDPOINT, "TRACING_OTLP_DIALECT": "langfuse"},
-        {"dialect": "plain", "tags": ["not for a plain one"]},
-        otlp(),
+        {"dialect": "plain", "environment": "staging"},
+        otlp(environment="staging"),
     ),
     (
         "the protocol that is spoken",
@@ -364,6 +459,16 @@ BASES = [
     "https://lf.example/api/public/otel/",
     "https://lf.example/api/public/otel/v1/traces",
     "https://lf.example/api/public/otel/v1/traces/",
+    "https://lf.example/api/public/traces",
+    "https://lf.example/v1/traces",
+    "https://lf.example/project/clkpwwm0m000gmm094odg11gi",
+    "https://lf.example/project/clkpwwm0m/traces?peek=1&display=details",
+    "https://lf.example/project/clkpwwm0m/settings/api-keys#new",
+    "https://lf.example/organization/clkpwwm0m/settings",
+    "https://lf.example/auth/sign-in?targetPath=%2F",
+    "https://lf.example/setup",
+    "https://lf.example/?x=1",
+    '"https://lf.example/"',
 ]
 
 
@@ -380,8 +485,97 @@ def test_langfuse_url_is_right_however_much_of_it_is_given(base: str) -> None:
 
 def test_langfuse_below_a_path_keeps_it() -> None:
     """A server behind a reverse proxy."""
-    settings = load_settings("langfuse", environ=KEYS, base_url="https://x.example/lf/")
-    assert backends_of(settings)[0].url == "https://x.example/lf/api/public/otel/v1/traces"
+    for base in ("https://x.example/lf/", "https://x.example/lf/project/abc/traces"):
+        settings = load_settings("langfuse", environ=KEYS, base_url=base)
+        assert backends_of(settings)[0].url == "https://x.example/lf/api/public/otel/v1/traces"
+
+
+OF_LANGFUSE = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "https://lf.example/api/public/otel",
+    "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Basic%20"
+    + base64.b64encode(f"{PUBLIC}:{SECRET}".encode()).decode()
+    + ",x-langfuse-ingestion-version=4,x-own=1",
+}
+
+
+@pytest.mark.parametrize("backend", [None, "otlp"])
+def test_otlp_variables_that_point_at_langfuse_are_langfuse(backend: str | None) -> None:
+    """Its own documents set up other exporters so; here it gets what its keys would give."""
+    settings = load_settings(backend, environ=OF_LANGFUSE)
+    lf = dataclasses.replace(CLOUD, base_url="https://lf.example", headers={"x-own": "1"})
+    assert settings.backends == {"langfuse": lf}
+
+
+def test_who_asks_for_plain_spans_gets_them_in_langfuse_too() -> None:
+    """The dialect says so."""
+    settings = load_settings("otlp", environ=OF_LANGFUSE, dialect="plain")
+    assert [type(backend) for backend in settings.backends.values()] == [Otlp]
+
+
+@pytest.mark.parametrize("headers", ["", "Authorization=Bearer abc", "Authorization=Basic abc"])
+def test_otlp_variables_that_point_at_langfuse_without_keys_are_a_problem(headers: str) -> None:
+    """It would answer 401 to everything."""
+    environ = {**OF_LANGFUSE, "OTEL_EXPORTER_OTLP_HEADERS": headers}
+    with pytest.raises(ConfigError, match=r"set LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and"):
+        load_settings(environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("false", False),
+        ("False", False),
+        ("0", False),
+        ("no", False),
+        (" off ", False),
+        ('"false"', False),
+        (0, False),
+        (False, False),
+        ("true", True),
+        ("1", True),
+        (1, True),
+    ],
+)
+def test_a_text_is_not_a_yes(given: Any, kept: bool) -> None:
+    """`os.getenv` gives texts; what they say is what counts, for every flag."""
+    settings = load_settings(
+        "langfuse", environ={**KEYS, **ENDPOINT}, capture_content=given, recording=given
+    )
+    (lf,) = settings.backends.values()
+    assert isinstance(lf, Langfuse)
+    assert (settings.capture_content, lf.recording) == (kept, kept)
+    assert (load_settings(environ=ENDPOINT, metrics=given).metrics is not None) == kept
+    grouped = load_settings(Langfuse(recording=given, scores=str(given)), environ=KEYS)  # type: ignore[arg-type]
+    assert [b.name for b in backends_of(grouped)][1:] == (
+        ["langfuse-scores", "langfuse-media"] if kept else []
+    )
+
+
+UNUSED: list[tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = [
+    ("all is used", KEYS, {"environment": "a", "timeout": 3}, ()),
+    ("an endpoint beside keys", {**KEYS, **ENDPOINT}, {}, ("OTEL_EXPORTER_OTLP_ENDPOINT",)),
+    ("keys beside an argument", KEYS, {"endpoint": "http://c:1"}, tuple(KEYS)),
+    (
+        "code that elsewhere has keys",
+        {"LANGFUSE_BASE_URL": "https://own.example"},
+        {"environment": "staging", "tags": ["a"]},
+        ("environment=", "tags=", "LANGFUSE_BASE_URL"),
+    ),
+    ("an empty list asks for nothing", {}, {"tags": []}, ()),
+    ("labels on the way to Jaeger", {**ENDPOINT}, {"environment": "staging"}, ()),
+]
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "unused"),
+    [case[1:] for case in UNUSED],
+    ids=[case[0] for case in UNUSED],
+)
+def test_what_no_backend_uses_is_known(
+    environ: dict[str, str], arguments: dict[str, Any], unused: tuple[str, ...]
+) -> None:
+    """It is said with the choice; nobody named a backend that it would be wrong for."""
+    assert load_settings(environ=environ, **arguments).unused == unused
 
 
 @pytest.mark.parametrize(

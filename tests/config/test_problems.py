@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.test_load import ENDPOINT, KEYS, PUBLIC, SECRET
+from tests.config.test_load import ENDPOINT, KEYS, OF_LANGFUSE, PUBLIC, SECRET
 from tracing.config.load import load_settings
 from tracing.config.settings import ConfigError
 
@@ -186,6 +186,113 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        "the port of gRPC",
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"},
+        {},
+        [
+            "OTEL_EXPORTER_OTLP_ENDPOINT has port 4317, where collectors speak gRPC: give the HTTP "
+            "port, 4318 on most; if it does speak HTTP, set "
+            "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+        ],
+    ),
+    (
+        "arguments that the chosen backend does not take",
+        {},
+        {"backend": "local", "endpoint": "http://c:1", "environment": "a", "headers": "a=b"},
+        [
+            "endpoint=, environment=, headers= is not used by local: leave it out, or choose a "
+            "backend that takes it"
+        ],
+    ),
+    (
+        "labels that only Langfuse shows",
+        ENDPOINT,
+        {"backend": "otlp", "tags": ["a"], "release": "1", "environment": "a"},
+        ["tags=, release= is not used by otlp: leave it out, or choose a backend that takes it"],
+    ),
+    (
+        "a credential that could be for either",
+        {**KEYS, **ENDPOINT},
+        {"backend": ["langfuse", "otlp"], "headers": "a=very-secret"},
+        [
+            "headers= could be for langfuse or otlp: put it into the settings of one, "
+            "such as Langfuse(headers=...)"
+        ],
+    ),
+    (
+        "a header that the keys make",
+        KEYS,
+        {"headers": {"Authorization": "very-secret"}},
+        ["headers= holds 'Authorization', which is made from the keys: leave it out"],
+    ),
+    (
+        "a password where keys are wanted",
+        KEYS,
+        {"base_url": "https://user:very-secret@own.example"},
+        ["base_url= holds a user and a password: leave them out, Langfuse goes by its keys"],
+    ),
+    (
+        "a file that is not there, for Langfuse",
+        KEYS,
+        {"certificate": "/there/is/none.pem"},
+        ["certificate= is '/there/is/none.pem': there is no such file; give its full path"],
+    ),
+    (
+        "an OTLP variable's file that is not there, for Langfuse",
+        {**KEYS, "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": "/there/is/none.pem"},
+        {},
+        [
+            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE is '/there/is/none.pem': "
+            "there is no such file; give its full path"
+        ],
+    ),
+    (
+        "milliseconds",
+        {**KEYS, "LANGFUSE_TIMEOUT": "10000"},
+        {},
+        ["LANGFUSE_TIMEOUT is '10000': give a positive number up to 600, such as 10"],
+    ),
+    (
+        "a share that is none",
+        {**KEYS, "LANGFUSE_SAMPLE_RATE": "20", "LANGFUSE_TRACING_ENABLED": "maybe"},
+        {},
+        [
+            "LANGFUSE_TRACING_ENABLED is 'maybe': give true or false",
+            "LANGFUSE_SAMPLE_RATE is '20': give a positive number up to 1, such as 1",
+        ],
+    ),
+    (
+        "a text in place of a list",
+        KEYS,
+        {"tags": "beta"},
+        ["tags= is 'beta': give a list of texts, such as ['a']"],
+    ),
+    (
+        "a tag that Langfuse drops",
+        KEYS,
+        {"tags": ["a" * 201]},
+        [
+            "tags= holds one of 201 characters, and Langfuse drops what is longer than 200: "
+            "shorten it"
+        ],
+    ),
+    (
+        "flags that say neither yes nor no",
+        KEYS,
+        {"capture_content": "", "metrics": "nein", "recording": 2},
+        [
+            "metrics= is 'nein': give true or false",
+            "recording= is 2: give true or false",
+            "capture_content= is '': give true or false",
+        ],
+    ),
+    (
+        "the same project twice",
+        {**KEYS, **OF_LANGFUSE, "LANGFUSE_BASE_URL": "https://lf.example"},
+        {"backend": ["langfuse", "otlp"]},
+        ["langfuse and langfuse-2 are the same place: leave one out, or each span comes twice"],
+    ),
+    (
         "numbers that are none",
         {
             "TRACING_SPOOL_MIB": "lots",
@@ -274,6 +381,27 @@ ODD: list[tuple[dict[str, str], dict[str, Any], str]] = [
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     ),
     (ENDPOINT, {"certificate": "/there/is/none"}, "certificate="),
+    (ENDPOINT, {"certificate": 5}, "certificate="),
+    (KEYS, {"public_key": 5}, "public_key="),
+    (KEYS, {"secret_key": b"very-secret"}, "secret_key="),
+    (KEYS, {"base_url": 5}, "base_url="),
+    ({}, {"endpoint": 5}, "endpoint="),
+    (KEYS, {"trace_name": 5}, "trace_name="),
+    (KEYS, {"environment": ["a"]}, "environment="),
+    (KEYS, {"release": 1.2}, "release="),
+    (KEYS, {"version": 3}, "version="),
+    (KEYS, {"tags": [1]}, "tags="),
+    (KEYS, {"tags": {"a": "b"}}, "tags="),
+    (KEYS, {"compression": True}, "compression"),
+    (KEYS, {"compression": False}, "compression"),
+    (KEYS, {"timeout": True}, "timeout="),
+    (KEYS, {"sample_rate": "half"}, "sample_rate="),
+    (KEYS, {"scores": "most"}, "scores"),
+    (KEYS, {"cost": "0.1"}, "cost"),
+    (ENDPOINT, {"dialect": True}, "dialect"),
+    ({}, {"capture_content": None, "metrics": object()}, "metrics="),
+    ({}, {"capture_content": [False]}, "capture_content="),
+    ({}, {"directory": 5}, "directory="),
 ]
 
 

@@ -88,6 +88,8 @@ class Backend:
     client_key: str | None = None
     proxy: str | None = field(default=None, repr=False)
     open_spans: OpenSpans = "none"
+    sample_rate: float = 1.0
+    """Share of the traces that it gets, 0 to 1; the trace's id decides, as in Langfuse's SDK."""
     dialect: str = ""
     """Called with `dialect_options`, gives a function from a span to the span that is sent, or to
     None for one that is not; without a dialect all spans are sent as they are."""

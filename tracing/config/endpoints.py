@@ -1,21 +1,36 @@
-"""How an endpoint is given: URL, headers, timeout and certificates, checked one by one."""
+"""How an endpoint is given: URL, timeout and certificates, checked one by one."""
 
 from __future__ import annotations
 
 import base64
 import os
-import re
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
-
-from opentelemetry.util.re import parse_env_headers
 
 from tracing.config.environment import Environment
 from tracing.limits import TIMEOUT_SECONDS
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_ENTRY = re.compile(rf"{_HEADER_NAME.pattern}\s*=[^\x00-\x1f\x7f-\U0010ffff\";\\]*")
-"""A header as `parse_env_headers` takes it."""
+Compression = Literal["gzip", "none"]
+
+_MOST_TIMEOUT_SECONDS = 600.0
+_GRPC_PORT = 4317
+
+
+class CertificateSettings(Protocol):
+    """The files that settings name for TLS, by path."""
+
+    @property
+    def certificate(self) -> str | None:
+        """A CA bundle."""
+
+    @property
+    def client_certificate(self) -> str | None:
+        """A client's certificate."""
+
+    @property
+    def client_key(self) -> str | None:
+        """Its key."""
 
 
 def both(name: str) -> tuple[str, str]:
@@ -25,41 +40,18 @@ def both(name: str) -> tuple[str, str]:
 
 def read_timeout(given: object, env: Environment, *variables: str) -> float:
     """Seconds for one request, as given or from the first variable that has a value."""
+    most = _MOST_TIMEOUT_SECONDS  # what is above was meant as milliseconds
     if given is not None:
-        return env.check_number("timeout=", given, TIMEOUT_SECONDS)
-    return env.number(variables[0], TIMEOUT_SECONDS, *variables[1:])
+        return env.check_number("timeout=", given, TIMEOUT_SECONDS, most=most)
+    return env.number(variables[0], TIMEOUT_SECONDS, *variables[1:], most=most)
 
 
-def read_headers(given: object, env: Environment, *variables: str) -> dict[str, str]:
-    """Headers from a mapping, or from a list whose values may be URL-encoded or not."""
-    source = env.named(*variables) if given is None else "headers="
-    headers = env.text(*variables) if given is None else given
-    if isinstance(headers, str):
-        if any("=" not in entry for entry in headers.split(",") if entry.strip()):
-            env.problems.append(f"{source} has an entry without '=': give key=value,key=value")
-            return {}
-        if not all(map(_ENTRY.fullmatch, filter(None, map(str.strip, headers.split(","))))):
-            # Not shown, as OpenTelemetry's parser would in its log: it may be a secret.
-            env.problems.append(
-                f"{source} has an entry that is no key=value: give key=value,key=value, "
-                "each value URL-encoded"
-            )
-            return {}
-        headers = parse_env_headers(headers, liberal=True)
-    if not isinstance(headers, Mapping):
-        what = type(headers).__name__
-        env.problems.append(f"{source} is a {what}: give a mapping, or key=value,key=value")
-        return {}
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(str(name)):  # not shown, for it may be a part of a secret
-            env.problems.append(
-                f"{source} has an entry whose name no header can have: give key=value,key=value"
-            )
-        elif not str(value).isprintable() or not str(value).isascii():
-            env.problems.append(
-                f"{source} holds for {name!r} what HTTP cannot carry: copy it again"
-            )
-    return {str(name): str(value) for name, value in headers.items()}
+def read_compression(given: object, env: Environment, *variables: str) -> Compression:
+    """gzip or none, as given or from the first variable that has a value."""
+    compression = str((env.text(*variables) or "gzip") if given is None else given).lower()
+    if compression not in get_args(Compression):
+        env.problems.append(f"compression is {compression!r}: give 'gzip' or 'none'")
+    return "none" if compression == "none" else "gzip"
 
 
 def without_password(url: str) -> tuple[str, dict[str, str]]:
@@ -72,16 +64,37 @@ def without_password(url: str) -> tuple[str, dict[str, str]]:
     return shown, {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
-def read_file(source: str, given: str | None, env: Environment, name: str) -> str | None:
-    """The absolute path of a file, as given under an argument or in an OTLP variable."""
-    if given:
-        return _checked_file(source, str(given), env)
-    return _checked_file(env.named(*both(name)), env.text(*both(name)), env)
+@dataclass(frozen=True)
+class Certificates:
+    """Absolute paths of files that can be read; None for those that are not given."""
+
+    certificate: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
 
 
-def _checked_file(source: str, path: str, env: Environment) -> str | None:
-    if path and not os.path.isfile(path):
-        env.problems.append(f"{source} is {path!r}: there is no such file; give its full path")
+def read_certificates(asked: CertificateSettings, env: Environment) -> Certificates:
+    """The files that settings name, else the OTLP variables; what is not there is a problem."""
+    found = Certificates(
+        _read_file("certificate=", asked.certificate, env, "CERTIFICATE"),
+        _read_file("client_certificate=", asked.client_certificate, env, "CLIENT_CERTIFICATE"),
+        _read_file("client_key=", asked.client_key, env, "CLIENT_KEY"),
+    )
+    if found.client_key and not found.client_certificate:
+        env.problems.append("client_key= is given without client_certificate=: give both")
+    return found
+
+
+def _read_file(source: str, given: object, env: Environment, name: str) -> str | None:
+    if not given:
+        source, given = env.named(*both(name)), env.text(*both(name))
+    path = os.path.expanduser(given) if isinstance(given, (str, os.PathLike)) else ""
+    if given and not path:
+        env.problems.append(f"{source} is a {type(given).__name__}: give the path of a file")
+    elif path and not os.path.isfile(path):
+        env.problems.append(f"{source} is {str(path)!r}: there is no such file; give its full path")
+    elif path and not os.access(path, os.R_OK):
+        env.problems.append(f"{source} is {str(path)!r}: this user may not read it; chmod it")
     return os.path.abspath(path) if path else None
 
 
@@ -100,3 +113,13 @@ def check_url(url: str, source: str, example: str, problems: list[str]) -> None:
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         shown = url if "@" not in url else "..." + url.rpartition("@")[2]
         problems.append(f"{source} is {shown!r}: give a URL with its scheme, such as {example}")
+
+
+def check_port(url: str, source: str, env: Environment, *variables: str) -> None:
+    """Note a problem for the port of gRPC, unless a variable says that it speaks HTTP."""
+    parts = split_url(url)
+    if parts is not None and parts.port == _GRPC_PORT and not env.text(*variables):
+        env.problems.append(
+            f"{source} has port {_GRPC_PORT}, where collectors speak gRPC: give the HTTP port, "
+            f"4318 on most; if it does speak HTTP, set {variables[-1]}=http/protobuf"
+        )

@@ -26,6 +26,9 @@ VARIABLES: Mapping[str, str] = {
     "LANGFUSE_TRACING_ENVIRONMENT": "Langfuse environment of the traces, such as production",
     "LANGFUSE_RELEASE": "release of your agent",
     "LANGFUSE_TIMEOUT": "seconds for one request; default 10",
+    "LANGFUSE_OTEL_COMPRESSION": "gzip (default) or none",
+    "LANGFUSE_SAMPLE_RATE": "share of the traces that Langfuse gets, 0 to 1; default 1",
+    "LANGFUSE_TRACING_ENABLED": "false: Langfuse gets nothing",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "base URL; /v1/traces and /v1/metrics are appended",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "full URL, taken as it is",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "full URL for metrics, taken as it is",
@@ -51,60 +54,131 @@ VARIABLES: Mapping[str, str] = {
 OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER(_ARG)."""
 
 
+_WORDS: Mapping[object, bool] = {
+    **dict.fromkeys((True, "true", "1", "yes", "on"), True),
+    **dict.fromkeys((False, "false", "0", "no", "off"), False),
+}
+"""What a flag may be, with what it means; 1 and 0 are True and False."""
+
+
+def unquoted(text: str) -> str:
+    """A value without the quotes that `docker --env-file` and the like leave around it."""
+    text = text.strip()
+    quote = text[:1]
+    if len(text) > 1 and quote in ("'", '"') and text.find(quote, 1) == len(text) - 1:
+        return text[1:-1].strip()
+    return text
+
+
+def as_flag(given: object) -> bool | None:
+    """What a flag says, in a word too: a text is not a yes. None for what says neither."""
+    word = unquoted(given).lower() if isinstance(given, str) else given
+    return _WORDS.get(word) if isinstance(word, (bool, int, str)) else None
+
+
 class Environment:
     """Reads variables and gathers the problems found while doing so."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._asked_for: set[str] = set()
         self.problems: list[str] = []
 
     def text(self, *names: str) -> str:
         """The first of these variables that has a value; "" where none has."""
-        assert all(name in VARIABLES for name in names), names
-        return next((value for name in names if (value := self._environ.get(name, "").strip())), "")
+        self._asked_for.update(names)
+        return next((value for name in names if (value := self.peek(name))), "")
+
+    def peek(self, name: str) -> str:
+        """The value of a variable that by this alone is not used yet; "" where it has none."""
+        assert name in VARIABLES, name
+        return unquoted(self._environ.get(name, ""))
 
     def named(self, *names: str) -> str:
         """Which of these variables has a value; the first of them where none has."""
-        return next((name for name in names if self.text(name)), names[0])
+        return next((name for name in names if self.peek(name)), names[0])
 
-    def number(self, name: str, default: float, *more: str, zero: bool = False) -> float:
-        """A positive number, or 0 where `zero` says so; anything else is a problem."""
-        found = self.named(name, *more)
-        return self.check_number(found, self.text(found) or default, default, zero=zero)
+    def unused(self) -> list[str]:
+        """The variables that have a value which nothing asked for."""
+        return [name for name in VARIABLES if name not in self._asked_for and self.peek(name)]
+
+    def number(self, name: str, default: float, *more: str, **bounds: Any) -> float:
+        """A number within the bounds of `check_number`; anything else is a problem."""
+        found, text = self.named(name, *more), self.text(name, *more)
+        return self.check_number(found, text, default, **bounds) if text else default
 
     def check_number(
-        self, name: str, given: object, default: float, *, zero: bool = False
+        self,
+        name: str,
+        given: object,
+        default: float,
+        *,
+        zero: bool = False,
+        most: float = math.inf,
     ) -> float:
-        """The number that was given under a name; anything else is a problem."""
+        """The positive number given under a name, or 0 where `zero` says so; else a problem."""
         try:
             value = float(str(given))
         except ValueError:
             value = -1.0
-        if 0 < value < math.inf or (zero and value == 0):
+        if (0 < value < math.inf or (zero and value == 0)) and value <= most:
             return value
-        self.problems.append(f"{name} is {given!r}: give a positive number, such as {default:g}")
+        limit = f" up to {most:g}" if value > most else ""
+        self.problems.append(
+            f"{name} is {shown(given)}: give a positive number{limit}, such as {default:g}"
+        )
         return default
 
     def flag(self, name: str, *, default: bool) -> bool:
         """true or false; anything else is a problem."""
-        text = self.text(name).lower()
-        if text in ("true", "1", "yes", "on"):
-            return True
-        if text in ("false", "0", "no", "off"):
-            return False
-        if text:
-            self.problems.append(f"{name} is {text!r}: give true or false")
-        return default
+        text = self.text(name)
+        return self.check_flag(name, text, default=default) if text else default
 
-    def flag_or(self, given: bool | None, name: str, *, default: bool) -> bool:
-        """What was given, else what a variable says."""
-        return self.flag(name, default=default) if given is None else bool(given)
+    def check_flag(self, name: str, given: object, *, default: bool) -> bool:
+        """The flag given under a name; anything else is a problem."""
+        flag = as_flag(given)
+        if flag is None:
+            given = given.lower() if isinstance(given, str) else given
+            self.problems.append(f"{name} is {shown(given)}: give true or false")
+        return default if flag is None else flag
+
+    def flag_or(self, argument: str, given: object, name: str, *, default: bool) -> bool:
+        """The flag given as an argument, else what a variable says."""
+        if given is None:
+            return self.flag(name, default=default)
+        return self.check_flag(argument, given, default=default)
+
+    def check_text(self, name: str, given: object) -> str:
+        """The text given under a name; "" for None, and anything else is a problem."""
+        if given is not None and not isinstance(given, str):
+            self.problems.append(f"{name} is a {type(given).__name__}: give a text")
+        return unquoted(given) if isinstance(given, str) else ""
+
+    def check_texts(self, name: str, given: object) -> tuple[str, ...]:
+        """The list of texts given under a name; a text alone is a problem, as is anything else."""
+        texts = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else None
+        if texts is None or not all(isinstance(text, str) for text in texts):
+            self.problems.append(f"{name} is {shown(given)}: give a list of texts, such as ['a']")
+            return ()
+        return texts
 
     def without_variables(self) -> Environment:
         """One in which nothing is set, and which gathers its problems here."""
-        empty = Environment({})
-        empty.problems = self.problems
-        return empty
+        return self._only({})
+
+    def without_otlp(self) -> Environment:
+        """One without the variables of the OTLP exporter, which gathers its problems here."""
+        kept = {
+            name: value
+            for name, value in self._environ.items()
+            if not name.startswith("OTEL_EXPORTER_OTLP_")
+        }
+        return self._only(kept)
+
+    def _only(self, environ: Mapping[str, str]) -> Environment:
+        part = Environment(environ)
+        part.problems, part._asked_for = self.problems, self._asked_for
+        return part
 
     def choice(self, name: str, default: Any, accepted: Sequence[str]) -> Any:
         """One of a closed set; anything else is a problem."""
@@ -113,3 +187,9 @@ class Environment:
             return text
         self.problems.append(f"{name} is {text!r}: give {' or '.join(accepted)}")
         return default
+
+
+def shown(given: object) -> str:
+    """A wrong value as a problem may show it: of what is no plain value its type alone."""
+    plain = given is None or isinstance(given, (bool, int, float, str))
+    return repr(given) if plain else f"a {type(given).__name__}"

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from tracing.config.environment import Environment
 
+MAX_TAG_LENGTH = 200
+
 Prices = Mapping[str, Mapping[str, float]]
 _Labelled = TypeVar("_Labelled", bound="TraceLabels")
 
@@ -46,13 +48,28 @@ class TraceLabels:
 def read_labels(asked: TraceLabels, env: Environment) -> dict[str, Any]:
     """The fields of `TraceLabels` in force: as they were asked for, else from variables."""
     return {
-        "trace_name": asked.trace_name,
-        "tags": tuple(asked.tags or ()),
-        "environment": asked.environment or env.text("LANGFUSE_TRACING_ENVIRONMENT") or None,
-        "release": asked.release or env.text("LANGFUSE_RELEASE") or None,
-        "version": asked.version,
+        "trace_name": env.check_text("trace_name=", asked.trace_name) or None,
+        "tags": _checked_tags(asked.tags or (), env),
+        "environment": env.check_text("environment=", asked.environment)
+        or env.text("LANGFUSE_TRACING_ENVIRONMENT")
+        or None,
+        "release": env.check_text("release=", asked.release)
+        or env.text("LANGFUSE_RELEASE")
+        or None,
+        "version": env.check_text("version=", asked.version) or None,
         "cost": _checked_cost(asked.cost or {}, env.problems),
     }
+
+
+def _checked_tags(tags: object, env: Environment) -> tuple[str, ...]:
+    found = env.check_texts("tags=", tags)
+    for tag in found:
+        if len(tag) > MAX_TAG_LENGTH:
+            env.problems.append(
+                f"tags= holds one of {len(tag)} characters, and Langfuse drops what is longer "
+                f"than {MAX_TAG_LENGTH}: shorten it"
+            )
+    return found
 
 
 def _checked_cost(cost: Any, problems: list[str]) -> Prices:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,12 +17,17 @@ from tracing.config.backends import (
     CommonSettings,
 )
 from tracing.config.endpoints import (
+    Compression,
+    both,
     check_url,
+    read_certificates,
+    read_compression,
     read_timeout,
     split_url,
     without_password,
 )
-from tracing.config.environment import Environment
+from tracing.config.environment import Environment, as_flag, shown, unquoted
+from tracing.config.headers import read_headers
 from tracing.config.labels import TraceLabels, read_labels
 from tracing.limits import TIMEOUT_SECONDS
 
@@ -32,6 +40,13 @@ RECORDINGS_NAME = "recordings"
 """The directory under TRACING_DIR where recordings wait to be uploaded."""
 
 _CLOUD = "https://cloud.langfuse.com"
+_VERSION_HEADER = "x-langfuse-ingestion-version"
+_OUR_HEADERS = ("authorization", _VERSION_HEADER)
+
+_BELOW_BASE = re.compile(
+    r"/(?:v1/traces|api/public|project|organization|auth|setup|onboarding)(?:/.*)?$"
+)
+"""What follows the base in a URL of Langfuse's API, or of a page copied from the browser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +59,23 @@ class Langfuse(TraceLabels):
     """`sk-lf-...`; else LANGFUSE_SECRET_KEY."""
     base_url: str = field(default="", repr=False)
     """Region or own server; else LANGFUSE_BASE_URL, LANGFUSE_HOST, https://cloud.langfuse.com."""
+    headers: Mapping[str, str] | str | None = field(default=None, repr=False)
+    """Further headers, such as a proxy's in front of the server: a mapping, or
+    `key=value,key=value`."""
+    compression: Compression | None = None
+    """gzip or none; else LANGFUSE_OTEL_COMPRESSION, OTEL_EXPORTER_OTLP_COMPRESSION, gzip."""
     timeout: float | None = None
     """Seconds for one request; else LANGFUSE_TIMEOUT, 10."""
+    certificate: str | None = None
+    """Path of a CA bundle that replaces the system's; else, where no OTLP endpoint is chosen as
+    well, OTEL_EXPORTER_OTLP_CERTIFICATE, as for the client's two files."""
+    client_certificate: str | None = None
+    """Path of a client certificate."""
+    client_key: str | None = None
+    """Path of its key."""
+    sample_rate: float | None = None
+    """Share of the traces that are sent, 0 to 1, the same for each trace as Langfuse's SDK would
+    choose; else LANGFUSE_SAMPLE_RATE, 1."""
     scores: Scores | None = None
     """Numbers of turns and calls that Langfuse charts: True for those that
     `tracing.dialects.scores` has on by default, "all", or False; else TRACING_SCORES, True."""
@@ -57,19 +87,35 @@ class Langfuse(TraceLabels):
         """The settings in force; problems go to `env`."""
         # Of several projects, the variables' keys are for the one that names no server itself.
         keys = env if is_only_one or not self.base_url else env.without_variables()
-        public_key = self.public_key or keys.text("LANGFUSE_PUBLIC_KEY")
-        secret_key = self.secret_key or keys.text("LANGFUSE_SECRET_KEY")
-        base_url, source = _base_url(self.base_url, env)
-        base_url, _ = without_password(base_url)
+        public_key = env.check_text("public_key=", self.public_key)
+        public_key = public_key or keys.text("LANGFUSE_PUBLIC_KEY")
+        secret_key = env.check_text("secret_key=", self.secret_key)
+        secret_key = secret_key or keys.text("LANGFUSE_SECRET_KEY")
+        base_url, source = _read_base_url(self.base_url, env)
         _check_keys(public_key, secret_key, base_url, env.problems)
         check_url(base_url, source, _CLOUD, env.problems)
+        headers = read_headers({} if self.headers is None else self.headers, env)
+        for name in headers:
+            if name.lower() in _OUR_HEADERS:
+                env.problems.append(
+                    f"headers= holds {name!r}, which is made from the keys: leave it out"
+                )
+        files = read_certificates(self, env)
         return Langfuse(
             public_key=public_key,
             secret_key=secret_key,
             base_url=base_url,
+            headers=headers,
+            compression=read_compression(
+                self.compression, env, "LANGFUSE_OTEL_COMPRESSION", *both("COMPRESSION")
+            ),
             timeout=read_timeout(self.timeout, env, "LANGFUSE_TIMEOUT"),
+            certificate=files.certificate,
+            client_certificate=files.client_certificate,
+            client_key=files.client_key,
+            sample_rate=_sample_rate(self.sample_rate, env),
             scores=_scores(self.scores, env),
-            recording=env.flag_or(self.recording, "TRACING_RECORDING", default=False),
+            recording=env.flag_or("recording=", self.recording, "TRACING_RECORDING", default=False),
             **read_labels(self, env),
         )
 
@@ -77,13 +123,19 @@ class Langfuse(TraceLabels):
         """Its OTLP endpoint, and what it takes that is no span, each delivered by itself."""
         key_pair = f"{self.public_key}:{self.secret_key}".encode()
         authorization = "Basic " + base64.b64encode(key_pair).decode()
+        further = self.headers if isinstance(self.headers, Mapping) else {}
         spans = Backend(
             name=name,
             sender=OTLP_HTTP,
             url=f"{self.base_url}{OTLP_PATH}/v1/traces",
-            headers={"Authorization": authorization, "x-langfuse-ingestion-version": "4"},
+            headers={**further, "Authorization": authorization, _VERSION_HEADER: "4"},
             tenant=self.public_key,
+            compression=self.compression or "gzip",
             timeout_seconds=self.timeout or TIMEOUT_SECONDS,
+            certificate=self.certificate,
+            client_certificate=self.client_certificate,
+            client_key=self.client_key,
+            sample_rate=1.0 if self.sample_rate is None else self.sample_rate,
             proxy=settings.proxy_for(self.base_url),
             open_spans="roots",  # a call in progress is found and named; no usage is sent twice
             dialect=DIALECT,
@@ -93,7 +145,7 @@ class Langfuse(TraceLabels):
         )
         beside = replace(
             spans,
-            headers={"Authorization": authorization},
+            headers={**further, "Authorization": authorization},
             compression="none",
             open_spans="none",
             beside=name,
@@ -136,27 +188,57 @@ class Langfuse(TraceLabels):
         )
 
 
-def _base_url(given: str, env: Environment) -> tuple[str, str]:
-    """The server's base URL, however much of the OTLP path was given with it, and its source."""
+def langfuse_behind(url: str, headers: Mapping[str, str]) -> Langfuse | None:
+    """The project that an OTLP endpoint of Langfuse's and its Basic auth stand for; None if none.
+
+    This is how Langfuse's documents set up other exporters.
+    """
+    base_url, found, _ = url.partition(OTLP_PATH)
+    given = {name.lower(): value for name, value in headers.items()}
+    scheme, _, credentials = given.pop("authorization", "").partition(" ")
+    if not found or scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(credentials, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    public_key, _, secret_key = pair.partition(":")
+    given.pop(_VERSION_HEADER, None)
+    return Langfuse(public_key=public_key, secret_key=secret_key, base_url=base_url, headers=given)
+
+
+def _read_base_url(given: object, env: Environment) -> tuple[str, str]:
+    """The server's base URL, whichever of its pages and paths was given, and its source."""
     if given:
-        url, source = str(given).strip(), "base_url="
+        url, source = env.check_text("base_url=", given), "base_url="
     elif env.text("LANGFUSE_BASE_URL"):
         url, source = env.text("LANGFUSE_BASE_URL"), "LANGFUSE_BASE_URL"
     else:
         url, source = env.text("LANGFUSE_HOST") or _CLOUD, "LANGFUSE_HOST"
-    for suffix in ("/v1/traces", OTLP_PATH):
-        url = url.rstrip("/").removesuffix(suffix)
-    return url.rstrip("/"), source
+    url, password = without_password(url)
+    if password:
+        env.problems.append(
+            f"{source} holds a user and a password: leave them out, Langfuse goes by its keys"
+        )
+    url = re.split(r"[?#]", url, maxsplit=1)[0].rstrip("/")
+    return _BELOW_BASE.sub("", url).rstrip("/"), source
+
+
+def _sample_rate(given: object, env: Environment) -> float:
+    if given is None:
+        return env.number("LANGFUSE_SAMPLE_RATE", 1.0, zero=True, most=1.0)
+    return env.check_number("sample_rate=", given, 1.0, zero=True, most=1.0)
 
 
 def _scores(given: object, env: Environment) -> Scores:
-    accepted: dict[str, Scores] = {"true": True, "false": False, "all": "all"}
-    if given is None:
-        return accepted[env.choice("TRACING_SCORES", "true", tuple(accepted))]
-    found = accepted.get(str(given).lower())
-    if found is None:
-        env.problems.append(f"scores is {given!r}: give True, False or 'all'")
-    return found or False
+    source = "TRACING_SCORES" if given is None else "scores"
+    word = (env.text(source) or True) if given is None else given
+    if isinstance(word, str) and unquoted(word).lower() == "all":
+        return "all"
+    flag = as_flag(word)
+    if flag is None:
+        env.problems.append(f"{source} is {shown(word)}: give True, False or 'all'")
+    return bool(flag)
 
 
 def _check_keys(public: str, secret: str, base_url: str, problems: list[str]) -> None:

@@ -13,17 +13,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from opentelemetry.metrics import NoOpMeterProvider, get_meter_provider
 from opentelemetry.metrics._internal import _ProxyMeterProvider
 
 from tracing.config.backends import Backend, BackendSettings
-from tracing.config.endpoints import read_headers, without_password
-from tracing.config.environment import Environment
-from tracing.config.labels import Prices
-from tracing.config.langfuse import OTLP_PATH, Scores
-from tracing.config.otlp import Compression, Otlp, OtlpDialect, signal_url
+from tracing.config.endpoints import Compression, both, without_password
+from tracing.config.environment import Environment, shown
+from tracing.config.headers import read_headers
+from tracing.config.labels import Prices, TraceLabels
+from tracing.config.langfuse import OTLP_PATH, Langfuse, Scores
+from tracing.config.otlp import Otlp, OtlpDialect, signal_url
 from tracing.config.registry import REGISTRY
 from tracing.config.settings import ConfigError, MetricsSettings, Settings, backends_of
 from tracing.config.tenants import secret_headers, secrets_of, url_secrets
@@ -54,6 +55,7 @@ class BackendArguments(TypedDict, total=False):
     certificate: str | None
     dialect: OtlpDialect | None
     timeout: float | None
+    sample_rate: float | None
     trace_name: str | None
     tags: Sequence[str] | None
     environment: str | None
@@ -75,31 +77,39 @@ def load_settings(
 
     None means not given. Raises TypeError for an argument that there is none of.
     """
-    env = Environment(os.environ if environ is None else environ)
-    given = {name: value for name, value in arguments.items() if value is not None}
     check_names(arguments)
-    asked, chosen_by = _asked(backend, given, env)
+    env = Environment(os.environ if environ is None else environ)
+    given = {name: value for name, value in arguments.items() if value not in (None, "")}
+    chosen = _choose(backend, given, env)
+    export_metrics = env.flag_or("metrics=", metrics, "TRACING_METRICS", default=False)
+    asked = [_with(REGISTRY[one](), given) if isinstance(one, str) else one for one in chosen.kinds]
+    backends = _resolved(_without_langfuse_where_off(asked, env), env)
     settings = Settings(
-        backends=_resolved(asked, env),
-        chosen_by=chosen_by,
-        directory=Path(directory or env.text("TRACING_DIR") or ".tracing").absolute(),
-        capture_content=env.flag_or(capture_content, "TRACING_CAPTURE_CONTENT", default=True),
+        backends=backends,
+        chosen_by=chosen.by,
+        directory=_directory(directory, env),
+        capture_content=env.flag_or(
+            "capture_content=", capture_content, "TRACING_CAPTURE_CONTENT", default=True
+        ),
         input_delta=env.flag("TRACING_INPUT_DELTA", default=False),
         spool_bytes=int(env.number("TRACING_SPOOL_MIB", Settings.spool_bytes / 2**20) * 2**20),
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", Settings.max_age_seconds / 86400)
         * 86400,
         drainer=env.choice("TRACING_DRAINER", Settings.drainer, ("process", "thread")),
         stop_seconds=env.number("TRACING_STOP_SECONDS", Settings.stop_seconds, zero=True),
-        metrics=_metrics(metrics, asked, given, env),
+        metrics=_metrics(asked, _unclaimed(chosen, given), env) if export_metrics else None,
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),
         proxies=urllib.request.getproxies_environment(),
     )
+    unused = _unused(chosen, given, backends, has_metrics=export_metrics)
+    if unused and not chosen.is_a_fallback:
+        env.problems.append(_told_unused(unused, chosen))
     if not env.problems:
-        env.problems += _same_names(settings)
+        env.problems += [*_same_names(settings), *_same_places(settings)]
     if env.problems:
         raise ConfigError(list(dict.fromkeys(env.problems)))
     keep_secret(_secrets_of(settings))
-    return settings
+    return replace(settings, unused=(*(f"{name}=" for name in unused), *env.unused()))
 
 
 def _secrets_of(settings: Settings) -> Iterator[str]:
@@ -120,66 +130,160 @@ def _same_names(settings: Settings) -> list[str]:
     return [f"two backends are called {name!r}: give one another name" for name in twice]
 
 
+def _same_places(settings: Settings) -> Iterator[str]:
+    """Two readers of the same tenant: by different ways one can come to name Langfuse twice."""
+    names: dict[tuple[str, str], str] = {}
+    for one in (one for one in backends_of(settings) if not one.beside):
+        place = one.url, one.tenant
+        if one.tenant and place in names:
+            yield (
+                f"{names[place]} and {one.name} are the same place: "
+                "leave one out, or each span comes twice"
+            )
+        names.setdefault(place, one.name)
+
+
 def check_names(arguments: Mapping[str, object]) -> None:
     """Raise TypeError for an argument that there is none of."""
     for name in arguments.keys() - BackendArguments.__annotations__.keys():
         raise TypeError(f"setup_tracer() got an unexpected keyword argument {name!r}")
 
 
-def _asked(
-    backend: object, given: Mapping[str, Any], env: Environment
-) -> tuple[list[BackendSettings], str]:
-    """What was asked for of each backend, and who chose them."""
-    chosen, chosen_by = _chosen(backend, given, env)
-    words = [one.strip().lower() if isinstance(one, str) else one for one in chosen]
-    wanted = [
-        one for n, one in enumerate(words) if not isinstance(one, str) or one not in words[:n]
-    ]
-    unknown = [one for one in wanted if not _is_backend(one)]
-    if unknown or not wanted:
+class Chosen(NamedTuple):
+    """The backends that were asked for: names, and settings."""
+
+    kinds: Sequence[str | BackendSettings]
+    by: str
+    """The argument or variable that said so."""
+    is_a_fallback: bool = False
+    """Whether nobody named them: code that is right elsewhere may run here without keys."""
+
+    @property
+    def names(self) -> list[str]:
+        """The backends that are given by name, for which arguments are."""
+        return [one for one in self.kinds if isinstance(one, str)]
+
+    def takers(self, argument: str) -> list[str]:
+        """The backends given by name that have a field for an argument."""
+        return [name for name in self.names if argument in _fields(REGISTRY[name]())]
+
+
+def _choose(backend: object, given: Mapping[str, Any], env: Environment) -> Chosen:
+    """What was asked for, each once; what is none, or is given for several, is a problem."""
+    wanted, by = _wanted(backend, given, env)
+    words = [one.strip().lower() if isinstance(one, str) else one for one in wanted]
+    each = [one for n, one in enumerate(words) if not isinstance(one, str) or one not in words[:n]]
+    unknown = [one for one in each if not _is_backend(one)]
+    if unknown or not each:
         # Of what is no text only the type is shown: it may hold a secret.
         shown = [repr(one) if isinstance(one, str) else type(one).__name__ for one in unknown]
         what = ", ".join(shown) or "an empty list"
         accepted = ", ".join(map(repr, REGISTRY))
         env.problems.append(f"backend is {what}: give one of {accepted}, or a list of them")
-    found = [one for one in wanted if one not in unknown]
-    unused = _unused(found, given)
-    if unused:
-        env.problems.append(
-            f"{', '.join(f'{name}=' for name in unused)} goes with a backend that is given by "
-            "name: put it into the settings of the backend"
-        )
-    asked = [_with(REGISTRY[one](), given) if isinstance(one, str) else one for one in found]
-    return asked, chosen_by
+    chosen = Chosen([one for one in each if one not in unknown], by, is_a_fallback=not by)
+    for name in _FOR_ONE & given.keys():
+        if len(takers := chosen.takers(name)) > 1:
+            env.problems.append(
+                f"{name}= could be for {' or '.join(takers)}: put it into the settings of one, "
+                f"such as {_EXAMPLES[takers[0]]}({name}=...)"
+            )
+    return chosen if by else chosen._replace(by="no Langfuse keys and no OTLP endpoint are set")
 
 
-def _unused(found: Sequence[Any], given: Mapping[str, Any]) -> list[str]:
-    """Beside settings, the arguments that no backend given by name has a field for."""
-    if all(isinstance(one, str) for one in found):
-        return []
-    named = (REGISTRY[one]() for one in found if isinstance(one, str))
-    known = {field.name for settings in named for field in fields(settings)}  # type: ignore[arg-type]
-    return [name for name in given if name not in known]
+_IMPLIED = {
+    "public_key": "langfuse",
+    "secret_key": "langfuse",
+    "base_url": "langfuse",
+    "endpoint": "otlp",
+}
+"""By argument: the backend that it names where none is named."""
+
+_FOR_ONE = {"headers", "certificate"}
+"""Arguments that are one server's: credentials go nowhere else."""
+
+_EXAMPLES = {"langfuse": "Langfuse", "otlp": "Otlp"}
 
 
-def _chosen(
+def _wanted(
     backend: object, given: Mapping[str, Any], env: Environment
 ) -> tuple[Sequence[Any], str]:
-    """The backends as they were named, and what named them."""
+    """The backends as they were named, and what named them; nothing did, for the local store."""
     if backend is not None:
         is_list = isinstance(backend, Iterable) and not isinstance(backend, str)
         return list(backend) if is_list else [backend], "backend="  # type: ignore[call-overload]
-    if env.text("TRACING_BACKEND"):
-        return env.text("TRACING_BACKEND").split(","), "TRACING_BACKEND"
-    if {"public_key", "secret_key"} & given.keys():
-        return ["langfuse"], "public_key="
-    if env.text("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"):
+    implied = {kind: name for name, kind in reversed(_IMPLIED.items()) if name in given}
+    names = [name.strip().lower() for name in env.text("TRACING_BACKEND").split(",")]
+    if implied and not implied.keys() <= set(names):
+        return sorted(implied), ", ".join(f"{implied[kind]}=" for kind in sorted(implied))
+    if names != [""]:
+        return names, "TRACING_BACKEND"
+    if env.peek("LANGFUSE_PUBLIC_KEY") or env.peek("LANGFUSE_SECRET_KEY"):
         return ["langfuse"], "LANGFUSE_PUBLIC_KEY"
-    if "endpoint" in given:
-        return ["otlp"], "endpoint="
-    if env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if env.peek(both("ENDPOINT")[0]) or env.peek(both("ENDPOINT")[1]):
         return ["otlp"], "OTEL_EXPORTER_OTLP_ENDPOINT"
-    return ["local"], "no Langfuse keys and no OTLP endpoint are set"
+    return ["local"], ""
+
+
+def _fields(settings: Any) -> set[str]:
+    return {field.name for field in fields(settings)}
+
+
+def _unclaimed(chosen: Chosen, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that no backend given by name has a field for."""
+    return {name: value for name, value in given.items() if not chosen.takers(name)}
+
+
+def _unused(
+    chosen: Chosen,
+    given: Mapping[str, Any],
+    backends: Mapping[str, BackendSettings],
+    *,
+    has_metrics: bool,
+) -> list[str]:
+    """The arguments that nothing in force uses."""
+    found = _unclaimed(chosen, given)
+    if has_metrics and "otlp" not in chosen.names:
+        found = {name: found[name] for name in found if name not in _METRICS_TAKE}
+    speak_langfuse = any(
+        isinstance(one, Langfuse) or (isinstance(one, Otlp) and one.dialect == "langfuse")
+        for one in backends.values()
+    )
+    if backends and not speak_langfuse:  # the environment is on the resource too
+        labels = _fields(TraceLabels()) - {"environment"}
+        found |= {name: given[name] for name in labels & given.keys()}
+    return [name for name in given if name in found and given[name] not in ([], (), {})]
+
+
+_METRICS_TAKE = {"endpoint", "headers", "certificate"}
+
+
+def _told_unused(unused: Sequence[str], chosen: Chosen) -> str:
+    names = ", ".join(f"{name}=" for name in unused)
+    if len(chosen.names) < len(chosen.kinds):
+        return (
+            f"{names} goes with a backend that is given by name: "
+            "put it into the settings of the backend"
+        )
+    backends = " and ".join(chosen.names) or "nothing"
+    return f"{names} is not used by {backends}: leave it out, or choose a backend that takes it"
+
+
+def _without_langfuse_where_off(
+    asked: Sequence[BackendSettings], env: Environment
+) -> Sequence[BackendSettings]:
+    """LANGFUSE_TRACING_ENABLED=false is for Langfuse alone, as in its own SDK."""
+    if not any(isinstance(one, Langfuse) for one in asked):
+        return asked
+    if env.flag("LANGFUSE_TRACING_ENABLED", default=True):
+        return asked
+    return [one for one in asked if not isinstance(one, Langfuse)]
+
+
+def _directory(given: object, env: Environment) -> Path:
+    if given is not None and not isinstance(given, (str, os.PathLike)):
+        env.problems.append(f"directory= is {shown(given)}: give a path")
+        given = None
+    return Path(given or env.text("TRACING_DIR") or ".tracing").absolute()
 
 
 def _is_backend(wanted: object) -> bool:
@@ -191,7 +295,7 @@ def _is_backend(wanted: object) -> bool:
 
 def _with(settings: Any, given: Mapping[str, Any]) -> BackendSettings:
     """Settings with those of the given arguments that they have a field for."""
-    known = {field.name for field in fields(settings)}
+    known = _fields(settings)
     return replace(settings, **{name: value for name, value in given.items() if name in known})  # type: ignore[no-any-return]
 
 
@@ -200,16 +304,19 @@ def _resolved(asked: Sequence[BackendSettings], env: Environment) -> Mapping[str
     kinds = Counter(type(one) for one in asked)
     found: dict[str, BackendSettings] = {}
     for one in asked:
-        settings = one.resolve(env, is_only_one=kinds[type(one)] == 1)
-        found[_free_name(_kind_of(one), found)] = settings
+        # Beside an OTLP endpoint, the OTLP variables are for that alone.
+        is_beside = kinds[Otlp] > 0 and not isinstance(one, Otlp)
+        own_env = env.without_otlp() if is_beside else env
+        settings = one.resolve(own_env, is_only_one=kinds[type(one)] == 1)
+        found[_free_name(_kind_of(settings), found)] = settings
     return found
 
 
-def _kind_of(asked: BackendSettings) -> str:
-    if isinstance(asked, Backend):
-        return asked.name
+def _kind_of(settings: BackendSettings) -> str:
+    if isinstance(settings, Backend):
+        return settings.name
     kinds = {kind: name for name, kind in REGISTRY.items()}
-    return kinds.get(type(asked), type(asked).__name__.lower())
+    return kinds.get(type(settings), type(settings).__name__.lower())
 
 
 def _free_name(kind: str, taken: Mapping[str, object]) -> str:
@@ -221,18 +328,13 @@ def _free_name(kind: str, taken: Mapping[str, object]) -> str:
 
 
 def _metrics(
-    wanted: bool | None,
-    asked: Sequence[BackendSettings],
-    given: Mapping[str, Any],
-    env: Environment,
-) -> MetricsSettings | None:
-    """Where metrics go, if they are wanted: to the OTLP endpoint, of several to the variables'."""
-    if not env.flag_or(wanted, "TRACING_METRICS", default=False):
-        return None
+    asked: Sequence[BackendSettings], unclaimed: Mapping[str, Any], env: Environment
+) -> MetricsSettings:
+    """Where metrics go: to the OTLP endpoint, of several to the variables'."""
     endpoints = [one for one in asked if isinstance(one, Otlp)]
     if len(endpoints) > 1:  # the variables, credentials too, are of the one that names none
         endpoints = [one for one in endpoints if not one.endpoint] or [Otlp()]
-    otlp = endpoints[0] if endpoints else _with(Otlp(), given)
+    otlp = endpoints[0] if endpoints else _with(Otlp(), unclaimed)
     assert isinstance(otlp, Otlp)
     url = signal_url(otlp.endpoint, env, "metrics")
     if OTLP_PATH in url or (not url and not application_has_metrics()):

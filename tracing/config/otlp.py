@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from tracing.config.backends import OTLP_HTTP, Backend, CommonSettings
 from tracing.config.endpoints import (
+    Compression,
     both,
+    check_port,
     check_url,
-    read_file,
-    read_headers,
+    read_certificates,
+    read_compression,
     read_timeout,
     without_password,
 )
 from tracing.config.environment import Environment
+from tracing.config.headers import read_headers
 from tracing.config.labels import TraceLabels, read_labels
-from tracing.config.langfuse import DIALECT
+from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, langfuse_behind
 from tracing.limits import TIMEOUT_SECONDS
 
-Compression = Literal["gzip", "none"]
 OtlpDialect = Literal["plain", "langfuse"]
 
 
@@ -29,7 +31,8 @@ class Otlp(TraceLabels):
     """An OTLP/HTTP endpoint. What is not given comes from OTEL_EXPORTER_OTLP_TRACES_* and
     OTEL_EXPORTER_OTLP_*; of several endpoints in one set-up, only for one without `endpoint`.
 
-    The labels of `TraceLabels` are for the dialect `langfuse`.
+    The labels of `TraceLabels` are for the dialect `langfuse`; `environment` is on the resource
+    too. An endpoint of Langfuse's own, with its keys as Basic auth, is a `Langfuse` in force.
     """
 
     endpoint: str = field(default="", repr=False)
@@ -50,13 +53,14 @@ class Otlp(TraceLabels):
     """langfuse for a collector that forwards the spans to Langfuse; else TRACING_OTLP_DIALECT,
     plain."""
 
-    def resolve(self, env: Environment, *, is_only_one: bool) -> Otlp:
+    def resolve(self, env: Environment, *, is_only_one: bool) -> Otlp | Langfuse:
         """The settings in force, `endpoint` as the whole URL for traces; problems go to `env`."""
+        all_env = env
         dialect = _dialect(self.dialect, env)
         labels = read_labels(self, env) if dialect == "langfuse" else {}
         if self.endpoint and not is_only_one:
             env = env.without_variables()  # what they say, credentials too, is of another endpoint
-        compression = _compression(self.compression, env)
+        compression = read_compression(self.compression, env, *both("COMPRESSION"))
         _check_protocol(env)
         url = signal_url(self.endpoint, env, "traces")
         if not url:
@@ -65,19 +69,37 @@ class Otlp(TraceLabels):
                 "such as http://127.0.0.1:4318"
             )
         url, password = without_password(url)
-        return Otlp(
+        files = read_certificates(self, env)
+        otlp = Otlp(
             endpoint=url,
             headers={**password, **read_headers(self.headers, env, *both("HEADERS"))},
             compression=compression,
             timeout=read_timeout(self.timeout, env, *both("TIMEOUT")),
-            certificate=read_file("certificate=", self.certificate, env, "CERTIFICATE"),
-            client_certificate=read_file(
-                "client_certificate=", self.client_certificate, env, "CLIENT_CERTIFICATE"
-            ),
-            client_key=read_file("client_key=", self.client_key, env, "CLIENT_KEY"),
+            certificate=files.certificate,
+            client_certificate=files.client_certificate,
+            client_key=files.client_key,
             dialect=dialect,
-            **labels,
+            **{"environment": self.environment, **labels},
         )
+        is_plain = self.dialect or env.peek("TRACING_OTLP_DIALECT")
+        return otlp if is_plain else self._as_langfuse(otlp, all_env)
+
+    def _as_langfuse(self, otlp: Otlp, env: Environment) -> Otlp | Langfuse:
+        """Langfuse where the endpoint is its own: with its scores, its dialect and its tenant."""
+        if OTLP_PATH not in otlp.endpoint:
+            return otlp
+        assert isinstance(otlp.headers, Mapping)
+        behind = langfuse_behind(otlp.endpoint, otlp.headers)
+        if behind is None:
+            env.problems.append(
+                "the OTLP endpoint is Langfuse's, without its keys: set LANGFUSE_PUBLIC_KEY, "
+                "LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL instead"
+            )
+            return otlp
+        shared = {field.name: getattr(self, field.name) for field in fields(TraceLabels)}
+        tls = "compression", "timeout", "certificate", "client_certificate", "client_key"
+        shared |= {name: getattr(otlp, name) for name in tls}
+        return replace(behind, **shared).resolve(env, is_only_one=False)
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """The endpoint; nothing goes beside it."""
@@ -109,7 +131,7 @@ def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metri
     """
     own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
     if endpoint:
-        source, url = "endpoint=", str(endpoint).strip().rstrip("/")
+        source, url = "endpoint=", env.check_text("endpoint=", endpoint).rstrip("/")
         url = url.removesuffix("/v1/traces").removesuffix(f"/v1/{signal}") + f"/v1/{signal}"
     elif url := env.text(own):
         source = own
@@ -118,6 +140,7 @@ def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metri
     else:
         return ""
     check_url(url, source, "http://127.0.0.1:4318", env.problems)
+    check_port(url, source, env, *both("PROTOCOL"))
     return url
 
 
@@ -126,13 +149,6 @@ def _dialect(given: str | None, env: Environment) -> OtlpDialect:
     if dialect not in get_args(OtlpDialect):
         env.problems.append(f"dialect is {dialect!r}: give 'plain' or 'langfuse'")
     return "langfuse" if dialect == "langfuse" else "plain"
-
-
-def _compression(given: str | None, env: Environment) -> Compression:
-    compression = str(given or env.text(*both("COMPRESSION")) or "gzip").lower()
-    if compression not in get_args(Compression):
-        env.problems.append(f"compression is {compression!r}: give 'gzip' or 'none'")
-    return "none" if compression == "none" else "gzip"
 
 
 def _check_protocol(env: Environment) -> None:

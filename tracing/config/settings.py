@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from tracing.config.backends import Backend, BackendSettings
 from tracing.config.labels import TraceLabels
-from tracing.config.langfuse import DIALECT, Langfuse
-from tracing.config.otlp import Otlp
+from tracing.config.langfuse import DIALECT
 from tracing.config.registry import Local
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.places import data_directory
@@ -63,6 +62,15 @@ class Settings:
     """None where none are exported."""
     disabled: bool = False
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unused: Sequence[str] = field(default=(), compare=False)
+    """What is given, as argument or variable, that none of the chosen backends uses."""
+
+    @property
+    def off_because(self) -> str:
+        """What turned everything off; "" where something is recorded."""
+        if self.disabled:
+            return "OTEL_SDK_DISABLED is set"
+        return "" if self.backends else "LANGFUSE_TRACING_ENABLED is false"
 
     @property
     def has_store(self) -> bool:
@@ -76,8 +84,9 @@ class Settings:
 
     @property
     def environment(self) -> str | None:
-        """The Langfuse environment that the traces are labelled with."""
-        return next((label.environment for label in self._labels() if label.environment), None)
+        """The environment that the traces are labelled with."""
+        labels = (one for one in self.backends.values() if isinstance(one, TraceLabels))
+        return next((label.environment for label in labels if label.environment), None)
 
     @property
     def data_directory(self) -> Path:
@@ -91,14 +100,6 @@ class Settings:
         if urllib.request.proxy_bypass_environment(host, dict(self.proxies)):  # type: ignore[attr-defined]
             return None
         return self.proxies.get(parts.scheme)
-
-    def _labels(self) -> list[TraceLabels]:
-        return [
-            backend
-            for backend in self.backends.values()
-            if isinstance(backend, Langfuse)
-            or (isinstance(backend, Otlp) and backend.dialect == "langfuse")
-        ]
 
 
 def backends_of(settings: Settings) -> list[Backend]:

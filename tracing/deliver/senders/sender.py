@@ -41,8 +41,21 @@ def make_sender(backend: Backend, tally: Tally) -> Sender:
 
 
 def make_translator(backend: Backend) -> Translate:
-    """The dialect that a backend names; spans pass untouched where it names none."""
-    if not backend.dialect:
-        return lambda span: span
-    translate: Translate = import_path(backend.dialect)(**backend.dialect_options)
-    return translate
+    """What a span becomes for this backend: by its sample rate, and by the dialect it names."""
+    translate: Translate = _as_it_is
+    if backend.dialect:
+        translate = import_path(backend.dialect)(**backend.dialect_options)
+    if backend.sample_rate >= 1:
+        return translate
+    # The last 64 bits of the trace id, as OpenTelemetry's TraceIdRatioBased, which Langfuse's
+    # SDK samples by: each trace is sent whole or not at all, by whichever process.
+    bound = round(backend.sample_rate * 2**64)
+    return lambda span: translate(span) if _low_bits(span.trace_id) < bound else None
+
+
+def _as_it_is(span: Span) -> Span:
+    return span
+
+
+def _low_bits(trace_id: bytes) -> int:
+    return int.from_bytes(trace_id[8:], "big")
