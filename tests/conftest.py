@@ -85,9 +85,9 @@ def _restore_livekit() -> None:
     from opentelemetry import trace
     from opentelemetry.util._once import Once
 
-    AgentServer.aclose = getattr(  # type: ignore[method-assign]
-        AgentServer.aclose, "__wrapped__", AgentServer.aclose
-    )
+    for name in ("aclose", "run"):
+        method = getattr(AgentServer, name)
+        setattr(AgentServer, name, getattr(method, "__wrapped__", method))
     trace._TRACER_PROVIDER = None
     trace._TRACER_PROVIDER_SET_ONCE = Once()
     traces.tracer.set_provider(trace._PROXY_TRACER_PROVIDER)

@@ -9,7 +9,17 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "tracing"
 GROUND = {"span", "names", "stamps", "otlp_json", "limits", "places", "safe_text"}
-DOORS = {"setup", "observing", "handle", "cli", "doctor", "replay", "__main__", "__init__"}
+DOORS = {
+    "setup",
+    "in_force",
+    "observing",
+    "handle",
+    "cli",
+    "doctor",
+    "replay",
+    "__main__",
+    "__init__",
+}
 MAY_IMPORT = {
     "doors": "capture account spool deliver store read terminal metrics config",
     "capture": "account spool deliver.flush store.reports config",

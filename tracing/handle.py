@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from tracing.capture.current import register
+from tracing.capture.provider import follow_provider
 from tracing.deliver.flush import flush_spool
 from tracing.spool.losses import Ledger, count_losses
 
 if TYPE_CHECKING:
     from tracing.capture.processor import TracingProcessor
+    from tracing.config.asked import Asked
+    from tracing.config.settings import Settings
     from tracing.deliver.keeper import Keeper
     from tracing.metrics.export import Metrics
 
@@ -35,6 +38,9 @@ class Tracing:
         ledger: Ledger | None = None,
         keeper: Keeper | None = None,
         metrics: Metrics | None = None,
+        asked: Asked | None = None,
+        settings: Settings | None = None,
+        choice: str = "",
     ) -> None:
         self.provider = provider
         self.directory = directory
@@ -43,6 +49,14 @@ class Tracing:
         self._ledger = ledger
         self._keeper = keeper
         self._metrics = metrics
+        self.asked = asked
+        """The arguments of the set-up that is in force."""
+        self.settings = settings
+        """The settings in force; None where they were wrong."""
+        self.choice = choice
+        """Where spans go and why, until it has been said."""
+        self.said_again = False
+        """Whether it was said that a later set-up does not apply."""
 
     @property
     def enabled(self) -> bool:
@@ -76,14 +90,19 @@ class Tracing:
         if _current is self:
             _current = None
             register(None)
+            follow_provider(None)
         if self._processor is not None:
-            self._processor.shutdown()
+            self._processor.close()
         if self._metrics is not None:
             self._metrics.stop()
         if self._keeper is not None:
             self._keeper.stop()
         if self._ledger is not None:
             self._ledger.settle(finally_=True)
+
+    def become(self, other: Tracing) -> None:
+        """Be the handle of another pipeline from now on, whoever holds this one."""
+        self.__dict__.update(other.__dict__)
 
     def __repr__(self) -> str:
         where = str(self.directory) if self.enabled else "disabled"

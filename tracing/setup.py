@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.account.call import Call
 from tracing.capture.current import Capture, current_capture, register
+from tracing.capture.job_process import hand_over
 from tracing.capture.jobs import (
     current_job_id,
     job_attributes,
@@ -31,15 +32,19 @@ from tracing.capture.jobs import (
     join_running_job,
 )
 from tracing.capture.processor import TracingProcessor
+from tracing.capture.provider import Joining, follow_provider
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
-from tracing.capture.worker import drain_when_worker_stops
+from tracing.capture.worker import call_when_worker_starts, drain_when_worker_stops
+from tracing.config.asked import Asked
 from tracing.config.backends import STORE_NAME, Backend, fingerprint, labels_of
-from tracing.config.load import BackendArguments, Wanted, check_names, load_settings
+from tracing.config.environment import as_flag, shown
+from tracing.config.load import BackendArguments, Wanted, check_names
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current_tracing, make_current
+from tracing.in_force import ask_again, choice_of, say_choice, settle
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
 from tracing.spool.files import UnsafePath, check_own_file, make_spool
@@ -89,53 +94,80 @@ def setup_tracer(
     nothing is recorded.
     """
     check_names(arguments)
+    asked = Asked.of(
+        backend=backend,
+        directory=directory,
+        session_id=session_id,
+        user_id=user_id,
+        capture_content=capture_content,
+        mask=mask,
+        metrics=metrics,
+        **arguments,
+    )
     with _lock:
         tracing = current_tracing()
         if tracing is None:
-            try:
-                settings = load_settings(
-                    backend,
-                    directory=directory,
-                    capture_content=capture_content,
-                    metrics=metrics,
-                    **arguments,
-                )
-                tracing = _build(settings, session_id=session_id, user_id=user_id, mask=mask)
-            except ConfigError as error:
-                if strict:
-                    raise
-                logger.warning(f"{error}\nNothing is recorded.")
-                tracing = Tracing(trace.NoOpTracerProvider())
+            tracing = _first(asked, strict=strict)
             make_current(tracing)
+            call_when_worker_starts(_worker_starts)
+        else:
+            ask_again(tracing, asked)
+        say_choice(tracing)
     capture = current_capture()
     if capture is not None:
         join_running_job(tracing.provider, capture.processor)
     return tracing
 
 
-def _build(
-    settings: Settings,
-    *,
-    session_id: str | Callable[[Attributes], str] | None,
-    user_id: str | None,
-    mask: Mask | None,
-) -> Tracing:
-    if settings.off_because:
-        logger.info("tracing is off: %s", settings.off_because)
-        return Tracing(trace.NoOpTracerProvider())
+def _first(asked: Asked, *, strict: bool) -> Tracing:
+    """The pipeline that was asked for; a no-op where that cannot be, and the agent must run."""
+    is_strict = as_flag(strict)
+    try:
+        if is_strict is None:
+            raise ConfigError([f"strict= is {shown(strict)}: give True or False"])
+        return _build(asked.settings(), asked)
+    except ConfigError as error:
+        if is_strict is not False:
+            raise
+        logger.warning("%s\nNothing is recorded.", error)
+        return Tracing(trace.NoOpTracerProvider(), asked=asked)
+
+
+def _worker_starts(server: Any) -> None:
+    """Settle for good what this worker and its jobs record to; say it, and hand it over."""
+    with _lock:
+        tracing = current_tracing()
+        if tracing is None or tracing.asked is None:
+            return
+        settle(tracing, tracing.asked, _build)
+        say_choice(tracing, is_heard=True)
+    if tracing.directory is not None:
+        again = functools.partial(setup_tracer, **tracing.asked.arguments, strict=False)
+        hand_over(server, again, tracing.directory)
+
+
+def _build(settings: Settings, asked: Asked) -> Tracing:
     backends = backends_of(settings)
+    if settings.off_because:
+        return Tracing(
+            trace.NoOpTracerProvider(),
+            asked=asked,
+            settings=settings,
+            choice=choice_of(settings, backends),
+        )
     directory = _make_spool(settings, backends)
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
     _install(provider, settings)
     withhold = _withholds_content(provider) or not settings.capture_content
     metrics = _start_metrics(settings, directory, provider)
+    mask, session_id = asked.arguments.get("mask"), asked.arguments.get("session_id")
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
 
     make_call = functools.partial(
         Call,
         session_id=SessionNamer(session_id) if callable(session_id) else session_id,
-        user_id=user_id,
+        user_id=asked.arguments.get("user_id"),
         watchers=[metrics] if metrics else [],
         rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,
     )
@@ -167,9 +199,13 @@ def _build(
         ledger=ledger,
         keeper=keeper,
         metrics=metrics,
+        asked=asked,
+        settings=settings,
+        choice=choice_of(settings, backends),
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
+    follow_provider(Joining(processor, ledger))
     register(_capture(settings, backends, processor, redaction, withhold=withhold))
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
@@ -183,8 +219,6 @@ def _build(
             settings.directory,
             settings.data_directory,
         )
-    names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
-    logger.info("tracing to %s (%s)", names_of, settings.chosen_by)
     return tracing
 
 
@@ -319,7 +353,3 @@ def _at_exit(processor: TracingProcessor, keeper: Keeper) -> None:
 
     atexit.register(tidy_up)
     multiprocessing.util.Finalize(None, tidy_up, exitpriority=0)
-
-
-def _described(backend: Backend) -> str:
-    return f"{backend.name} at {backend.url}" if backend.url else backend.name

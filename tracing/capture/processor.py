@@ -70,7 +70,7 @@ class TracingProcessor(SpanProcessor):
         self.append: Callable[[bytes], None] = lambda frame: None
         self.close: Callable[[], None] = lambda: None
         self.flush: Callable[[float], bool] = lambda timeout_seconds: True
-        self._redaction = redaction
+        self.redaction = redaction
         self._ledger = ledger
         self._make_call = make_call
         self._withhold = withhold or not redaction.capture_content
@@ -122,8 +122,15 @@ class TracingProcessor(SpanProcessor):
         return self.flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
-        """Write no more; what is on disk is delivered all the same."""
-        self.close()
+        """Go on: whoever shares the provider may shut it down, and calls end with their jobs.
+
+        What ends is on disk already; `close` is for the end of the pipeline itself.
+        """
+
+    def withhold_content(self) -> None:
+        """Write no content from now on, whatever set-up said."""
+        self._withhold = True
+        self.redaction.capture_content = False
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
@@ -140,7 +147,7 @@ class TracingProcessor(SpanProcessor):
             return None
         span = self.converter.convert(found)
         withhold = self._withhold or bool(span.attributes.get(names.REDACTION_ENABLED))
-        return self._redaction.apply(span, withhold=withhold)
+        return self.redaction.apply(span, withhold=withhold)
 
     def open_frames(self) -> Iterable[bytes]:
         """The start records of the spans that are open now."""
@@ -187,8 +194,8 @@ class TracingProcessor(SpanProcessor):
         # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
         # so no content goes to disk here, and none to the call where it is withheld now.
         withhold = self._withhold or names.REDACTION_ENABLED in record.attributes
-        if withhold or self._redaction.changes_spans:
-            record = self._redaction.apply(record, withhold=withhold)
+        if withhold or self.redaction.changes_spans:
+            record = self.redaction.apply(record, withhold=withhold)
         call = self._call_of(record)
         if is_new:
             self._tell_start(call, self.roots.for_call(record, span))
@@ -230,8 +237,8 @@ class TracingProcessor(SpanProcessor):
         if name == names.JOB_ENTRYPOINT:
             record = record._replace(attributes={**record.attributes, **self._at_job_end()})
         withhold = names.REDACTION_ENABLED in record.attributes
-        if withhold or self._redaction.changes_spans:
-            record = self._redaction.apply(record, withhold=withhold)
+        if withhold or self.redaction.changes_spans:
+            record = self.redaction.apply(record, withhold=withhold)
         call = self._calls.get(trace_id) or self._new_call(trace_id)
         scope = call.scope(span_id)
         stamped: Attributes = {}
@@ -274,7 +281,7 @@ class TracingProcessor(SpanProcessor):
             end_time_unix_nano=time.time_ns(),
             attributes={stamps.CALL_CONTINUED_IN: moved.trace_id.hex()},
         )
-        stub = self._redaction.apply(stub, withhold=True)
+        stub = self.redaction.apply(stub, withhold=True)
         identity = self._call_of(moved).identity.own
         shared = identity.bare_packed if self._withhold else identity.packed
         frames = [end_frame(stub, stub.attributes, shared)]

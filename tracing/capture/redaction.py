@@ -90,22 +90,25 @@ class Redaction:
         self, ledger: Ledger, *, capture_content: bool, mask: Callable[[str], str] | None
     ) -> None:
         self.capture_content = capture_content
-        self.changes_spans = mask is not None or not capture_content
-        """False where `apply` would give every span back as it is."""
-        self._mask = mask
+        self.mask = mask
         self._ledger = ledger
+
+    @property
+    def changes_spans(self) -> bool:
+        """False where `apply` would give every span back as it is."""
+        return self.mask is not None or not self.capture_content
 
     def apply(self, span: Span, *, withhold: bool = False) -> Span:
         """The span as it may be written; `withhold` is LiveKit's own word for this span."""
         if withhold or not self.capture_content:
             span = self._withheld(span)
-        if self._mask is not None:
+        if self.mask is not None:
             span = self._masked(span)
         return span
 
     def document(self, document: Any) -> Any:
         """A JSON document as it may be written, with every text masked."""
-        return document if self._mask is None else self._mask_value(document)
+        return document if self.mask is None else self._mask_value(document)
 
     def _withheld(self, span: Span) -> Span:
         return span._replace(
@@ -149,9 +152,9 @@ class Redaction:
         return value
 
     def _mask_text(self, text: str) -> str:
-        assert self._mask is not None
+        assert self.mask is not None
         try:
-            return str(self._mask(text))
+            return str(self.mask(text))
         except Exception:
             self._ledger.count(losses.MASK_FAILED)
             return MASK_FAILED

@@ -1,4 +1,4 @@
-"""A worker that stops in good order gives the drain a bounded time before it ends."""
+"""A worker's start and end: what set-up has to do by then, and a bounded time for the drain."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tracing.safe_text import get_logger
 logger = get_logger(__name__)
 
 _MARK = "_tracing_stop"
+_START_MARK = "_tracing_start"
 
 
 class _Target:
@@ -24,6 +25,36 @@ class _Target:
         self.directory: Path | None = None
         self.stop_seconds = 0.0
         self.drained: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def call_when_worker_starts(call: Callable[[Any], None] | None) -> None:
+    """Call with each AgentServer of this process just before it starts; None for no more.
+
+    By then logging is configured and the environment is loaded, and no job's process has begun.
+    LiveKit has no event as early as this, so `AgentServer.run` is extended here, once.
+    """
+    from livekit.agents.worker import AgentServer
+
+    run: Any = AgentServer.run
+    calls = getattr(run, _START_MARK, None)
+    if calls is None:
+        calls = []
+        AgentServer.run = _run_extended(run, calls)  # type: ignore[method-assign]
+    calls[:] = [call] if call is not None else []
+
+
+def _run_extended(run: Callable[..., Awaitable[None]], calls: list[Callable[[Any], None]]) -> Any:
+    @functools.wraps(run)
+    async def run_worker(self: Any, *arguments: Any, **options: Any) -> None:
+        for call in list(calls):
+            try:
+                call(self)
+            except Exception:
+                logger.exception("the worker starts without what set-up had to do")
+        await run(self, *arguments, **options)
+
+    setattr(run_worker, _START_MARK, calls)
+    return run_worker
 
 
 def drain_when_worker_stops(directory: Path | None, stop_seconds: float) -> None:

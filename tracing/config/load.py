@@ -1,8 +1,9 @@
-"""Environment and arguments -> one frozen `Settings`; the only reader of `os.environ`
-(but for TRACING_DIR on the command line).
+"""Environment and arguments -> one frozen `Settings`; with `dotenv_files`, the only reader of
+`os.environ` (but for TRACING_DIR on the command line).
 
 Precedence, everywhere: an argument of `setup_tracer`, then our own variable (`TRACING_*`),
 then the vendor's (`LANGFUSE_*`), then `OTEL_*`, then the default. An empty value is no value.
+A variable that the process does not have comes from `.env.local` or `.env`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from opentelemetry.metrics import NoOpMeterProvider, get_meter_provider
 from opentelemetry.metrics._internal import _ProxyMeterProvider
 
 from tracing.config.backends import Backend, BackendSettings
+from tracing.config.dotenv_files import process_environ
 from tracing.config.endpoints import Compression, both, without_password
 from tracing.config.environment import Environment, shown
 from tracing.config.headers import read_headers
@@ -71,14 +73,17 @@ def load_settings(
     capture_content: bool | None = None,
     metrics: bool | None = None,
     environ: Mapping[str, str] | None = None,
+    problems: Sequence[str] = (),
     **arguments: Unpack[BackendArguments],
 ) -> Settings:
     """Read arguments and environment; raises one ConfigError that lists every problem.
 
-    None means not given. Raises TypeError for an argument that there is none of.
+    None means not given. `problems` are those that were found before. Raises TypeError for an
+    argument that there is none of.
     """
     check_names(arguments)
-    env = Environment(os.environ if environ is None else environ)
+    env = Environment(process_environ() if environ is None else environ)
+    env.problems += problems
     given = {name: value for name, value in arguments.items() if value not in (None, "")}
     chosen = _choose(backend, given, env)
     export_metrics = env.flag_or("metrics=", metrics, "TRACING_METRICS", default=False)

@@ -38,11 +38,18 @@ INTERNAL_ERROR = "an internal error"
 UNSTAMPED = "an internal error left a span without what its call knew"
 SCORE_REJECTED = "Langfuse rejected the score"
 RECORDING_LOST = "the recording could not be uploaded"
+NOT_JOINED = "LiveKit was given a provider that records nothing"
+NOT_SET_UP = "setup_tracer was not called in the job's process"
 
 NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED})
 """Reasons that count attributes, not spans."""
 
-_NOUNS = {SCORE_REJECTED: "score", RECORDING_LOST: "recording"}
+_NOUNS = {
+    SCORE_REJECTED: "score",
+    RECORDING_LOST: "recording",
+    NOT_JOINED: "process",
+    NOT_SET_UP: "process",
+}
 
 
 def noun_of(reason: str) -> str:
