@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 
 from tracing.capture.current import current_capture
 from tracing.capture.processor import TracingProcessor
@@ -22,19 +23,26 @@ def ask_again(tracing: Tracing, again: Asked) -> None:
     if first is None or tracing.settings is None or not again.differing(first):
         return
     if capture is not None:
+        if again.withholds:
+            tracing.settings = replace(tracing.settings, capture_content=False)
         again, tracing.asked = _obey(again, first, capture.processor)
-    try:
-        ignored = not_applying(again, tracing.asked or first, tracing.settings)
-    except ConfigError as error:
-        logger.warning("setup_tracer was called again, and not as it was first: %s", error)
-        return
-    if ignored and not tracing.said_again:
+    if not tracing.said_again and (words := _not_in_force(tracing, again)):
         tracing.said_again = True
-        logger.warning(
-            "setup_tracer was called again with %s, which does not apply: the first call's "
-            "settings are in force. Give them there, or call shutdown() before.",
-            ", ".join(f"{name}=" for name in ignored),
-        )
+        logger.warning("setup_tracer was called again %s", words)
+
+
+def _not_in_force(tracing: Tracing, again: Asked) -> str:
+    assert tracing.asked is not None
+    assert tracing.settings is not None
+    try:
+        ignored = not_applying(again, tracing.asked, tracing.settings)
+    except ConfigError as error:
+        return f"otherwise, and wrongly: {error}"
+    names = ", ".join(f"{name}=" for name in ignored)
+    return names and (
+        f"with {names}, which does not apply: the first call's settings are in force. "
+        "Give them there, or call shutdown() before."
+    )
 
 
 def _obey(again: Asked, first: Asked, processor: TracingProcessor) -> tuple[Asked, Asked]:

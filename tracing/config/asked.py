@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from tracing.config.environment import Environment, as_flag, shown
-from tracing.config.load import load_settings
+from tracing.config.load import BackendArguments, load_settings
 from tracing.config.settings import Mask, Settings
 
 _OF_SETTINGS_NOT = ("session_id", "user_id", "mask")
@@ -73,6 +73,13 @@ class Asked:
             return None
         return Masks((*masks, mask))
 
+    def over(self, first: Asked) -> Asked:
+        """What both ask for, this before the first; a backend that is named comes without its."""
+        kept = first
+        if "backend" in self.arguments:
+            kept = first.without(*BackendArguments.__annotations__)
+        return Asked({**kept.arguments, **self.arguments})
+
     def without(self, *names: str) -> Asked:
         """The same without some arguments."""
         kept = {name: value for name, value in self.arguments.items() if name not in names}
@@ -93,7 +100,7 @@ def not_applying(again: Asked, first: Asked, in_force: Settings) -> Sequence[str
     Raises ConfigError where they would be wrong in a first one, too.
     """
     differing = again.differing(first)
-    if differing and again.settings() == in_force:
+    if differing and again.over(first).settings() == in_force:
         return [name for name in differing if name in _OF_SETTINGS_NOT]
     return differing
 
