@@ -9,10 +9,12 @@ from livekit.agents import AgentSession, get_job_context
 
 from tracing import stamps
 from tracing.account.session import Watcher
+from tracing.account.summary import BUDGET_SECONDS
 from tracing.account.turns.turn import Turn
 from tracing.capture.current import current_capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver
+from tracing.config.environment import Environment
 from tracing.read.used import in_words
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
@@ -41,15 +43,32 @@ def observe(
     """
     if session in _observed:
         return
-    watchers: list[Watcher] = [SummaryLog()] if log_summary else []
-    if table:
+    env = Environment({})  # a text is not a yes; what is wrong is said, and the call goes on
+    watchers: list[Watcher] = []
+    if env.check_flag("log_summary=", log_summary, default=True):
+        watchers.append(SummaryLog())
+    if env.check_flag("table=", table, default=False):
         from tracing.terminal.turn_table import TurnTable
 
         watchers.append(TurnTable())
-    observer = SessionObserver(session, session_id, user_id, budget_seconds, watchers)
+    observer = SessionObserver(
+        session,
+        env.check_text("session_id=", session_id) or None,
+        env.check_text("user_id=", user_id) or None,
+        _budget(budget_seconds, env),
+        watchers,
+    )
+    if env.problems:
+        logger.warning("observe: %s", "; ".join(env.problems))
     _observed[session] = observer
     observer.listen(session)
     _attach_recording(session)
+
+
+def _budget(given: object, env: Environment) -> float | None:
+    if given is None:
+        return None
+    return env.check_number("budget_seconds=", given, BUDGET_SECONDS)
 
 
 def _attach_recording(session: AgentSession[Any]) -> None:

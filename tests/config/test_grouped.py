@@ -182,6 +182,27 @@ def test_what_the_drainer_could_not_use_is_a_problem(backend: Backend, told: str
         load_settings([backend], environ={})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"timeout_seconds": "soon"}, "timeout= is 'soon'"),
+        ({"timeout_seconds": True}, "timeout= is True"),
+        ({"sample_rate": 20}, "sample_rate= is 20: give a positive number up to 1"),
+        ({"compression": "zstd"}, "compression is 'zstd'"),
+        ({"compression": False}, "compression is 'false'"),
+        ({"headers": {"a": None}}, "headers= holds a NoneType for 'a'"),
+        ({"headers": ["a"]}, "headers= is a list"),
+        ({"certificate": "/there/is/none"}, "certificate= is '/there/is/none'"),
+        ({"client_key": "/there/is/none"}, "client_key= is given without client_certificate="),
+    ],
+    ids=str,
+)
+def test_fields_of_a_backend_of_ones_own_are_checked(wrong: dict[str, Any], told: str) -> None:
+    """As those of ours are."""
+    with pytest.raises(ConfigError, match=told):
+        load_settings([Backend("mine", OTLP_HTTP, url="http://mine:1", **wrong)], environ={})
+
+
 def test_names_of_what_goes_beside_are_taken() -> None:
     """Two backends of one name would share acknowledgements."""
     own = Backend("langfuse-scores", OTLP_HTTP, url="http://mine:1")

@@ -120,11 +120,20 @@ class Backend:
         What its process could not use is a problem: names that cannot be imported, what is not
         JSON, a name that is no file's.
         """
-        from tracing.config.endpoints import without_password  # not in the drainer's process
+        from tracing.config import endpoints  # not in the drainer's process
+        from tracing.config.headers import read_headers
 
+        plain = env.without_variables()
+        headers = read_headers(self.headers, plain)
+        endpoints.read_certificates(self, plain)
+        endpoints.read_timeout(self.timeout_seconds, plain)
+        endpoints.read_compression(self.compression, plain)
+        plain.check_number("sample_rate=", self.sample_rate, 1.0, zero=True, most=1.0)
         env.problems += [f"backend {self.name!r} {problem}" for problem in self._problems()]
-        url, password = without_password(self.url) if "://" in str(self.url) else (self.url, {})
-        return replace(self, url=url, headers={**password, **self.headers})
+        url, password = self.url, {}
+        if "://" in str(url):
+            url, password = endpoints.without_password(url)
+        return replace(self, url=url, headers={**password, **headers})
 
     def _problems(self) -> Iterator[str]:
         if not _NAME.fullmatch(str(self.name)):
