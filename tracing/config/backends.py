@@ -130,9 +130,7 @@ class Backend:
         endpoints.read_compression(self.compression, plain)
         plain.check_number("sample_rate=", self.sample_rate, 1.0, zero=True, most=1.0)
         env.problems += [f"backend {self.name!r} {problem}" for problem in self._problems()]
-        url, password = self.url, {}
-        if "://" in str(url):
-            url, password = endpoints.without_password(url)
+        url, password = endpoints.without_password(str(self.url))
         return replace(self, url=url, headers={**password, **headers})
 
     def _problems(self) -> Iterator[str]:
