@@ -292,6 +292,22 @@ def test_what_cannot_be_read_is_one_line_and_status_2(directory: Path, tmp_path:
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
 
 
+def test_replay_to_a_langfuse_that_is_off_delivers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Langfuse's own variable, said in a line."""
+    for name, value in (
+        ("LANGFUSE_PUBLIC_KEY", "pk-lf-1"),
+        ("LANGFUSE_SECRET_KEY", "sk-lf-1"),
+        ("LANGFUSE_TRACING_ENABLED", "false"),
+    ):
+        monkeypatch.setenv(name, value)
+    (tmp_path / "call.json").write_text(dumps(call(1)))
+    result = run("replay", str(tmp_path / "call.json"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "nothing is delivered: LANGFUSE_TRACING_ENABLED is false\n"
+
+
 def test_the_doctor_finds_all_fine(directory: Path) -> None:
     """What it looked at, a line each, and status 0."""
     result = run("doctor")

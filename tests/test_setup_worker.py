@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -125,8 +126,8 @@ def test_set_up_under_the_main_guard_is_repeated_in_jobs(tmp_path: Path, executo
     with RecordingServer() as server:
         found = work(tmp_path, GUARDED.format(url=server.url, mask="str.lower"), executor)
         assert [span.name for span in server.accepted].count("job_entrypoint") == 1
-    said = [line for line in found.said if "tracing to" in line]
-    assert len(said) == (1 if executor == "thread" else 2)  # a process with a log of its own
+    line = f"INFO tracing.setup tracing to otlp at {server.url}/v1/traces (backend=)"
+    assert found.said == [line]
 
 
 def test_set_up_that_cannot_be_repeated_is_said_and_doctor_says_it(tmp_path: Path) -> None:
@@ -141,3 +142,44 @@ def test_set_up_that_cannot_be_repeated_is_said_and_doctor_says_it(tmp_path: Pat
     (line,) = [check for check in check_spools(directory / ".tracing") if not check.is_fine]
     assert line.text == "1 process dropped: setup_tracer was not called in the job's process"
     assert len(found.spools) == 1
+
+
+@pytest.mark.parametrize("command", ["start", "dev"])
+def test_choice_is_said_where_a_person_sees_it(tmp_path: Path, command: str) -> None:
+    """LiveKit's command line configures logging after the agent's module is imported."""
+    (tmp_path / ".env").write_text("LANGFUSE_PUBLIC_KEY=pk-lf-1\nLANGFUSE_SECRET_KEY=sk-lf-1\n")
+    (tmp_path / "agent_of_test.py").write_text(SERVING)
+    with subprocess.Popen(
+        [sys.executable, "agent_of_test.py", command],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "LIVEKIT_URL": "ws://127.0.0.1:1",
+            "LIVEKIT_API_KEY": "key",
+            "LIVEKIT_API_SECRET": "a secret that is long enough for a signature",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as worker:
+        lines = iter(worker.stdout or ())
+        before = list(itertools.takewhile(lambda line: "starting worker" not in line, lines))
+        worker.kill()
+    said = [line for line in before if "tracing to langfuse at https://cloud.langfuse.com" in line]
+    assert len(said) == 1, before
+
+
+SERVING = """
+from livekit.agents import AgentServer, JobContext, cli
+from tracing import setup_tracer
+setup_tracer()
+server = AgentServer(host="127.0.0.1", port=0)
+
+@server.rtc_session()
+async def entrypoint(ctx: JobContext) -> None:
+    pass
+
+if __name__ == "__main__":
+    cli.run_app(server)
+"""

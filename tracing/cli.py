@@ -182,6 +182,8 @@ def replay(
         from tracing.terminal.progress import progress_bar
 
         settings = _settings(backend, directory)
+        if not settings.backends:
+            raise ChoiceError(f"nothing is delivered: {settings.off_because}")
         names = ", ".join(settings.backends)
         if dry_run:
             plan = plan_replay(files, settings, strict=strict)

@@ -32,7 +32,7 @@ from tracing.capture.jobs import (
     join_running_job,
 )
 from tracing.capture.processor import TracingProcessor
-from tracing.capture.provider import Joining, follow_provider
+from tracing.capture.provider import Joining, follow_provider, is_filtered
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
@@ -142,8 +142,16 @@ def _worker_starts(server: Any) -> None:
         settle(tracing, tracing.asked, _build)
         say_choice(tracing, is_heard=True)
     if tracing.directory is not None:
-        again = functools.partial(setup_tracer, **tracing.asked.arguments, strict=False)
-        hand_over(server, again, tracing.directory)
+        hand_over(server, functools.partial(_repeat, tracing.asked), tracing.directory)
+
+
+def _repeat(asked: Asked) -> None:
+    """Set up in a job's process what its worker has set up and said."""
+    with _lock:
+        if current_tracing() is None:
+            tracing = _first(asked, strict=False)
+            tracing.choice = ""
+            make_current(tracing)
 
 
 def _build(settings: Settings, asked: Asked) -> Tracing:
@@ -159,7 +167,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
     _install(provider, settings)
-    withhold = _withholds_content(provider) or not settings.capture_content
+    withhold = is_filtered(provider) or not settings.capture_content
     metrics = _start_metrics(settings, directory, provider)
     mask, session_id = asked.arguments.get("mask"), asked.arguments.get("session_id")
     redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
@@ -315,12 +323,6 @@ def _start_metrics(settings: Settings, directory: Path, provider: TracerProvider
     from tracing.metrics.export import start_metrics
 
     return start_metrics(settings.metrics, directory, provider.resource)
-
-
-def _withholds_content(provider: TracerProvider) -> bool:
-    """Whether LiveKit's filter on this provider strips content from what spans end with."""
-    installed = getattr(provider._active_span_processor, "_span_processors", ())
-    return any(getattr(processor, "_allow_pii", True) is False for processor in installed)
 
 
 def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) -> None:

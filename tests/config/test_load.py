@@ -561,6 +561,12 @@ UNUSED: list[tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = [
         {"environment": "staging", "tags": ["a"]},
         ("environment=", "tags=", "LANGFUSE_BASE_URL"),
     ),
+    (
+        "code that elsewhere has Langfuse",
+        {**ENDPOINT, "TRACING_BACKEND": "otlp"},
+        {"scores": "all", "tags": ["a"]},
+        ("scores=", "tags="),
+    ),
     ("an empty list asks for nothing", {}, {"tags": []}, ()),
     ("labels on the way to Jaeger", {**ENDPOINT}, {"environment": "staging"}, ()),
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from livekit.agents.telemetry import tracer as livekit_tracer
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
+from tracing.capture.processor import TracingProcessor
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 
@@ -21,6 +22,12 @@ _MARK = "_tracing_follow"
 def has_processor(provider: TracerProvider, processor: SpanProcessor) -> bool:
     """Whether a provider's spans go to a processor."""
     return processor in getattr(provider._active_span_processor, "_span_processors", ())
+
+
+def is_filtered(provider: TracerProvider) -> bool:
+    """Whether LiveKit's filter on this provider strips content from what spans end with."""
+    installed = getattr(provider._active_span_processor, "_span_processors", ())
+    return any(getattr(processor, "_allow_pii", True) is False for processor in installed)
 
 
 def follow_provider(join: Callable[[Any], None] | None) -> None:
@@ -51,7 +58,7 @@ def _extended(set_provider: Callable[[Any], None], joins: list[Callable[[Any], N
 class Joining:
     """Has the spans of a provider that LiveKit is given after set-up recorded as well."""
 
-    def __init__(self, processor: SpanProcessor, ledger: Ledger) -> None:
+    def __init__(self, processor: TracingProcessor, ledger: Ledger) -> None:
         self._processor = processor
         self._ledger = ledger
 
@@ -65,5 +72,7 @@ class Joining:
                 type(provider).__name__,
             )
         elif not has_processor(provider, self._processor):
+            if is_filtered(provider):
+                self._processor.withhold_content()
             provider.add_span_processor(self._processor)
             logger.info("LiveKit was given another TracerProvider: its spans are recorded, too")

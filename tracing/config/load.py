@@ -11,20 +11,21 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from opentelemetry.metrics import NoOpMeterProvider, get_meter_provider
 from opentelemetry.metrics._internal import _ProxyMeterProvider
 
 from tracing.config.backends import Backend, BackendSettings
+from tracing.config.chosen import choose, field_names, told_unused, unclaimed, unused_arguments
 from tracing.config.dotenv_files import process_environ
-from tracing.config.endpoints import Compression, both, without_password
+from tracing.config.endpoints import Compression, without_password
 from tracing.config.environment import Environment, shown
 from tracing.config.headers import read_headers
-from tracing.config.labels import Prices, TraceLabels
+from tracing.config.labels import Prices
 from tracing.config.langfuse import OTLP_PATH, Langfuse, Scores
 from tracing.config.otlp import Otlp, OtlpDialect, signal_url
 from tracing.config.registry import REGISTRY
@@ -85,7 +86,7 @@ def load_settings(
     env = Environment(process_environ() if environ is None else environ)
     env.problems += problems
     given = {name: value for name, value in arguments.items() if value not in (None, "")}
-    chosen = _choose(backend, given, env)
+    chosen = choose(backend, given, env)
     export_metrics = env.flag_or("metrics=", metrics, "TRACING_METRICS", default=False)
     asked = [_with(REGISTRY[one](), given) if isinstance(one, str) else one for one in chosen.kinds]
     backends = _resolved(_without_langfuse_where_off(asked, env), env)
@@ -102,13 +103,13 @@ def load_settings(
         * 86400,
         drainer=env.choice("TRACING_DRAINER", Settings.drainer, ("process", "thread")),
         stop_seconds=env.number("TRACING_STOP_SECONDS", Settings.stop_seconds, zero=True),
-        metrics=_metrics(asked, _unclaimed(chosen, given), env) if export_metrics else None,
+        metrics=_metrics(asked, unclaimed(chosen, given), env) if export_metrics else None,
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),
         proxies=urllib.request.getproxies_environment(),
     )
-    unused = _unused(chosen, given, backends, has_metrics=export_metrics)
-    if unused and not chosen.is_a_fallback:
-        env.problems.append(_told_unused(unused, chosen))
+    unused = unused_arguments(chosen, given, backends, has_metrics=export_metrics)
+    if unused and chosen.in_code:
+        env.problems.append(told_unused(unused, chosen))
     if not env.problems:
         env.problems += [*_same_names(settings), *_same_places(settings)]
     if env.problems:
@@ -154,125 +155,6 @@ def check_names(arguments: Mapping[str, object]) -> None:
         raise TypeError(f"setup_tracer() got an unexpected keyword argument {name!r}")
 
 
-class Chosen(NamedTuple):
-    """The backends that were asked for: names, and settings."""
-
-    kinds: Sequence[str | BackendSettings]
-    by: str
-    """The argument or variable that said so."""
-    is_a_fallback: bool = False
-    """Whether nobody named them: code that is right elsewhere may run here without keys."""
-
-    @property
-    def names(self) -> list[str]:
-        """The backends that are given by name, for which arguments are."""
-        return [one for one in self.kinds if isinstance(one, str)]
-
-    def takers(self, argument: str) -> list[str]:
-        """The backends given by name that have a field for an argument."""
-        return [name for name in self.names if argument in _fields(REGISTRY[name]())]
-
-
-def _choose(backend: object, given: Mapping[str, Any], env: Environment) -> Chosen:
-    """What was asked for, each once; what is none, or is given for several, is a problem."""
-    wanted, by = _wanted(backend, given, env)
-    words = [one.strip().lower() if isinstance(one, str) else one for one in wanted]
-    each = [one for n, one in enumerate(words) if not isinstance(one, str) or one not in words[:n]]
-    unknown = [one for one in each if not _is_backend(one)]
-    if unknown or not each:
-        # Of what is no text only the type is shown: it may hold a secret.
-        shown = [repr(one) if isinstance(one, str) else type(one).__name__ for one in unknown]
-        what = ", ".join(shown) or "an empty list"
-        accepted = ", ".join(map(repr, REGISTRY))
-        env.problems.append(f"backend is {what}: give one of {accepted}, or a list of them")
-    chosen = Chosen([one for one in each if one not in unknown], by, is_a_fallback=not by)
-    for name in _FOR_ONE & given.keys():
-        if len(takers := chosen.takers(name)) > 1:
-            env.problems.append(
-                f"{name}= could be for {' or '.join(takers)}: put it into the settings of one, "
-                f"such as {_EXAMPLES[takers[0]]}({name}=...)"
-            )
-    return chosen if by else chosen._replace(by="no Langfuse keys and no OTLP endpoint are set")
-
-
-_IMPLIED = {
-    "public_key": "langfuse",
-    "secret_key": "langfuse",
-    "base_url": "langfuse",
-    "endpoint": "otlp",
-}
-"""By argument: the backend that it names where none is named."""
-
-_FOR_ONE = {"headers", "certificate"}
-"""Arguments that are one server's: credentials go nowhere else."""
-
-_EXAMPLES = {"langfuse": "Langfuse", "otlp": "Otlp"}
-
-
-def _wanted(
-    backend: object, given: Mapping[str, Any], env: Environment
-) -> tuple[Sequence[Any], str]:
-    """The backends as they were named, and what named them; nothing did, for the local store."""
-    if backend is not None:
-        is_list = isinstance(backend, Iterable) and not isinstance(backend, str)
-        return list(backend) if is_list else [backend], "backend="  # type: ignore[call-overload]
-    implied = {kind: name for name, kind in reversed(_IMPLIED.items()) if name in given}
-    names = [name.strip().lower() for name in env.text("TRACING_BACKEND").split(",")]
-    if implied and not implied.keys() <= set(names):
-        return sorted(implied), ", ".join(f"{implied[kind]}=" for kind in sorted(implied))
-    if names != [""]:
-        return names, "TRACING_BACKEND"
-    if env.peek("LANGFUSE_PUBLIC_KEY") or env.peek("LANGFUSE_SECRET_KEY"):
-        return ["langfuse"], "LANGFUSE_PUBLIC_KEY"
-    if env.peek(both("ENDPOINT")[0]) or env.peek(both("ENDPOINT")[1]):
-        return ["otlp"], "OTEL_EXPORTER_OTLP_ENDPOINT"
-    return ["local"], ""
-
-
-def _fields(settings: Any) -> set[str]:
-    return {field.name for field in fields(settings)}
-
-
-def _unclaimed(chosen: Chosen, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that no backend given by name has a field for."""
-    return {name: value for name, value in given.items() if not chosen.takers(name)}
-
-
-def _unused(
-    chosen: Chosen,
-    given: Mapping[str, Any],
-    backends: Mapping[str, BackendSettings],
-    *,
-    has_metrics: bool,
-) -> list[str]:
-    """The arguments that nothing in force uses."""
-    found = _unclaimed(chosen, given)
-    if has_metrics and "otlp" not in chosen.names:
-        found = {name: found[name] for name in found if name not in _METRICS_TAKE}
-    speak_langfuse = any(
-        isinstance(one, Langfuse) or (isinstance(one, Otlp) and one.dialect == "langfuse")
-        for one in backends.values()
-    )
-    if backends and not speak_langfuse:  # the environment is on the resource too
-        labels = _fields(TraceLabels()) - {"environment"}
-        found |= {name: given[name] for name in labels & given.keys()}
-    return [name for name in given if name in found and given[name] not in ([], (), {})]
-
-
-_METRICS_TAKE = {"endpoint", "headers", "certificate"}
-
-
-def _told_unused(unused: Sequence[str], chosen: Chosen) -> str:
-    names = ", ".join(f"{name}=" for name in unused)
-    if len(chosen.names) < len(chosen.kinds):
-        return (
-            f"{names} goes with a backend that is given by name: "
-            "put it into the settings of the backend"
-        )
-    backends = " and ".join(chosen.names) or "nothing"
-    return f"{names} is not used by {backends}: leave it out, or choose a backend that takes it"
-
-
 def _without_langfuse_where_off(
     asked: Sequence[BackendSettings], env: Environment
 ) -> Sequence[BackendSettings]:
@@ -291,16 +173,9 @@ def _directory(given: object, env: Environment) -> Path:
     return Path(given or env.text("TRACING_DIR") or ".tracing").absolute()
 
 
-def _is_backend(wanted: object) -> bool:
-    if isinstance(wanted, str):
-        return wanted in REGISTRY
-    is_settings = hasattr(wanted, "resolve") and hasattr(wanted, "backends")
-    return is_settings and not isinstance(wanted, type)
-
-
 def _with(settings: Any, given: Mapping[str, Any]) -> BackendSettings:
     """Settings with those of the given arguments that they have a field for."""
-    known = _fields(settings)
+    known = field_names(settings)
     return replace(settings, **{name: value for name, value in given.items() if name in known})  # type: ignore[no-any-return]
 
 
