@@ -112,6 +112,20 @@ def test_later_set_up_that_withholds_is_obeyed_from_then_on(
     assert warnings(caplog) == [SAID.format("capture_content=")]
 
 
+def test_later_demand_that_cannot_be_read_withholds_and_is_told(
+    server: RecordingServer, in_thread: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have meant no."""
+    handle = first(server)
+    setup_tracer(capture_content="nein")  # type: ignore[arg-type]
+    say("secret")
+    assert handle.flush(20)
+    assert texts(server) == {None}
+    (said,) = warnings(caplog)
+    assert "capture_content= is 'nein': give true or false" in said
+    assert "secret" not in repr(handle.asked)
+
+
 def test_later_masks_are_obeyed_from_then_on_after_the_first(
     server: RecordingServer, in_thread: None, caplog: pytest.LogCaptureFixture
 ) -> None:

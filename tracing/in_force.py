@@ -11,6 +11,7 @@ from tracing.capture.current import current_capture
 from tracing.capture.processor import TracingProcessor
 from tracing.config.asked import Asked, not_applying
 from tracing.config.backends import Backend
+from tracing.config.environment import as_flag
 from tracing.config.settings import ConfigError, Settings
 from tracing.handle import Tracing, make_current
 
@@ -51,7 +52,8 @@ def _obey(again: Asked, first: Asked, processor: TracingProcessor) -> tuple[Aske
     if again.withholds:
         processor.withhold_content()
         in_force["capture_content"] = False
-        again = again.without("capture_content")
+        if as_flag(again.arguments["capture_content"]) is False:
+            again = again.without("capture_content")
     masks = first.masks_and(again)
     if masks is not None:
         processor.redaction.mask = in_force["mask"] = masks

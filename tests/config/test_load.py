@@ -506,6 +506,12 @@ def test_otlp_variables_that_point_at_langfuse_are_langfuse(backend: str | None)
     assert settings.backends == {"langfuse": lf}
 
 
+def test_langfuse_by_otlp_variables_is_off_where_langfuse_is() -> None:
+    """Its own switch holds, however it was named."""
+    environ = {**OF_LANGFUSE, "LANGFUSE_TRACING_ENABLED": "false"}
+    assert load_settings(["otlp", "local"], environ=environ).backends == {"local": Local()}
+
+
 def test_who_asks_for_plain_spans_gets_them_in_langfuse_too() -> None:
     """The dialect says so."""
     settings = load_settings("otlp", environ=OF_LANGFUSE, dialect="plain")

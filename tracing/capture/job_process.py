@@ -23,8 +23,9 @@ def hand_over(server: Any, set_up: Callable[[], Any], directory: Path) -> None:
     the spool where what cannot be handed over is counted.
     """
     prewarm = getattr(server, "_setup_fnc", None)
-    if not isinstance(prewarm, SetUpToo):
-        server._setup_fnc = SetUpToo(prewarm, set_up, directory)
+    if isinstance(prewarm, SetUpToo):  # of an earlier pipeline
+        prewarm = prewarm.prewarm
+    server._setup_fnc = SetUpToo(prewarm, set_up, directory)
 
 
 class SetUpToo:
@@ -33,7 +34,7 @@ class SetUpToo:
     def __init__(
         self, prewarm: Callable[[Any], Any] | None, set_up: Callable[[], Any], directory: Path
     ) -> None:
-        self._prewarm = prewarm
+        self.prewarm = prewarm
         self._directory = directory
         try:  # in bytes, so that what a job's process cannot read costs it no more than the set-up
             self._set_up, self._why_not = pickle.dumps(set_up), ""
@@ -42,7 +43,7 @@ class SetUpToo:
 
     def __call__(self, process: Any) -> Any:
         """Called by LiveKit with a JobProcess, before its first job."""
-        result = self._prewarm(process) if self._prewarm is not None else None
+        result = self.prewarm(process) if self.prewarm is not None else None
         if current_capture() is None:
             self._set_up_here()
         return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import Any
 
@@ -11,9 +11,8 @@ from tracing.config.environment import Environment, as_flag, shown
 from tracing.config.load import BackendArguments, load_settings
 from tracing.config.settings import Mask, Settings
 
-_OF_SETTINGS_NOT = ("session_id", "user_id", "mask")
+_NO_SETTINGS = ("session_id", "user_id", "mask")
 """The arguments of `setup_tracer` that are no settings."""
-
 
 _MAX_MASKS = 16
 
@@ -35,7 +34,7 @@ class Masks:
 class Asked:
     """The arguments of one call of `setup_tracer` that were given."""
 
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)  # keys are among them
 
     @classmethod
     def of(cls, **arguments: Any) -> Asked:
@@ -44,7 +43,7 @@ class Asked:
 
     def settings(self) -> Settings:
         """The settings that these arguments and the environment make; raises ConfigError."""
-        given = {k: v for k, v in self.arguments.items() if k not in _OF_SETTINGS_NOT}
+        given = {k: v for k, v in self.arguments.items() if k not in _NO_SETTINGS}
         return load_settings(**given, problems=self._problems())
 
     def _problems(self) -> list[str]:
@@ -59,8 +58,9 @@ class Asked:
 
     @property
     def withholds(self) -> bool:
-        """Whether no content may leave the process."""
-        return as_flag(self.arguments.get("capture_content")) is False
+        """Whether no content may leave the process; what cannot be read may mean that."""
+        given = self.arguments.get("capture_content")
+        return given is not None and as_flag(given) is not True
 
     def masks_and(self, again: Asked) -> Mask | None:
         """The mask given here and the later one, as one; None without a further one.
@@ -101,7 +101,7 @@ def not_applying(again: Asked, first: Asked, in_force: Settings) -> Sequence[str
     """
     differing = again.differing(first)
     if differing and again.over(first).settings() == in_force:
-        return [name for name in differing if name in _OF_SETTINGS_NOT]
+        return [name for name in differing if name in _NO_SETTINGS]
     return differing
 
 

@@ -89,7 +89,7 @@ def load_settings(
     chosen = choose(backend, given, env)
     export_metrics = env.flag_or("metrics=", metrics, "TRACING_METRICS", default=False)
     asked = [_with(REGISTRY[one](), given) if isinstance(one, str) else one for one in chosen.kinds]
-    backends = _resolved(_without_langfuse_where_off(asked, env), env)
+    backends = _resolved(asked, env)
     settings = Settings(
         backends=backends,
         chosen_by=chosen.by,
@@ -155,17 +155,6 @@ def check_names(arguments: Mapping[str, object]) -> None:
         raise TypeError(f"setup_tracer() got an unexpected keyword argument {name!r}")
 
 
-def _without_langfuse_where_off(
-    asked: Sequence[BackendSettings], env: Environment
-) -> Sequence[BackendSettings]:
-    """LANGFUSE_TRACING_ENABLED=false is for Langfuse alone, as in its own SDK."""
-    if not any(isinstance(one, Langfuse) for one in asked):
-        return asked
-    if env.flag("LANGFUSE_TRACING_ENABLED", default=True):
-        return asked
-    return [one for one in asked if not isinstance(one, Langfuse)]
-
-
 def _directory(given: object, env: Environment) -> Path:
     if given is not None and not isinstance(given, (str, os.PathLike)):
         env.problems.append(f"directory= is {shown(given)}: give a path")
@@ -184,12 +173,20 @@ def _resolved(asked: Sequence[BackendSettings], env: Environment) -> Mapping[str
     kinds = Counter(type(one) for one in asked)
     found: dict[str, BackendSettings] = {}
     for one in asked:
+        if _is_off(one, env):
+            continue
         # Beside an OTLP endpoint, the OTLP variables are for that alone.
         is_beside = kinds[Otlp] > 0 and not isinstance(one, Otlp)
         own_env = env.without_otlp() if is_beside else env
         settings = one.resolve(own_env, is_only_one=kinds[type(one)] == 1)
-        found[_free_name(_kind_of(settings), found)] = settings
+        if not _is_off(settings, env):
+            found[_free_name(_kind_of(settings), found)] = settings
     return found
+
+
+def _is_off(settings: BackendSettings, env: Environment) -> bool:
+    """LANGFUSE_TRACING_ENABLED is for Langfuse alone, as in its own SDK."""
+    return isinstance(settings, Langfuse) and not env.flag("LANGFUSE_TRACING_ENABLED", default=True)
 
 
 def _kind_of(settings: BackendSettings) -> str:
