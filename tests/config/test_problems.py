@@ -293,6 +293,20 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         ["langfuse and langfuse-2 are the same place: leave one out, or each span comes twice"],
     ),
     (
+        "names that are nearly ours",
+        {
+            "TRACING_CAPTURE_CONTNET": "false",
+            "TRACING_BACKENDS": "local",
+            "TRACING_OF_SOMEBODY_ELSE": "1",
+        },
+        {},
+        [
+            "TRACING_CAPTURE_CONTNET is set, which nothing reads: "
+            "TRACING_CAPTURE_CONTENT is meant?",
+            "TRACING_BACKENDS is set, which nothing reads: TRACING_BACKEND is meant?",
+        ],
+    ),
+    (
         "numbers that are none",
         {
             "TRACING_SPOOL_MIB": "lots",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from tracing.config.environment import VARIABLES, as_flag
+from tracing.config.environment import OUR_PREFIX, VARIABLES, as_flag
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ FILE_NAMES = (".env.local", ".env")
 
 
 def process_environ() -> Mapping[str, str]:
-    """`os.environ`, which is never written, and what only the files have of `VARIABLES`.
+    """`os.environ`, which is never written, and what only the files have of `VARIABLES`
+    (and of names of ours that are misspelt).
 
     The working directory's files go before those beside the main script, `.env.local` before
     `.env`. As with `load_dotenv`, PYTHON_DOTENV_DISABLED switches that off.
@@ -31,7 +32,7 @@ def process_environ() -> Mapping[str, str]:
     if not as_flag(environ.get("PYTHON_DOTENV_DISABLED")):
         for path in _files():
             for name, value in _values(path).items():
-                if name in VARIABLES and value:
+                if value and (name in VARIABLES or name.startswith(OUR_PREFIX)):
                     environ.setdefault(name, value)
     return environ
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 VARIABLES: Mapping[str, str] = {
@@ -54,6 +55,10 @@ VARIABLES: Mapping[str, str] = {
 OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER(_ARG)."""
 
 
+OUR_PREFIX = "TRACING_"
+_NEARLY = 0.9
+"""The similarity, as difflib has it, of two names that differ by a letter or two."""
+
 _WORDS: Mapping[object, bool] = {
     **dict.fromkeys((True, "true", "1", "yes", "on"), True),
     **dict.fromkeys((False, "false", "0", "no", "off"), False),
@@ -101,6 +106,13 @@ class Environment:
     def unused(self) -> list[str]:
         """The variables that have a value which nothing asked for."""
         return [name for name in VARIABLES if name not in self._asked_for and self.peek(name)]
+
+    def check_spelling(self) -> None:
+        """Note a problem for a name of ours that is none, and nearly one: it may protect people."""
+        for name in self._environ:
+            if name.startswith(OUR_PREFIX) and name not in VARIABLES:
+                for meant in get_close_matches(name, VARIABLES, 1, _NEARLY):
+                    self.problems.append(f"{name} is set, which nothing reads: {meant} is meant?")
 
     def number(self, name: str, default: float, *more: str, **bounds: Any) -> float:
         """A number within the bounds of `check_number`; anything else is a problem."""

@@ -85,6 +85,7 @@ def load_settings(
     check_names(arguments)
     env = Environment(process_environ() if environ is None else environ)
     env.problems += problems
+    env.check_spelling()
     given = {name: value for name, value in arguments.items() if value not in (None, "")}
     chosen = choose(backend, given, env)
     export_metrics = env.flag_or("metrics=", metrics, "TRACING_METRICS", default=False)
