@@ -231,13 +231,15 @@ def _sample_rate(given: object, env: Environment) -> float:
 
 
 def _scores(given: object, env: Environment) -> Scores:
-    source = "TRACING_SCORES" if given is None else "scores"
-    word = (env.text(source) or True) if given is None else given
-    if isinstance(word, str) and unquoted(word).lower() == "all":
+    source, accepted = "scores", "True, False or 'all'"
+    if given is None:
+        source, accepted = "TRACING_SCORES", "true or false or all"
+        given = env.text(source) or True
+    if isinstance(given, str) and unquoted(given).lower() == "all":
         return "all"
-    flag = as_flag(word)
+    flag = as_flag(given)
     if flag is None:
-        env.problems.append(f"{source} is {shown(word)}: give True, False or 'all'")
+        env.problems.append(f"{source} is {shown(given)}: give {accepted}")
     return bool(flag)
 
 
