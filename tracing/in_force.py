@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +13,9 @@ from tracing.config.backends import Backend
 from tracing.config.environment import as_flag
 from tracing.config.settings import ConfigError, Settings
 from tracing.handle import Tracing, make_current
+from tracing.safe_text import get_logger
 
-logger = logging.getLogger("tracing.setup")  # what people know it as
+logger = get_logger("tracing.setup")  # what people know it as
 
 
 def ask_again(tracing: Tracing, again: Asked) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tracing.capture.current import current_capture
+from tracing.safe_text import get_logger
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def hand_over(server: Any, set_up: Callable[[], Any], directory: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +10,11 @@ from livekit.agents.telemetry import tracer as livekit_tracer
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from tracing.capture.processor import TracingProcessor
+from tracing.safe_text import get_logger
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MARK = "_tracing_follow"
 
