@@ -119,7 +119,7 @@ def _interruption(attributes: Attributes) -> tuple[str, str]:
         return "DEFAULT", ""
     heard = attributes.get(names.PLAYOUT_POSITION)
     of_it = f", {heard:.1f} s heard" if isinstance(heard, float) else ""
-    if attributes.get(names.INTERRUPTION_SOURCE) in names.BARGE_IN_SOURCES:
+    if names.text(attributes, names.INTERRUPTION_SOURCE) in names.BARGE_IN_SOURCES:
         return "WARNING", f"interrupted by the user{of_it}"
     return "DEFAULT", f"cut short{of_it}"
 
