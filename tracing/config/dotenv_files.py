@@ -6,7 +6,6 @@ inherit what was loaded by then. Read here, the files lead every process to the 
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,9 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from tracing.config.environment import OUR_PREFIX, VARIABLES, as_flag
+from tracing.safe_text import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FILE_NAMES = (".env.local", ".env")
 
