@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -75,6 +76,7 @@ class Delivery(threading.Thread):
         self._directory = directory
         self._backend = backend
         self._ledger = ledger
+        self._tally = Tally(directory, backend.name, ledger)
         self._pace = pace
         self._acks = Acks(directory, backend.name)
         self._readers: dict[str, SegmentReader] = {}
@@ -89,12 +91,19 @@ class Delivery(threading.Thread):
         """Deliver batch after batch; an error of ours is logged and the batch tried again."""
         while not self.stopping.is_set():
             try:
-                self._step()
-            except Unavailable as error:
-                self._pause(error)
-            except Exception as error:
+                self._try_step()
+            except Exception:  # what says so can fail itself: a log's handler may be anybody's
+                self.stopping.wait(self._pace.longest_pause_seconds)
+
+    def _try_step(self) -> None:
+        try:
+            self._step()
+        except Unavailable as error:
+            self._pause(error)
+        except Exception as error:
+            with contextlib.suppress(Exception):
                 logger.exception("delivery to %s failed", self._backend.name)
-                self._pause(Unavailable(f"internal error: {error!r}"))
+            self._pause(Unavailable(f"internal error: {error!r}"))
 
     @property
     def is_idle(self) -> bool:
@@ -163,8 +172,7 @@ class Delivery(threading.Thread):
     def _send(self, batch: _Batch) -> None:
         if self._sender is None:
             self._dialect = LabelledDialect(self._backend)
-            tally = Tally(self._directory, self._backend.name, self._ledger)
-            self._sender = make_sender(self._backend, tally)
+            self._sender = make_sender(self._backend, self._tally)
         translated = [
             found
             for reader, spans in batch.parts
@@ -172,10 +180,33 @@ class Delivery(threading.Thread):
         ]
         self.status.asking_since = time.time()
         try:
-            self._sender.deliver(translated)
+            self._deliver(self._sender, translated)
         finally:
             self.status.asking_since = 0.0
         self.status.delivered_spans += len(translated)
+
+    def _deliver(self, sender: Sender, spans: list[Span]) -> None:
+        """Deliver the spans, but those on which the sender itself fails, which are counted.
+
+        Where it fails on every one, that is no span's fault: the error is raised, and all wait.
+        """
+        parts, failed, passed = [spans], [], 0
+        while parts:
+            part = parts.pop()
+            try:
+                sender.deliver(part)
+                passed += len(part)
+            except Unavailable:
+                raise
+            except Exception as error:
+                if len(part) > 1:
+                    parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                else:
+                    failed.append((part[0], error))
+        if failed and not passed:
+            raise failed[0][1]
+        for span, why in failed:
+            self._tally.unsendable(span, why)
 
     def _translated(self, spans: list[Span], translate: Translate) -> Iterator[Span]:
         """The spans in the backend's dialect; an error there costs one span, and is counted."""
@@ -183,7 +214,8 @@ class Delivery(threading.Thread):
             try:
                 found = translate(span)
             except Exception:
-                logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
+                with contextlib.suppress(Exception):
+                    logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
                 detail = f"the dialect failed on {span.name}"
                 self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
                 continue

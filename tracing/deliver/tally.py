@@ -27,8 +27,11 @@ class Tally:
         self._count(losses.UNTRANSLATED, f"{span.name}: {error!r}")
 
     def quarantined(self, span: Span, words: str) -> None:
-        """The backend rejects this one span for good."""
-        quarantine(self._directory, self._backend, span)
+        """The backend rejects this one span for good; it is counted, kept or not."""
+        try:
+            quarantine(self._directory, self._backend, span)
+        except Exception as error:
+            words = f"{words} (not kept: {error})"
         self._count(losses.QUARANTINED, words)
 
     def partially_rejected(self, number: int, words: str) -> None:

@@ -123,7 +123,8 @@ class Ledger:
         for (reason, backend), number in unwritten.items():
             self._append(reason, number, backend, details.get((reason, backend), ""))
         for (reason, backend), number in unsaid.items():
-            self._say(sentence(reason, number, backend, details.get((reason, backend), "")))
+            with contextlib.suppress(Exception):  # a log's handler may be anybody's
+                self._say(sentence(reason, number, backend, details.get((reason, backend), "")))
 
     def _append(self, reason: str, number: int, backend: str, detail: str) -> None:
         entry = {
@@ -140,7 +141,7 @@ class Ledger:
                 # A full disk: give up the room that was reserved for this.
                 (self._path.parent / _RESERVE_NAME).unlink(missing_ok=True)
                 self._write(line)
-        except OSError:
+        except (OSError, ValueError):
             logger.debug("cannot write %s", self._path, exc_info=True)
 
     def _write(self, line: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -22,9 +23,16 @@ def quarantined_files(directory: Path) -> list[Path]:
 
 
 def quarantine(directory: Path, backend: str, span: Span) -> None:
-    """Write down one rejected span, as long as there is room."""
+    """Write down one rejected span as a whole line; raises OSError where there is no room."""
+    line = (dumps([span]) + "\n").encode()
     path = quarantine_path(directory, backend)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(fd, "a") as file:
-        if file.tell() < MAX_FILE_BYTES:
-            file.write(dumps([span]) + "\n")
+    try:
+        size = os.fstat(fd).st_size
+        if size >= MAX_FILE_BYTES:
+            raise OSError(errno.EFBIG, f"the quarantine is full at {MAX_FILE_BYTES // 2**20} MiB")
+        if os.write(fd, line) != len(line):
+            os.ftruncate(fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(fd)

@@ -8,7 +8,7 @@ those raise. Field numbers are those of opentelemetry-proto 1.x.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ _FIXED64 = struct.Struct("<Q")
 _SAMPLED = b"\x85\x01" + struct.pack("<I", 1)
 """The flags of a span."""
 
+_UNSIGNED = 2**64 - 1
 _SHORT_TEXT = 64
 _COMES_AGAIN = frozenset({str, bool, int})
 """The types of values that many spans have in common, where they are short."""
@@ -84,11 +85,11 @@ def _span(span: Span) -> bytes:
     parts += (
         _string(5, span.name),
         b"\x30",
-        _varint(span.kind),
+        _varint(span.kind & _UNSIGNED),
         b"\x39",
-        _FIXED64.pack(span.start_time_unix_nano),
+        _nanoseconds(span.start_time_unix_nano),
         b"\x41",
-        _FIXED64.pack(span.end_time_unix_nano),
+        _nanoseconds(span.end_time_unix_nano),
     )
     _put_attributes(parts, 9, span.attributes)
     parts.append(_count(10, span.dropped_attributes_count))
@@ -105,7 +106,7 @@ def _span(span: Span) -> bytes:
 def _event(event: Event) -> bytes:
     return (
         b"\x09"
-        + _FIXED64.pack(event.time_unix_nano)
+        + _nanoseconds(event.time_unix_nano)
         + _string(2, event.name)
         + _attributes(3, event.attributes)
     )
@@ -159,16 +160,16 @@ def _value(value: Any) -> bytes:
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
-        return b"\x18" + _varint(value & 0xFFFFFFFFFFFFFFFF)
+        return b"\x18" + _varint(value & _UNSIGNED)
     if isinstance(value, float):
         return b"\x21" + _DOUBLE.pack(value)
     if isinstance(value, bytes):
         return _field(7, value)
-    if isinstance(value, dict):
-        return _field(6, _attributes(1, value))
+    if isinstance(value, Mapping):
+        return _field(6, _attributes(1, {str(key): item for key, item in value.items()}))
     if isinstance(value, (list, tuple)):
         return _field(5, b"".join(_field(1, _value(item)) for item in value))
-    return b""
+    return b"" if value is None else _value(str(value))
 
 
 def _field(number: int, data: bytes) -> bytes:
@@ -187,7 +188,12 @@ def _string(number: int, text: str) -> bytes:
 
 
 def _count(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value) if value else b""
+    return _varint(number << 3) + _varint(value & _UNSIGNED) if value else b""
+
+
+def _nanoseconds(value: int) -> bytes:
+    """A time; 0, which is none, for what no message can hold."""
+    return _FIXED64.pack(value if 0 <= value <= _UNSIGNED else 0)
 
 
 def _varint(value: int) -> bytes:
