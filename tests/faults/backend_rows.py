@@ -90,6 +90,13 @@ OUTAGES = (
         bounded=short(3),
     ),
     Row(
+        "drip status",
+        "a status line that comes at a byte in two seconds",
+        phases=always(replies.DRIP_STATUS),
+        settle_seconds=45,
+        bounded=short(3),
+    ),
+    Row(
         "flood",
         "an answer without end",
         phases=always(replies.FLOOD),
@@ -229,6 +236,13 @@ ANSWERS = (
         bounded=short(5),
     ),
     Row("n5", "200 with a garbage body", "0 / 0 %", always(replies.GARBAGE), bounded=short(4)),
+    Row(
+        "page",
+        "200 with a sign-in page",
+        phases=always(replies.PAGE),
+        seconds=12,
+        bounded=short(3),
+    ),
     Row(
         "n6",
         "not stored and the response cut off, in turn with ok",

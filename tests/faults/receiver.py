@@ -251,6 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.cut == "drip":
             self._answer_without_end(b"\n", pause_seconds=2)
             return
+        if reply.cut == "drip_status":
+            self._send_without_end(b"H", pause_seconds=2)
+            return
         if reply.cut == "flood":
             self._answer_without_end(b"\n" * 2**20, pause_seconds=0.05)
             return
@@ -265,6 +268,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(2**33))
         self.end_headers()
+        self._send_without_end(piece, pause_seconds)
+
+    def _send_without_end(self, piece: bytes, pause_seconds: float) -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             self.wfile.write(piece)

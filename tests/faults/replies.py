@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Cut = Literal["", "mid_request", "before_response", "mid_response", "drip", "flood"]
+Cut = Literal["", "mid_request", "before_response", "mid_response", "drip", "drip_status", "flood"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Reply:
     delay_seconds: float = 0.0
     """Silence before the answer; the spans are stored before it."""
     cut: Cut = ""
-    """Where the connection dies; `drip` sends a byte of the answer every two
-    seconds, `flood` sends an answer without end."""
+    """Where the connection dies; `drip` and `drip_status` send a byte of the answer, or of its
+    status line, every two seconds, `flood` sends an answer without end."""
     reject_spans: int = 0
     """Spans refused through partial_success."""
     limit_bytes: int = 0
@@ -51,9 +51,15 @@ STORED_THEN_RESET = Reply(store=True, cut="before_response")
 STORED_THEN_CUT_OFF = Reply(store=True, cut="mid_response")
 CUT_OFF = Reply(store=False, cut="mid_response")
 DRIP = Reply(store=False, cut="drip")
+DRIP_STATUS = Reply(store=False, cut="drip_status")
 FLOOD = Reply(store=False, cut="flood")
 PARTIAL_SUCCESS = Reply(reject_spans=5, body=b"quota of this project is used up")
 GARBAGE = Reply(body=b"\xff\x00<html>what?</html>\xff\xff")
+PAGE = Reply(
+    store=False,
+    headers={"Content-Type": "text/html; charset=utf-8"},
+    body=b"<!doctype html><title>please sign in</title>",
+)
 LIMIT_1_MB = Reply(limit_bytes=1_000_000)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import email.utils
 import enum
 import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import IO, NamedTuple
 
 import urllib3
 
 from tracing.config.backends import Backend
 from tracing.config.tenants import url_secrets
+from tracing.deliver.senders.deadline import Deadline, pool_classes
 from tracing.deliver.senders.sender import Unavailable
 from tracing.safe_text import safe
 
@@ -41,6 +41,11 @@ class Answer(NamedTuple):
     body: bytes
     url: str = ""
     """What was asked; the query of an upload is all the permission that it takes."""
+
+    @property
+    def content_type(self) -> str:
+        """What the body says that it is, without parameters, in lower case; "" where it is mute."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     @property
     def words(self) -> str:
@@ -77,11 +82,11 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
 
 
-def refusal(method: str, url: str, answer: Answer) -> str:
-    """What was asked and what was answered, in one sentence; safe."""
+def refusal(method: str, url: str, answer: Answer, why: str = "") -> str:
+    """What was asked and answered, in one sentence; `why` says what is wrong with it; safe."""
     location = answer.headers.get("Location", "")
     words = f"redirected to {location}" if location else answer.words or "(no words)"
-    return safe(f"{method} {url} answered {answer.status}: {words}")
+    return safe(f"{method} {url} answered {answer.status}{why and ', '}{why}: {words}")
 
 
 class HttpClient:
@@ -89,40 +94,51 @@ class HttpClient:
 
     def __init__(self, backend: Backend, *, timeout_seconds: float | None = None) -> None:
         self._timeout_seconds = timeout_seconds or backend.timeout_seconds
-        self._pool = _pool_of(backend, self._timeout_seconds)
+        self._deadline = Deadline()
+        self._pool = _pool_of(backend, self._timeout_seconds, self._deadline)
 
     def request(
         self, method: str, url: str, body: bytes | IO[bytes], headers: Mapping[str, str]
     ) -> Answer:
         """Ask once, without redirects; raises Unavailable where no whole answer comes back."""
-        deadline = time.monotonic() + self._timeout_seconds
         try:
-            response = self._pool.request(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-            )
-            try:
-                content = self._read(response, deadline)
-            except BaseException:
-                response.close()
-                raise
-            response.release_conn()
+            with self._deadline.within(self._timeout_seconds):
+                return self._exchange(method, url, body, headers)
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(safe(f"{url} cannot be reached: {_plain(error)}")) from error
+            reason = _plain(error)
+            if self._deadline.is_over:
+                reason = f"no whole answer within {self._timeout_seconds:g} s"
+            raise Unavailable(safe(f"{url} cannot be reached: {reason}")) from error
+
+    def _exchange(
+        self, method: str, url: str, body: bytes | IO[bytes], headers: Mapping[str, str]
+    ) -> Answer:
+        response = self._pool.request(
+            method,
+            url,
+            body=body,
+            headers=headers,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+        )
+        try:
+            content = self._read(response)
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
         return Answer(response.status, response.headers, content, url)
 
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """The whole body: an answer without end, in time or in size, is no answer."""
         content = bytearray()
         while chunk := response.read1(_READ_BYTES):
             content += chunk
-            if time.monotonic() > deadline or len(content) > _MAX_ANSWER_BYTES:
+            if len(content) > _MAX_ANSWER_BYTES:
                 raise urllib3.exceptions.HTTPError("the answer does not come to its end")
+        if self._deadline.is_over:  # an end that was made looks like one that came
+            raise urllib3.exceptions.HTTPError
         return bytes(content)
 
 
@@ -135,7 +151,7 @@ def _plain(error: BaseException) -> str:
     return str(error).rpartition("): ")[2] or type(error).__name__
 
 
-def _pool_of(backend: Backend, timeout_seconds: float) -> urllib3.PoolManager:
+def _pool_of(backend: Backend, timeout_seconds: float, deadline: Deadline) -> urllib3.PoolManager:
     options: dict[str, object] = {
         "num_pools": 1,
         "maxsize": 1,
@@ -143,10 +159,13 @@ def _pool_of(backend: Backend, timeout_seconds: float) -> urllib3.PoolManager:
     }
     if backend.url.startswith("https:"):
         options["ssl_context"] = _ssl_context(backend)
-    make: Callable[..., urllib3.PoolManager] = urllib3.PoolManager
-    if backend.proxy:
-        return urllib3.ProxyManager(backend.proxy, **options)  # type: ignore[arg-type]
-    return make(**options)
+    pool = (
+        urllib3.ProxyManager(backend.proxy, **options)  # type: ignore[arg-type]
+        if backend.proxy
+        else urllib3.PoolManager(**options)  # type: ignore[arg-type]
+    )
+    pool.pool_classes_by_scheme = pool_classes(deadline)
+    return pool
 
 
 def _ssl_context(backend: Backend) -> ssl.SSLContext:
