@@ -199,12 +199,21 @@ def test_page_of_a_proxy_is_no_acceptance(
 ) -> None:
     """A login page with status 200 takes nothing, so the file stays until Langfuse answers."""
     kept = keep(source, tmp_path / "recordings")
-    server.replies[MEDIA_PATH] = [Reply(200, b"<html>log in</html>")]
+    page = Reply(200, b"<html>log in</html>", {"Content-Type": "text/html; charset=utf-8"})
+    media_id = media.media_id(kept["recording.sha256"])
+    server.replies = {
+        MEDIA_PATH: [page],
+        f"/bucket/{media_id}": [page],
+        f"{MEDIA_PATH}/{media_id}": [page],
+    }
     write_segment(tmp_path / "spool", root_of(kept))
     with delivering(tmp_path / "spool", media_backend(server)) as delivery:
         until(lambda: delivery.done)
     assert [(asked.method, asked.status) for asked in server.asked] == [
-        *(("POST", 200), ("POST", 201), ("PUT", 200), ("PATCH", 200)),
+        ("POST", 200),
+        *(("POST", 201), ("PUT", 200)),
+        *(("POST", 201), ("PUT", 200), ("PATCH", 200)),
+        *(("POST", 201), ("PUT", 200), ("PATCH", 200)),
     ]
     [uploaded] = server.media.values()
     assert uploaded.content == AUDIO

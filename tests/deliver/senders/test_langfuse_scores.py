@@ -84,7 +84,7 @@ def test_rejected_score_is_counted_and_the_others_pass(
     """One bad score blocks neither scores nor the spool."""
     write_segment(tmp_path, turn(1), turn(2), turn(3))
     words = b'{"message": "no such config"}'
-    server.replies[SCORES_PATH] = [Reply(), Reply(status, words)]
+    server.replies[SCORES_PATH] = [Reply(200, b'{"id": "1"}'), Reply(status, words)]
     with delivering(tmp_path, scores_backend(server)) as delivery:
         until(lambda: delivery.done)
     assert [asked.status for asked in server.asked] == [200, status, 200]
@@ -94,6 +94,18 @@ def test_rejected_score_is_counted_and_the_others_pass(
         f"turn_latency_seconds: POST {server.url}{SCORES_PATH} answered {status}: "
         '{"message": "no such config"}'
     )
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b'"OK"', b"{}", b""])
+def test_yes_of_another_server_is_none(tmp_path: Path, server: LangfuseServer, body: bytes) -> None:
+    """A 200 without the score's id took nothing: the score waits for the mend."""
+    write_segment(tmp_path, turn())
+    server.replies[SCORES_PATH] = [Reply(200, body)]
+    with delivering(tmp_path, scores_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    assert [asked.status for asked in server.asked] == [200, 200]
+    assert len(server.scores) == 1
+    assert count_losses(tmp_path) == {}
 
 
 def test_not_found_page_of_another_server_is_no_rejection(

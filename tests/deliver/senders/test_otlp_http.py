@@ -61,14 +61,37 @@ def test_nothing_to_send_sends_nothing() -> None:
         assert server.requests == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"\xff\x00<html>what?</html>\xff\xff"])
-@pytest.mark.parametrize("status", [200, 202])
+@pytest.mark.parametrize("body", [b"", b"{}"])
+@pytest.mark.parametrize("status", [200, 202, 204])
 def test_any_complete_success_is_a_yes(status: int, body: bytes) -> None:
-    """Whatever the body of a 2xx is, the spans are taken."""
-    with RecordingServer(Reply(status, body)) as server:
+    """Any 2xx of a server that takes spans; test_otlp_answer.py says what it may carry."""
+    with RecordingServer(Reply(status, b"" if status == 204 else body)) as server:
         sender, tally = sender_to(server)
         sender.deliver(spans_of(2))
         assert (len(server.requests), tally.booked) == (1, [])
+
+
+PAGE = Reply(200, b"<html>please\nsign in</html>", {"Content-Type": "text/html; charset=utf-8"})
+
+
+def test_page_is_no_yes() -> None:
+    """A sign-in, a captive portal, a wrong path: told with its words, and the spans wait."""
+    with RecordingServer(PAGE) as server:
+        sender, tally = sender_to(server)
+        error = failure(sender, spans_of(2))
+        told = f"POST {server.url}/v1/traces answered 200, no OTLP answer but text/html: "
+        assert (str(error), error.refused) == (f"{told}<html>please sign in</html>", True)
+        sender.deliver(spans_of(2))
+        assert (server.accepted[2:], tally.booked) == (spans_of(2), [])
+
+
+def test_partial_success_in_json_is_booked() -> None:
+    """As in protobuf: the server's number and words."""
+    body = b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "quota is used up"}}'
+    with RecordingServer(Reply(200, body, {"Content-Type": "application/json"})) as server:
+        sender, tally = sender_to(server)
+        sender.deliver(spans_of(5))
+        assert tally.booked == [("partially rejected", 2, "quota is used up")]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 501, 502, 503, 504, 599])

@@ -1,24 +1,16 @@
-"""Requests are what OpenTelemetry's own classes read; their responses are understood."""
+"""Requests are what OpenTelemetry's own classes read."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.fakes import decode_request, make_span
-from tracing.deliver.senders.otlp_protobuf import (
-    PartialSuccess,
-    decode_partial_success,
-    encode_request,
-)
+from tracing.deliver.senders.otlp_protobuf import encode_request
 from tracing.span import Event, Link, Span
 
 FULL = Span(
@@ -136,44 +128,3 @@ def test_any_attributes_arrive(attributes: dict[str, Any]) -> None:
     """Whatever the values and however deep."""
     span = make_span(attributes=attributes)
     assert decode_request(encode_request([span])) == (span,)
-
-
-def response(rejected: int = 0, message: str = "") -> bytes:
-    """A response with a partial success, as a server writes it."""
-    proto = ExportTraceServiceResponse()
-    proto.partial_success.rejected_spans = rejected
-    proto.partial_success.error_message = message
-    return proto.SerializeToString()
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (response(5, "quota"), PartialSuccess(5, "quota")),
-        (response(1), PartialSuccess(1, "")),
-        (response(0, "a warning"), PartialSuccess(0, "a warning")),
-        (response(300, "Zürich " * 50), PartialSuccess(300, "Zürich " * 50)),
-        (ExportTraceServiceResponse().SerializeToString(), None),
-        (b"{}", None),
-        (b"<html>what?</html>", None),
-        (b"\xff\x00<html>what?</html>\xff\xff", None),
-        (b"\x0a\x05\x08", None),
-        (b"\x0a", None),
-        (b"\xff" * 20, None),
-    ],
-)
-def test_partial_success_is_read(body: bytes, expected: PartialSuccess | None) -> None:
-    """What a server rejects is understood; a body that is no OTLP says nothing."""
-    assert decode_partial_success(body) == expected
-
-
-@given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
-def test_any_body_can_be_read(body: bytes) -> None:
-    """A server's body, whatever it is, does not make the reader fail."""
-    decode_partial_success(body)
-
-
-def test_negative_number_of_rejected_spans_is_no_huge_one() -> None:
-    """A 64-bit number with a sign: nobody lost 18 quintillion spans."""
-    assert decode_partial_success(response(-1, "odd")) == PartialSuccess(-1, "odd")

@@ -35,12 +35,18 @@ class LangfuseApi:
         self._client = HttpClient(backend)
 
     def ask(self, method: str, url: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What Langfuse answers; raises Rejected for this document, else Unavailable."""
+        """What Langfuse answers; raises Rejected for this document, else Unavailable.
+
+        A yes without a body is empty; one that is no JSON object is somebody else's, and none.
+        """
         headers = {**self._backend.headers, "Content-Type": "application/json"}
         answer = self._client.request(method, url, json.dumps(document).encode(), headers)
         verdict = verdict_of(answer.status)
+        found = _object(answer) if answer.body.strip() else {}
+        if verdict is Verdict.ACCEPTED and found is not None:
+            return found
         if verdict is Verdict.ACCEPTED:
-            return _object(answer) or {}
+            raise Unavailable(refusal(method, url, answer, "not in JSON"), refused=True)
         words = refusal(method, url, answer)
         if verdict is Verdict.RETRY:
             wait = retry_after_seconds(answer.headers, time.time())

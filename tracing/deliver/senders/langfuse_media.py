@@ -69,7 +69,8 @@ class MediaSender:
             raise Rejected(f"{asked['contentLength']:,} bytes are more than {self._max_bytes:,}")
         answered = self._api.ask("POST", self._backend.url, asked)
         if "mediaId" not in answered:
-            raise Unavailable(f"POST {self._backend.url} was answered by something else: no media")
+            words = f"POST {self._backend.url} was answered by something else: no media"
+            raise Unavailable(words, refused=True)
         if answered["mediaId"] != media_id(names.text(span.attributes, stamps.RECORDING_SHA256)):
             raise Rejected(f"Langfuse calls it {answered['mediaId']}, its trace does not")
         url = answered.get("uploadUrl")
@@ -95,7 +96,11 @@ class MediaSender:
             headers["x-ms-blob-type"] = "BlockBlob"
         store = dataclasses.replace(self._backend, url=url, client_certificate=None)
         client = HttpClient(store, timeout_seconds=_UPLOAD_TIMEOUT_SECONDS)
-        return client.request("PUT", url, file, headers)
+        answer = client.request("PUT", url, file, headers)
+        is_page = answer.content_type == "text/html" and answer.words
+        if is_page and verdict_of(answer.status) is Verdict.ACCEPTED:  # of a proxy, not of a store
+            raise Unavailable(refusal("PUT", url.partition("?")[0], answer), refused=True)
+        return answer
 
     def _report(self, media: str, answer: Answer, took_millis: int) -> None:
         said = {

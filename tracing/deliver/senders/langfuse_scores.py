@@ -11,6 +11,7 @@ from typing import Any
 
 from tracing.config.backends import Backend
 from tracing.deliver.senders.langfuse_api import LangfuseApi, Rejected
+from tracing.deliver.senders.sender import Unavailable
 from tracing.deliver.tally import Tally
 from tracing.dialects.scores import documents_of
 from tracing.span import Span
@@ -46,7 +47,10 @@ class ScoreSender:
         if document["id"] in self._accounted:
             return
         try:
-            self._api.ask("POST", self._url, document)
+            answered = self._api.ask("POST", self._url, document)
+            if "id" not in answered:
+                words = f"POST {self._url} was answered by something else: no score's id"
+                raise Unavailable(words, refused=True)
         except Rejected as error:
             self._tally.score_rejected(f"{document['name']}: {error}")
         self._accounted.add(document["id"])

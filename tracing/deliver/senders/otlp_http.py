@@ -20,7 +20,8 @@ from tracing.deliver.senders.http import (
     retry_after_seconds,
     verdict_of,
 )
-from tracing.deliver.senders.otlp_protobuf import decode_partial_success, encode_request
+from tracing.deliver.senders.otlp_answer import NotOtlp, read_answer
+from tracing.deliver.senders.otlp_protobuf import encode_request
 from tracing.deliver.senders.sender import Unavailable
 from tracing.deliver.tally import Tally
 from tracing.span import Span
@@ -96,11 +97,15 @@ class OtlpHttpSender:
         return []
 
     def _accept(self, part: list[Span], answer: Answer) -> None:
+        try:
+            partial = read_answer(answer)
+        except NotOtlp as error:
+            words = refusal("POST", self._backend.url, answer, str(error))
+            raise Unavailable(words, refused=True) from error
         self._accepts += 1
         self._asked_in_vain = 0
         self._accounted.update(_key(span) for span in part)
-        partial = decode_partial_success(answer.body)
-        if partial is not None and (partial.rejected_spans or partial.message):
+        if partial is not None:
             self._tally.partially_rejected(partial.rejected_spans, partial.message)
 
     def _give_up_when_nothing_passes(self, answer: Answer) -> None:

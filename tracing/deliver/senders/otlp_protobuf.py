@@ -1,4 +1,4 @@
-"""Spans -> the bytes of an OTLP `ExportTraceServiceRequest`, and back from its response.
+"""Spans -> the bytes of an OTLP `ExportTraceServiceRequest`.
 
 Written by hand because the drainer then imports nothing for it, and takes no longer than with
 the generated classes (`python -m bench encode`). What a message cannot hold is replaced, where
@@ -8,10 +8,10 @@ those raise. Field numbers are those of opentelemetry-proto 1.x.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from tracing.span import Attributes, Event, Link, Span
 
@@ -26,34 +26,12 @@ _COMES_AGAIN = frozenset({str, bool, int})
 """The types of values that many spans have in common, where they are short."""
 
 
-class PartialSuccess(NamedTuple):
-    """What a backend says it did not take of a request that it accepted."""
-
-    rejected_spans: int
-    message: str
-
-
 def encode_request(spans: Sequence[Span]) -> bytes:
     """One `ExportTraceServiceRequest`; spans of one resource and scope stand together."""
     groups: dict[int, list[Span]] = {}
     for span in spans:
         groups.setdefault(id(span.resource), []).append(span)
     return b"".join(part for group in groups.values() for part in _resource_spans(group))
-
-
-def decode_partial_success(body: bytes) -> PartialSuccess | None:
-    """The `partial_success` of a response; None where there is none or the body is not OTLP."""
-    try:
-        for number, value in _fields(body):
-            if number == 1 and isinstance(value, bytes):
-                fields = dict(_fields(value))
-                rejected, words = fields.get(1, 0), fields.get(2, b"")
-                if isinstance(rejected, int) and isinstance(words, bytes):
-                    rejected -= 2**64 if rejected >= 2**63 else 0
-                    return PartialSuccess(rejected, words.decode("utf-8", "replace"))
-    except (IndexError, ValueError):
-        pass
-    return None
 
 
 def _resource_spans(spans: list[Span]) -> list[bytes]:
@@ -205,38 +183,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _fields(data: bytes) -> Iterable[tuple[int, int | bytes]]:
-    """The fields of a message: number and value, whatever they mean."""
-    at = 0
-    while at < len(data):
-        key, at = _read_varint(data, at)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == 0:
-            value, at = _read_varint(data, at)
-            yield number, value
-            continue
-        if wire_type == 2:
-            length, at = _read_varint(data, at)
-        elif wire_type in (1, 5):
-            length = 8 if wire_type == 1 else 4
-        else:
-            raise ValueError(f"unknown wire type {wire_type}")
-        if at + length > len(data):
-            raise ValueError("the message is cut off")
-        yield number, data[at : at + length]
-        at += length
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 128:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a varint is too long")
