@@ -187,6 +187,17 @@ def test_span_beyond_the_size_of_a_record_is_shortened_and_counted(pipeline: Pip
     assert dict(pipeline.ledger.counts) == {"an attribute was truncated": 1}
 
 
+def test_open_span_beyond_the_size_of_a_record_is_shortened_too(pipeline: Pipeline) -> None:
+    """Its start record is in every segment until it ends."""
+    pipeline.start("agent_session", numbers=[1.5] * 300_000, small="kept")
+    [record] = [record for record in pipeline.records() if record.kind == START]
+    assert record.span is not None
+    assert record.span.attributes["small"] == "kept"
+    assert record.span.attributes["numbers"][-1] == "... [truncated]"  # type: ignore[index]
+    assert all(len(frame) < 2**20 for frame in pipeline.frames)
+    assert dict(pipeline.ledger.counts) == {"an attribute was truncated": 1}
+
+
 def test_many_other_traces_do_not_make_a_call_forgotten(pipeline: Pipeline) -> None:
     """An agent whose process also serves traced requests keeps the identity of its call."""
     job = pipeline.start("job_entrypoint", **{"lk.job_id": "AJ_1"})

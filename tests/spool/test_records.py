@@ -347,3 +347,12 @@ def _nested(depth: int) -> list[Any]:
     for _ in range(depth):
         value = [value]
     return value
+
+
+@pytest.mark.parametrize(("bits", "base"), [(63, 10), (64, 10), (9_999, 10), (20_000, 16)])
+def test_integer_of_any_size_is_kept_as_its_digits(bits: int, base: int) -> None:
+    """Decimal ones, as long as Python writes them, then hexadecimal ones."""
+    for number in (2**bits, -(2**bits) - 1):
+        [record] = read_records(end_frame(make_span(1), {"n": number}))
+        assert record.span is not None
+        assert int(str(record.span.attributes["n"]), base) == number

@@ -202,7 +202,11 @@ class TracingProcessor(SpanProcessor):
         span_id = span.context.span_id
         certain = call.identity_in(call.scope(span_id)).certain
         bare = without_content(record.attributes)
-        frame = start_frame(record, {**certain, **bare} if certain else bare)
+        known = {**certain, **bare} if certain else bare
+        frame = start_frame(record, known)
+        if len(frame) > _MAX_RECORD_BYTES:
+            shorter = self._shortened(record._replace(attributes=known, events=(), links=()))
+            frame = start_frame(shorter)
         if span_id in self._open:
             self._start_frames[span_id] = frame
         return frame
@@ -258,7 +262,8 @@ class TracingProcessor(SpanProcessor):
         frame = end_frame(record, attributes, identity.bare_packed if bare else identity.packed)
         if len(frame) > _MAX_RECORD_BYTES:
             known = identity.bare if bare else identity.attributes
-            frame = self._shortened(record._replace(attributes={**known, **attributes}))
+            record = self._shortened(record._replace(attributes={**known, **attributes}))
+            frame = end_frame(record, record.attributes)
         if parent_id in self._open and parent_id not in self._start_frames:
             above = self._start_records_above(parent_id)
             self.append(b"".join((*(begun for _, begun in above), frame)))
@@ -311,21 +316,25 @@ class TracingProcessor(SpanProcessor):
         for trace_id in ended[: _MAX_CALLS // 2]:
             del self._calls[trace_id]
 
-    def _shortened(self, record: Span) -> bytes:
-        """The frame of a span whose longest texts are cut to what a record may hold."""
+    def _shortened(self, record: Span) -> Span:
+        """The span with its longest values shortened to what a record may hold; counted."""
         from tracing.spool.truncate import shorten
 
-        record, attributes = shorten(record, _MAX_RECORD_BYTES)
-        self._ledger.count(
-            losses.TRUNCATED, len(attributes), detail=f"{', '.join(attributes)} of {record.name}"
-        )
-        return end_frame(record, record.attributes)
+        shorter, attributes = shorten(record, _MAX_RECORD_BYTES)
+        dropped = _dropped(shorter) - _dropped(record)
+        detail = f"{', '.join(attributes)[:200]} of {shorter.name}"
+        self._ledger.count(losses.TRUNCATED, len(attributes) + dropped, detail=detail)
+        return shorter
 
     def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
         """An error of ours costs a span at the most, never the call."""
         self._ledger.count(loss, detail=repr(error))
         if self._complaint.is_due():
             logger.exception("a span could not be recorded as it should")
+
+
+def _dropped(span: Span) -> int:
+    return span.dropped_attributes_count + span.dropped_events_count + span.dropped_links_count
 
 
 def _flags(attributes: Attributes) -> Attributes:

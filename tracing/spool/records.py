@@ -31,6 +31,9 @@ _FRAME = struct.Struct("<4sIQ")
 _head = _FRAME.pack
 _MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
+_MAX_DECIMAL_BITS = 10_000
+"""Of an integer that Python still writes in decimal digits."""
+
 NO_ATTRIBUTES = b"\x80"
 _new = tuple.__new__
 
@@ -148,7 +151,7 @@ def _portable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return str(value)
+        return str(value) if value.bit_length() < _MAX_DECIMAL_BITS else hex(value)
     if isinstance(value, Mapping):
         return {_portable(str(key)): _portable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
