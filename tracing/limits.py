@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,9 +24,13 @@ _SAY_EVERY_SECONDS = 60.0
 
 
 def forget_oldest(kept: dict[Any, Any], most: int) -> None:
-    """Drop the entry that was put in first, where a dict has more than `most`."""
+    """Drop the entry that was put in first, where a dict has more than `most`.
+
+    Where threads share it another may be at it: it is the one that drops.
+    """
     if len(kept) > most:
-        del kept[next(iter(kept))]
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+            del kept[next(iter(kept))]
 
 
 class OncePerMinute:

@@ -103,6 +103,11 @@ class Call:
         session.caller = self.identity.everybody
         return session
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a span of it is open."""
+        return bool(self._neighbours.open)
+
     def set_identity(
         self,
         session_id: str | None = None,

@@ -89,8 +89,7 @@ class Neighbours:
         parent = self.open.get(parent_span_id)
         if parent is not None:
             opened.parent, opened.scope = parent, parent.scope
-        if len(self.open) > _MAX_OPEN:
-            del self.open[next(iter(self.open))]
+        forget_oldest(self.open, _MAX_OPEN)
         begin = _ON_START.get(name)
         if begin is not None:
             begin(self, opened, name, span_id, parent_span_id, attributes)

@@ -36,7 +36,7 @@ class RecordedInputs:
 
     def __init__(self, *, deltas: bool = False) -> None:
         self._deltas = deltas
-        self._carried: dict[bytes, None] = {}
+        self._carried: dict[bytes, bool] = {}
         self._last: dict[bytes, _Carried] = {}
 
     def once(self, span: Span) -> Span:
@@ -51,8 +51,7 @@ class RecordedInputs:
         elif name == names.LLM_FALLBACK_ADAPTER:
             if span.span_id in self._carried:
                 self._carry(span.parent_span_id)
-        elif name == names.LLM_NODE and span.span_id in self._carried:
-            del self._carried[span.span_id]
+        elif name == names.LLM_NODE and self._carried.pop(span.span_id, False):
             kept = {**span.attributes, stamps.RECORDED_ON: names.LLM_REQUEST}
             for key in names.CHAT_CTX:
                 kept.pop(key, None)
@@ -61,7 +60,7 @@ class RecordedInputs:
 
     def _carry(self, span_id: bytes) -> None:
         """Note that what this span was given is carried below it."""
-        self._carried[span_id] = None
+        self._carried[span_id] = True
         forget_oldest(self._carried, _MAX_REMEMBERED)
 
     def _delta(self, span: Span, messages: str) -> Attributes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from opentelemetry.context import Context
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.rewrites import INPUT_SPANS, RecordedInputs, with_status
+from tracing.capture.calls import Calls
 from tracing.capture.convert import SpanConverter
 from tracing.capture.redaction import Redaction, without_content
 from tracing.capture.roots import Roots, is_outermost
@@ -29,7 +31,6 @@ from tracing.spool.records import end_frame, not_open_frame, packed, start_frame
 
 logger = get_logger(__name__)
 
-_MAX_CALLS = 256
 _MAX_OPEN_SPANS = 20_000
 _MAX_RECORD_BYTES = 2**20
 
@@ -84,7 +85,11 @@ class TracingProcessor(SpanProcessor):
     def after_fork(self) -> None:
         """Forget the spans of the process that this one was forked from: they end there."""
         # By ids as OpenTelemetry's API has them, so that nothing is converted to look one up.
-        self._calls: dict[int, Call] = {}
+        self._calls = Calls(
+            partial(self._make_call, open_span=self.redacted_open_span, pack=packed),
+            forgot=self._forgot_open_call,
+            held=lambda: {as_number(root.trace_id) for root in self.roots.moved.copy().values()},
+        )
         self._inputs = RecordedInputs(deltas=self._input_deltas)
         self._open: dict[int, SdkSpan] = {}
         self._start_frames: dict[int, bytes] = {}
@@ -151,12 +156,12 @@ class TracingProcessor(SpanProcessor):
 
     def open_frames(self) -> Iterable[bytes]:
         """The start records of the spans that are open now."""
-        return list(self._start_frames.values())
+        return list(self._start_frames.copy().values())
 
     def record_open_spans(self) -> None:
         """Write the start records of the spans that turn out to live long; not on the loop."""
         began_before = time.time_ns() - _LIVES_LONG_NANOS
-        for span_id, span in list(self._open.items()):
+        for span_id, span in self._open.copy().items():
             if span_id not in self._start_frames and (span.start_time or 0) < began_before:
                 self.append(self._start_record(span))
                 self._take_back_if_ended(span)
@@ -243,7 +248,7 @@ class TracingProcessor(SpanProcessor):
         withhold = names.REDACTION_ENABLED in record.attributes
         if withhold or self.redaction.changes_spans:
             record = self.redaction.apply(record, withhold=withhold)
-        call = self._calls.get(trace_id) or self._new_call(trace_id)
+        call = self._calls.of(trace_id)
         scope = call.scope(span_id)
         stamped: Attributes = {}
         try:
@@ -280,8 +285,7 @@ class TracingProcessor(SpanProcessor):
         What has ended there stays below a root that says where the call goes on.
         """
         old, new = as_number(root.trace_id), as_number(moved.trace_id)
-        if (call := self._calls.pop(old, None)) is not None:
-            self._calls[new] = call
+        self._calls.move(old, new)
         stub = root._replace(
             end_time_unix_nano=time.time_ns(),
             attributes={stamps.CALL_CONTINUED_IN: moved.trace_id.hex()},
@@ -290,31 +294,17 @@ class TracingProcessor(SpanProcessor):
         identity = self._call_of(moved).identity.own
         shared = identity.bare_packed if self._withhold else identity.packed
         frames = [end_frame(stub, stub.attributes, shared)]
-        for span_id, span in list(self._open.items()):
+        for span_id, span in self._open.copy().items():
             if span.context.trace_id == old and span_id in self._start_frames:
                 frames.append(not_open_frame(root.trace_id, span_id.to_bytes(8, "big")))
                 frames.append(self._start_record(span))
         self.append(b"".join(frames))
 
     def _call_of(self, record: Span) -> Call:
-        trace_id = as_number(record.trace_id)
-        return self._calls.get(trace_id) or self._new_call(trace_id)
+        return self._calls.of(as_number(record.trace_id))
 
-    def _new_call(self, trace_id: int) -> Call:
-        if len(self._calls) >= _MAX_CALLS:
-            self._forget_ended_calls()
-        call = self._calls[trace_id] = self._make_call(
-            open_span=self.redacted_open_span, pack=packed
-        )
-        return call
-
-    def _forget_ended_calls(self) -> None:
-        """Make room: drop the older half of the calls, but none that has an open span."""
-        open_traces = {span.context.trace_id for span in list(self._open.values())}
-        open_traces |= {as_number(root.trace_id) for root in self.roots.moved.values()}
-        ended = [trace_id for trace_id in self._calls if trace_id not in open_traces]
-        for trace_id in ended[: _MAX_CALLS // 2]:
-            del self._calls[trace_id]
+    def _forgot_open_call(self) -> None:
+        self._ledger.count(losses.UNSTAMPED, detail="too many traces were open at once")
 
     def _shortened(self, record: Span) -> Span:
         """The span with its longest values shortened to what a record may hold; counted."""
