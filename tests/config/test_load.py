@@ -615,26 +615,6 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
     assert dict(os.environ) == before
 
 
-def test_proxies_follow_the_usual_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTPS_PROXY and NO_PROXY decide per URL, and their passwords are not shown."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:very-secret@proxy:3128")
-    monkeypatch.setenv("NO_PROXY", "internal.example,localhost")
-    settings = load_settings(environ={})
-    urls = (
-        "https://a.example/x",
-        "http://a.example/x",
-        "https://x.internal.example/",
-        "https://localhost/",
-    )
-    assert [settings.proxy_for(url) for url in urls] == [
-        "http://user:very-secret@proxy:3128",
-        None,
-        None,
-        None,
-    ]
-    assert "very-secret" not in repr(settings)
-
-
 def test_example_file_names_variables_that_exist() -> None:
     """Each line of `.env.local.example` is a variable that is read by somebody."""
     example = Path(__file__).parents[2] / ".env.local.example"

@@ -28,6 +28,7 @@ from tracing.config.headers import read_headers
 from tracing.config.labels import Prices
 from tracing.config.langfuse import OTLP_PATH, Langfuse, Scores
 from tracing.config.otlp import Otlp, OtlpDialect, signal_url
+from tracing.config.proxies import proxy_problems
 from tracing.config.registry import REGISTRY
 from tracing.config.settings import ConfigError, MetricsSettings, Settings, backends_of
 from tracing.config.tenants import secret_headers, secrets_of, url_secrets
@@ -113,6 +114,8 @@ def load_settings(
         env.problems.append(told_unused(unused, chosen))
     if not env.problems:
         env.problems += [*_same_names(settings), *_same_places(settings)]
+    if not env.problems:
+        env.problems += proxy_problems(backends_of(settings))
     if env.problems:
         raise ConfigError(list(dict.fromkeys(env.problems)))
     keep_secret(_secrets_of(settings))

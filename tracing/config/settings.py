@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from tracing.config.backends import Backend, BackendSettings
 from tracing.config.labels import TraceLabels
 from tracing.config.langfuse import DIALECT
+from tracing.config.proxies import proxy_for
 from tracing.config.registry import Local
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.places import data_directory
@@ -95,11 +94,7 @@ class Settings:
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL, by the usual HTTPS_PROXY and NO_PROXY rules."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if urllib.request.proxy_bypass_environment(host, dict(self.proxies)):  # type: ignore[attr-defined]
-            return None
-        return self.proxies.get(parts.scheme)
+        return proxy_for(url, self.proxies)
 
 
 def backends_of(settings: Settings) -> list[Backend]:

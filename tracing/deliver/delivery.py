@@ -256,7 +256,8 @@ class Delivery(threading.Thread):
         self.status.detail = str(error)
         if not self._said and (error.refused or down_seconds > self._pace.say_after_seconds):
             self._said = True
-            mend = f" Mend: {self._backend.mend}." if error.refused and self._backend.mend else ""
+            what = error.mend or (self._backend.mend if error.refused else "")
+            mend = f" Mend: {what}." if what else ""
             kept = f"No {self._backend.carries.removesuffix('s')} is lost: they wait on disk."
             self._notice(logging.WARNING, f"{error}. {kept}{mend}")
         shortest, longest = self._pace.shortest_pause_seconds, self._pace.longest_pause_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
@@ -31,25 +32,32 @@ def dripping(beginning: bytes, drop: bytes) -> Talk:
     return talk
 
 
+def saying(answer: bytes) -> Talk:
+    """Answer a request so, whatever it is."""
+    return lambda connection, closing: connection.sendall(answer)
+
+
 def deaf(connection: socket.socket, closing: threading.Event) -> None:
     """Take the request a byte at a time."""
     while not closing.wait(0.05):
         connection.recv(1)
 
 
-def read_request(connection: socket.socket) -> None:
+def read_request(connection: socket.socket) -> bytes:
     """Take a request up to its last byte, or whatever a client says that speaks no HTTP."""
     taken = b""
     while more := connection.recv(65_536):
         taken += more
         end = b"\r\n\r\nx" if taken.startswith(b"POST") else b"\r\n\r\n"
         if taken.endswith(end) or taken.startswith(b"\x16"):
-            return
+            break
+    return taken
 
 
 @contextlib.contextmanager
-def listening(*talks: Talk, reads: bool = True) -> Iterator[str]:
+def listening(*talks: Talk, reads: bool = True, heard: list[bytes] | None = None) -> Iterator[str]:
     """A server that treats one connection after the other so, and gives its URL."""
+    heard = [] if heard is None else heard
     closing = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -58,7 +66,7 @@ def listening(*talks: Talk, reads: bool = True) -> Iterator[str]:
                 connection, _ = server.accept()
                 with connection, contextlib.suppress(OSError):
                     if reads:
-                        read_request(connection)
+                        heard.append(read_request(connection))
                     talk(connection, closing)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -132,8 +140,7 @@ def test_proxy_that_drips_is_left_once_the_time_is_over() -> None:
 
 def test_next_request_has_its_own_time() -> None:
     """A client whose request ran out of time asks anew, and is answered."""
-    ok: Talk = lambda connection, closing: connection.sendall(OK)  # noqa: E731
-    with listening(DRIPS["header"], ok) as url:
+    with listening(DRIPS["header"], saying(OK)) as url:
         client = HttpClient(otlp_backend(url, timeout_seconds=LIMIT_SECONDS))
         with pytest.raises(Unavailable):
             client.request("POST", f"{url}/v1/traces", b"x", {})
@@ -153,6 +160,49 @@ def test_kept_connection_is_not_ended_by_a_time_that_is_over() -> None:
         for _ in range(2):
             assert client.request("POST", f"{url}/v1/traces", b"x", {}).status == 200
             time.sleep(LIMIT_SECONDS * 1.5)
+
+
+def test_proxy_gets_its_password_and_the_backend_does_not() -> None:
+    """Percent-encoded as in every URL; only the way to the proxy carries it."""
+    asked: list[bytes] = []
+    with listening(saying(OK), heard=asked) as url:
+        way = url.replace("http://", "http://me:pass%3Aw%C3%B6rd@")
+        assert answer_of("http://backend.invalid", proxy=way).status == 200
+    [request] = asked
+    wanted = base64.b64encode("me:pass:wörd".encode()).decode()
+    assert request.startswith(b"POST http://backend.invalid/v1/traces HTTP/1.1\r\n")
+    assert f"proxy-authorization: basic {wanted}".lower() in request.decode().lower()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("answer", "refused", "words"),
+    [
+        (b"HTTP/1.1 407 No\r\nContent-Length: 3\r\n\r\nwho", True, "407"),
+        (b"", False, ""),
+    ],
+)
+def test_failure_of_a_proxy_names_it_without_its_password(
+    scheme: str, answer: bytes, refused: bool, words: str
+) -> None:
+    """So nobody looks for it at the backend; the mend names the proxy's variables."""
+    with listening(saying(answer)) as url:
+        way = url.replace("http://", "http://me:very-secret@")
+        with pytest.raises(Unavailable) as caught:
+            answer_of(f"{scheme}://backend.invalid", proxy=way)
+    told = f"{scheme}://backend.invalid/v1/traces cannot be reached through the proxy {url}: "
+    assert str(caught.value).startswith(told)
+    assert words in str(caught.value)[len(told) :]
+    assert "very-secret" not in str(caught.value)
+    assert caught.value.refused is refused
+    assert caught.value.mend == "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
+
+
+def test_backend_without_a_proxy_is_said_to_be_away_itself() -> None:
+    """No mend but its own."""
+    with pytest.raises(Unavailable) as caught:
+        answer_of("http://127.0.0.1:9")
+    assert (caught.value.mend, "proxy" in str(caught.value)) == ("", False)
 
 
 PACKED = """

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import email.utils
 import enum
+import re
 import ssl
 from collections.abc import Mapping
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
+from urllib.parse import unquote
 
 import urllib3
+from urllib3.util import parse_url
 
 from tracing.config.backends import Backend
 from tracing.config.tenants import url_secrets
@@ -21,6 +24,10 @@ _READ_BYTES = 2**16
 _MAX_ANSWER_BYTES = 2**20
 _MAX_LOOKED_AT = 2**14
 """Characters of an answer in which its words are looked for."""
+
+_PROXY_WANTS_A_PASSWORD = 407
+_REFUSED_BY_PROXY = re.compile("^407|Tunnel connection failed: (?!408|429)[34]")
+_MEND_PROXY = "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 
 
 class Verdict(enum.Enum):
@@ -96,6 +103,8 @@ class HttpClient:
         self._timeout_seconds = timeout_seconds or backend.timeout_seconds
         self._deadline = Deadline()
         self._pool = _pool_of(backend, self._timeout_seconds, self._deadline)
+        proxy = self._pool.proxy
+        self._way = f" through the proxy {proxy.url}" if proxy is not None else ""
 
     def request(
         self, method: str, url: str, body: bytes | IO[bytes], headers: Mapping[str, str]
@@ -103,12 +112,21 @@ class HttpClient:
         """Ask once, without redirects; raises Unavailable where no whole answer comes back."""
         try:
             with self._deadline.within(self._timeout_seconds):
-                return self._exchange(method, url, body, headers)
+                answer = self._exchange(method, url, body, headers)
         except urllib3.exceptions.HTTPError as error:
             reason = _plain(error)
             if self._deadline.is_over:
                 reason = f"no whole answer within {self._timeout_seconds:g} s"
-            raise Unavailable(safe(f"{url} cannot be reached: {reason}")) from error
+            raise self._failure(url, reason) from error
+        if self._way and answer.status == _PROXY_WANTS_A_PASSWORD:
+            raise self._failure(url, f"{answer.status}: {answer.words}")
+        return answer
+
+    def _failure(self, url: str, reason: str) -> Unavailable:
+        """Why no answer came; a proxy that says no says it to everything, until it is mended."""
+        refused = bool(self._way) and _REFUSED_BY_PROXY.search(reason) is not None
+        words = f"{url} cannot be reached{self._way}: {reason}"
+        return Unavailable(safe(words), refused=refused, mend=_MEND_PROXY if self._way else "")
 
     def _exchange(
         self, method: str, url: str, body: bytes | IO[bytes], headers: Mapping[str, str]
@@ -160,12 +178,19 @@ def _pool_of(backend: Backend, timeout_seconds: float, deadline: Deadline) -> ur
     if backend.url.startswith("https:"):
         options["ssl_context"] = _ssl_context(backend)
     pool = (
-        urllib3.ProxyManager(backend.proxy, **options)  # type: ignore[arg-type]
-        if backend.proxy
-        else urllib3.PoolManager(**options)  # type: ignore[arg-type]
+        _proxied(backend.proxy, **options) if backend.proxy else urllib3.PoolManager(**options)  # type: ignore[arg-type]
     )
     pool.pool_classes_by_scheme = pool_classes(deadline)
     return pool
+
+
+def _proxied(proxy: str, **options: Any) -> urllib3.ProxyManager:
+    """A pool that asks by a proxy; user and password go to it alone, and into no message."""
+    parts = parse_url(proxy)
+    if parts.auth:
+        user_and_password = unquote(parts.auth).encode().decode("latin-1")
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=user_and_password)
+    return urllib3.ProxyManager(parts._replace(auth=None).url, **options)
 
 
 def _ssl_context(backend: Backend) -> ssl.SSLContext:

@@ -24,13 +24,22 @@ class Sender(Protocol):
 
 
 class Unavailable(Exception):
-    """The backend takes nothing now. `refused` means: not before somebody mends something."""
+    """The backend takes nothing now. `refused` means: not before somebody mends something.
+
+    `mend` is what to check where that is nothing of the backend's own.
+    """
 
     def __init__(
-        self, message: str, *, refused: bool = False, retry_after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        refused: bool = False,
+        retry_after_seconds: float | None = None,
+        mend: str = "",
     ) -> None:
         super().__init__(message)
         self.refused = refused
+        self.mend = mend
         self.retry_after_seconds = retry_after_seconds
 
 
