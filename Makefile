@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint typecheck faults bench integration clean
+LOWEST := .venv-lowest
+# The others hold sessions and jobs of today's LiveKit.
+LOWEST_TESTS := $(addprefix tests/,spool deliver store config dialects read test_cli.py \
+	test_setup.py test_handle.py test_own_backend.py test_otlp_json.py test_replay.py test_doctor.py)
+
+.PHONY: demo test test-lowest lint typecheck faults bench integration clean
 
 demo: $(VENV)/.demo ## one offline call, then its table
 	$(BIN)/python agent_entry.py demo
@@ -13,6 +18,13 @@ test: $(VENV)/.dev ## the tests, with coverage of tracing/
 	$(BIN)/coverage run -m pytest -m "not integration and not faults"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
+
+test-lowest: ## the tests with the lowest versions that pyproject.toml admits, in a new environment
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--resolution lowest-direct --group test --editable .
+	$(LOWEST)/bin/python -m pytest -m "not integration and not faults" $(LOWEST_TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -32,7 +44,7 @@ integration: $(VENV)/.dev ## against real programs, built once where Go is; the 
 	$(BIN)/python -m pytest -m integration
 
 clean:
-	rm -rf $(VENV) .tracing .coverage* dist build
+	rm -rf $(VENV) $(LOWEST) .tracing .coverage* dist build
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
