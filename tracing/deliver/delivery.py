@@ -215,7 +215,8 @@ class Delivery(threading.Thread):
                 found = translate(span)
             except Exception:
                 with contextlib.suppress(Exception):
-                    logger.exception("the dialect of %s failed on %s", self._backend.name, span.name)
+                    name = self._backend.name
+                    logger.exception("the dialect of %s failed on %s", name, span.name)
                 detail = f"the dialect failed on {span.name}"
                 self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
                 continue
