@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import make_span
+from tracing.commands.doctor import Check, check_spools
 from tracing.deliver.status import BackendStatus, write_status
-from tracing.doctor import Check, check_spools
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 from tracing.spool.quarantine import quarantine

@@ -15,8 +15,7 @@ DOORS = {
     "observing",
     "handle",
     "cli",
-    "doctor",
-    "replay",
+    "commands",
     "__main__",
     "__init__",
 }

@@ -14,9 +14,9 @@ from tests.dialects.recorded import LATEST, RECORDINGS, recorded, scenarios
 from tests.fakes import Reply, run_python, running_drainer, until, write_segment
 from tests.langfuse_server import MEDIA, SCORES, TRACES, LangfuseServer
 from tracing.account.restamp import restamp
+from tracing.commands.replay import replay
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
-from tracing.replay import replay
 from tracing.spool.losses import count_losses
 
 FILES = [RECORDINGS / LATEST / f"{scenario}.json" for scenario in scenarios()]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests.fakes import ROOT, RecordingServer, Reply, make_span, until
 from tracing import names, stamps
+from tracing.commands.replay import plan_replay, replay
 from tracing.config.load import load_settings
 from tracing.otlp_json import dumps, read_spans
-from tracing.replay import plan_replay, replay
 from tracing.span import STATUS_ERROR
 
 RECORDINGS = ROOT / "tests" / "recordings" / "1.8.9"

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tests.fakes import RecordingServer, call, until
 from tracing import ConfigError, Tracing, setup_tracer
-from tracing.doctor import check_spools
+from tracing.commands.doctor import check_spools
 from tracing.handle import current_tracing
 from tracing.span import STATUS_ERROR
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.fakes import ROOT, RecordingServer, until
+from tracing.commands.doctor import check_spools
 from tracing.deliver.lease import holder
-from tracing.doctor import check_spools
 
 EXECUTORS = ("forkserver", "spawn", "thread")
 

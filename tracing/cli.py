@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from tracing.commands.doctor import Check, check_directory, check_spools, check_store
 from tracing.config.backends import STORE_NAME
-from tracing.doctor import Check, check_directory, check_spools, check_store
 from tracing.otlp_json import LeftOut, OtlpJsonError
 from tracing.places import data_directory
 from tracing.read.compare import compare
@@ -177,8 +177,8 @@ def replay(
     """
     with _failures():
         # Late, because the other commands can do without.
-        from tracing.replay import plan_replay
-        from tracing.replay import replay as deliver
+        from tracing.commands.replay import plan_replay
+        from tracing.commands.replay import replay as deliver
         from tracing.terminal.progress import progress_bar
 
         settings = _settings(backend, directory)

@@ -1,0 +1,1 @@
+"""What `python -m tracing` does beyond reading: a module for each command that acts or looks."""
