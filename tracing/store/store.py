@@ -119,6 +119,11 @@ class Store:
         with self._foreign_rows():
             return [from_row(row) for row in rows]
 
+    def changes(self) -> int:
+        """Another number after each change that another connection made."""
+        with self._errors():
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
     @property
     def deleted_calls(self) -> int:
         """How many calls retention has deleted since the store was made."""

@@ -1,0 +1,149 @@
+"""A described call as a row of a list: its turns in a strip, its numbers, what happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracing import names, stamps
+from tracing.read.totals import LATENCY, budget_of, counted_turns, of_turns
+from tracing.read.tree import known
+from tracing.span import Span
+
+FLAGS = {
+    "open": "in progress",
+    "over": "p95 over budget",
+    "tool-failed": "tool failed",
+    "error": "errors",
+    "barge-in": "barge-ins",
+    "fallback": "fallback",
+    "died": "died",
+    "realtime": "realtime",
+    "text": "text",
+    "withheld": "withheld",
+}
+"""What a list can be narrowed to, and how it is called."""
+
+DIED = "process_died"
+
+
+def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
+    """A call's row.
+
+    `trace_id`, `session_id`, `user_id`, `agent` (all that spoke, by arrows), `started_at`,
+    `duration_seconds`, `budget_seconds`, `options`; `turns`: their number; `strip`: of each turn
+    `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `parts`: of each
+    turn with a latency its parts; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
+    `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it lasts.
+    """
+    turns = counted_turns([call])
+    budget = budget_of(call)
+    numbers = of_turns(turns, [budget] * len(turns))
+    tools = [tool for turn in turns for tool in turn.get("tools", ())]
+    row = {
+        **{key: call.get(key) for key in ("trace_id", "session_id", "user_id", "started_at")},
+        "agent": agents_of(call, spans),
+        "duration_seconds": call.get("duration_seconds"),
+        "budget_seconds": budget,
+        "options": call.get("summary", {}).get("options"),
+        "turns": len(turns),
+        "strip": [_column(turn, budget) for turn in turns],
+        "parts": [
+            {"latency": turn[LATENCY], **turn.get("parts", {})} for turn in turns if LATENCY in turn
+        ],
+        "latency": numbers["latency"] or None,
+        "barge_ins": numbers.get("barge_ins") or None,
+        "heard_turns": numbers.get("heard_turns"),
+        "tool_calls": len(tools) or None,
+        "tool_failures": sum(bool(tool.get("is_error")) for tool in tools) or None,
+        "errors": _errors(call) or None,
+        "fallbacks": numbers.get("fallbacks"),
+        "close_reason": call.get("summary", {}).get("close_reason"),
+        "died": _death(spans),
+        "is_open": any(span.is_open for span in spans) or None,
+        "doing": doing(spans),
+        "is_realtime": any(span.name == names.REALTIME_INFERENCE for span in spans) or None,
+        "is_text": (bool(turns) and not any("agent_started_speaking_at" in t for t in turns))
+        or None,
+        "is_withheld": is_withheld(call) or None,
+    }
+    row["flags"] = list(_flags(row))
+    return known(row)
+
+
+def agents_of(call: Mapping[str, Any], spans: Sequence[Span]) -> str | None:
+    """The agents that had the call, in order: `host → chef`."""
+    found = [str(call["agent"])] if call.get("agent") else []
+    for span in spans:
+        if span.name == names.UPDATE_AGENT:
+            after = names.text(span.attributes, names.AGENT_LABEL)
+            before = names.text(span.attributes, names.PREVIOUS_AGENT_LABEL)
+            found += [label for label in (before, after) if label and label not in found[-1:]]
+    return " → ".join(found) or None
+
+
+def is_withheld(call: Mapping[str, Any]) -> bool:
+    """Whether turns that were spoken tell nothing of what was said."""
+    turns = [turn for turn in call.get("turns", ()) if "agent_started_speaking_at" in turn]
+    return bool(turns) and not any("agent_text" in t or "user_text" in t for t in turns)
+
+
+def doing(spans: Sequence[Span]) -> str | None:
+    """What the call is doing while it lasts, by the latest span that is open."""
+    for span in reversed(spans):
+        if span.is_open and span.name in _DOING:
+            return _DOING[span.name]
+    return None
+
+
+_DOING = {
+    names.USER_TURN: "caller speaking",
+    names.AGENT_TURN: "agent answering",
+    names.AGENT_SESSION: "listening",
+    names.JOB_ENTRYPOINT: "starting",
+}
+
+
+def _errors(call: Mapping[str, Any]) -> int:
+    """Failed attempts of models; tools that failed are counted by themselves."""
+    counts = call.get("summary", {}).get("errors", {})
+    return sum(count for stage, count in counts.items() if stage != "tool")
+
+
+def _column(turn: Mapping[str, Any], budget_seconds: float) -> dict[str, Any]:
+    latency = turn.get(LATENCY)
+    return known(
+        {
+            "latency": latency,
+            "first_output": turn.get("first_output_seconds") if latency is None else None,
+            "over": (latency is not None and latency > budget_seconds) or None,
+            "failed": any(tool.get("is_error") for tool in turn.get("tools", ())) or None,
+            "barged_in": turn.get("barged_in") or None,
+        }
+    )
+
+
+def _death(spans: Sequence[Span]) -> str | None:
+    """What the recovery of a dead process' call said on its root."""
+    roots = [span for span in spans if not span.parent_span_id.strip(b"\0")]
+    for span in roots or spans[:1]:
+        if span.attributes.get(names.ERROR_TYPE) == DIED:
+            return names.text(span.attributes, stamps.RECOVERED_REASON) or DIED
+    return None
+
+
+def _flags(row: Mapping[str, Any]) -> list[str]:
+    latency = row.get("latency") or {}
+    found = {
+        "open": row["is_open"] and not row["died"],
+        "over": latency.get("p95_seconds", 0) > row["budget_seconds"],
+        "tool-failed": row["tool_failures"],
+        "error": row["errors"],
+        "barge-in": row["barge_ins"],
+        "fallback": row["fallbacks"],
+        "died": row["died"],
+        "realtime": row["is_realtime"],
+        "text": row["is_text"],
+        "withheld": row["is_withheld"],
+    }
+    return [key for key, value in found.items() if value]

@@ -1,0 +1,224 @@
+"""The viewer's addresses: each a page, a fragment of one, or data, made when it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from tracing.otlp_json import dumps
+from tracing.read.rows import doing
+from tracing.store.schema import StoreError
+from tracing.view.call_page import Choice, call_page
+from tracing.view.calls_page import Filters, calls_page
+from tracing.view.guard import TOKEN_PAGE, Guard, stream_headers
+from tracing.view.library import Call, Library
+from tracing.view.render import render
+from tracing.view.turn_page import turn_page
+
+T = TypeVar("T")
+
+_STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_POLL_SECONDS = 0.5
+_STREAM_SECONDS = 600
+"""After this long a stream ends, and the browser opens it again."""
+NO_RECORDING = "No recording: start the session with record=True to hear it here"
+
+
+def make_app(library: Library, *, token: str | None = None) -> web.Application:
+    """The viewer of a library; with a token, only for who shows it."""
+    guard = Guard(token)
+    viewer = _Viewer(library)
+    app = web.Application(middlewares=[guard.before], client_max_size=4096)
+    app[TOKEN_PAGE] = viewer.token_page
+    app.add_routes(
+        [
+            web.get("/", viewer.calls),
+            web.get("/events", viewer.events),
+            web.get("/static/{name}", viewer.static),
+            web.get("/calls/{id:[0-9a-f]{4,32}}.json", viewer.call_json),
+            web.get("/calls/{id:[0-9a-f]{4,32}}", viewer.call),
+            web.get("/calls/{id:[0-9a-f]{4,32}}/events", viewer.events),
+            web.get("/calls/{id:[0-9a-f]{4,32}}/turns/{turn:[0-9]{1,9}}", viewer.turn),
+            web.get("/calls/{id:[0-9a-f]{4,32}}/spans/{span:[0-9a-f]{16}}.json", viewer.span_json),
+            web.post("/token", guard.take_token),
+        ]
+    )
+    app.on_shutdown.append(viewer.close)
+    return app
+
+
+class _Viewer:
+    """The handlers; a library is for one thread at a time, so all its work is done in one."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracing-view")
+        self._closing = asyncio.Event()
+
+    async def close(self, app: web.Application) -> None:
+        self._closing.set()
+        self._thread.shutdown(wait=False)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _page(self, work: Callable[[], web.Response]) -> web.Response:
+        try:
+            return await self._do(work)
+        except (StoreError, OSError) as error:
+            return self._state("The store cannot be read", "unreadable", 503, problem=str(error))
+
+    async def calls(self, request: web.Request) -> web.StreamResponse:
+        filters = Filters.read(request.query, request.query.getall("is", []))
+        return await self._page(lambda: self._calls(filters))
+
+    def _calls(self, filters: Filters) -> web.Response:
+        rows = self._library.rows()
+        if not rows:
+            return self._state("No calls yet", "empty", 200, where=self._library.name, watch=True)
+        found = self._library.search(filters.query) if filters.query else {}
+        return self._html("calls.html", page="calls", **calls_page(rows, filters, found))
+
+    async def call(self, request: web.Request) -> web.StreamResponse:
+        choice = _choice(request)
+        return await self._page(lambda: self._call(request.match_info["id"], choice))
+
+    def _call(self, asked: str, choice: Choice) -> web.Response:
+        call = self._library.call(asked)
+        if call is None:
+            return self._unknown(asked)
+        return self._html("call.html", page="call", **page_of(call, choice))
+
+    async def turn(self, request: web.Request) -> web.StreamResponse:
+        asked, number = request.match_info["id"], int(request.match_info["turn"])
+        return await self._page(lambda: self._turn(asked, number))
+
+    def _turn(self, asked: str, number: int) -> web.Response:
+        call = self._library.call(asked)
+        turn = None if call is None else _drawer(call, number)
+        if turn is None:
+            return self._unknown(asked)
+        return self._html("turn.html", turn=turn, withheld=False)
+
+    async def call_json(self, request: web.Request) -> web.StreamResponse:
+        call = await self._do(lambda: self._library.call(request.match_info["id"]))
+        if call is None:
+            raise web.HTTPNotFound(text="no such call")
+        return _json(call.described)
+
+    async def span_json(self, request: web.Request) -> web.StreamResponse:
+        call = await self._do(lambda: self._library.call(request.match_info["id"]))
+        spans = [] if call is None else call.spans
+        found = [span for span in spans if span.span_id.hex() == request.match_info["span"]]
+        if not found:
+            raise web.HTTPNotFound(text="no such span")
+        return web.Response(text=dumps(found), content_type="application/json")
+
+    async def static(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name not in _STATIC:
+            raise web.HTTPNotFound(text="no such file")
+        return web.Response(text=asset(name), content_type=_STATIC[name])
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Tell each change of the library, or of one call, until the browser goes away."""
+        response = web.StreamResponse(headers=stream_headers())
+        await response.prepare(request)
+        asked, told = request.match_info.get("id"), None
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _STREAM_SECONDS
+        with contextlib.suppress(ConnectionResetError):  # the browser went away
+            while not self._closing.is_set() and loop.time() < until:
+                told = await self._tell(response, asked, told)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), _POLL_SECONDS)
+        return response
+
+    async def _tell(
+        self, response: web.StreamResponse, asked: str | None, told: object
+    ) -> object:
+        """Write an event where the state is another than what was told, else a comment."""
+        try:
+            state = await self._do(lambda: self._state_of(asked))
+        except (StoreError, OSError):
+            state = told
+        line = f"data: {json.dumps(state)}\n\n" if told not in (None, state) else ": \n\n"
+        await response.write(line.encode())
+        return state
+
+    def _state_of(self, asked: str | None) -> object:
+        if asked is None:
+            return self._library.version()
+        call = self._library.call(asked)
+        spans = call.spans if call else []
+        is_open = sum(span.is_open for span in spans)
+        return {"spans": len(spans), "open": is_open, "doing": doing(spans)}
+
+    def token_page(self, request: web.Request, wrong: bool) -> web.Response:
+        following = request.path_qs if request.method == "GET" else "/"
+        return self._state("Token", "token", 401, next=following, wrong=wrong)
+
+    def _unknown(self, asked: str) -> web.Response:
+        rows = self._library.rows()
+        near = [row for row in rows if row["trace_id"].startswith(asked[:3])][:3]
+        oldest = rows[-1]["started_at"] if rows else ""
+        return self._state(
+            "No such call", "unknown", 404, asked=asked, nearest=near, oldest=oldest
+        )
+
+    def _state(self, title: str, kind: str, status: int, **context: Any) -> web.Response:
+        context = {"watch": False, "problem": "", **context}
+        return self._html("state.html", status, page="state", title=title, kind=kind, **context)
+
+    def _html(self, template: str, status: int = 200, **context: Any) -> web.Response:
+        text = render(template, base="", store=self._library.name, **context)
+        return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+
+
+def page_of(call: Call, choice: Choice, *, withheld: bool = False) -> dict[str, Any]:
+    """The context of a call's page, with the drawer of the chosen turn."""
+    context = call_page(call.described, call.spans, choice, withheld=withheld)
+    return {
+        **context,
+        "links": [],
+        "audio": "",
+        "audio_offset": 0,
+        "silent": NO_RECORDING,
+        "drawer": None if choice.turn is None else _drawer(call, choice.turn, context),
+    }
+
+
+def _drawer(
+    call: Call, number: int, context: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
+    rows = (context or call_page(call.described, call.spans, Choice()))["rows"]
+    at = next((row["at"] for row in rows if row["number"] == number), None)
+    return turn_page(call.described, call.spans, number, at)
+
+
+def asset(name: str) -> str:
+    """A file of the pages' own: style sheet, script, icon."""
+    return files("tracing.view").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _choice(request: web.Request) -> Choice:
+    query = request.query
+    dense, turn = query.get("dense"), query.get("turn", "")
+    return Choice(
+        align=query.get("align", ""),
+        slowest_first=query.get("sort") == "slowest",
+        dense=None if dense is None else dense == "1",
+        turn=int(turn) if turn.isdecimal() and len(turn) < 10 else None,
+    )
+
+
+def _json(value: object) -> web.Response:
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    return web.Response(text=text, content_type="application/json", charset="utf-8")

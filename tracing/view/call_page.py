@@ -1,0 +1,318 @@
+"""One call as a page: its facts, why it was slow, its lanes on one axis, its turns on one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from tracing.read.lanes import lanes
+from tracing.read.parts import kind_of
+from tracing.read.rows import call_row
+from tracing.read.totals import LATENCY, budget_of
+from tracing.read.why import why
+from tracing.span import Span
+from tracing.view.charts import percent, scale_of, segments, ticks
+from tracing.view.lane_marks import lane_rows
+
+ORDERS = ("in order", "slowest first")
+_DENSE_FROM = 60
+"""Calls of more turns than this are shown dense at first."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the address asks of the page."""
+
+    align: str = ""
+    """The kind of part on which the bars are aligned."""
+    slowest_first: bool = False
+    dense: bool | None = None
+    turn: int | None = None
+    """The turn whose drawer is open."""
+    interval: tuple[float, float] | None = None
+    """Seconds of the call that are selected."""
+
+
+def call_page(
+    call: Mapping[str, Any], spans: Sequence[Span], choice: Choice, *, withheld: bool = False
+) -> dict[str, Any]:
+    """The context of the page's template."""
+    turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
+    on_axis = lanes(spans)
+    row = call_row(call, spans)
+    dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
+    replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
+    shown = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
+    scale = scale_of([_wait(turn) for turn in turns], budget_of(call))
+    shifts = _shifts(turns, choice.align, scale)
+    usual = median(replies) if replies else None
+    starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
+    return {
+        "call": call,
+        "row": row,
+        "facts": list(_facts(call, row)),
+        "setting": " · ".join(_setting(call, spans)),
+        "why": why(call),
+        "lanes": lane_rows(on_axis, turns, budget_of(call), call.get("started_at", "")),
+        "overview": _overview(on_axis, turns, call),
+        "scale": scale,
+        "ticks": [tick for tick in ticks(scale, 5) if abs(tick - budget_of(call)) > scale / 16],
+        "budget": budget_of(call),
+        "usual": usual,
+        "rows": [
+            _row(turn, starts, scale, shifts.get(turn.get("number"), 0.0), budget_of(call))
+            for turn in shown
+        ],
+        "lost": {m["turn"]: m["text"] for m in on_axis["unheard"] if "turn" in m and "text" in m},
+        "legend": legend(turns),
+        "choice": choice,
+        "dense": dense,
+        "withheld": withheld,
+    }
+
+
+def legend(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The kinds of parts that these turns have, in the order of a reply."""
+    found: dict[str, dict[str, str]] = {}
+    for turn in turns:
+        for name, seconds in turn.get("parts", {}).items():
+            kind = kind_of(name)
+            if seconds >= 0.001:
+                label = "tools" if kind.key == "tool" else kind.label
+                title = f"{name}: {kind.meaning}"
+                found.setdefault(kind.key, {"kind": kind.key, "label": label, "title": title})
+    order = ["eos", "stt", "turn", "hook", "step", "tool", "hand", "fail", "ttft", "text", "tts"]
+    place = {key: index for index, key in enumerate([*order, "queue", "play", "una"])}
+    return sorted(found.values(), key=lambda item: place.get(item["kind"], 99))
+
+
+def _wait(turn: Mapping[str, Any]) -> float:
+    return float(turn.get(LATENCY, turn.get("first_output_seconds", 0.0)))
+
+
+def _shifts(turns: Sequence[Mapping[str, Any]], align: str, scale: float) -> dict[Any, float]:
+    """By turn, how far its bar moves so that a kind of part begins at one place."""
+    if not align:
+        return {}
+    offsets = {}
+    for turn in turns:
+        at = 0.0
+        for name, seconds in turn.get("parts", {}).items():
+            if kind_of(name).key == align and seconds > 0:
+                offsets[turn.get("number")] = at
+                break
+            at += seconds
+    place = max(offsets.values(), default=0.0)
+    return {turn: place - at for turn, at in offsets.items()}
+
+
+def _row(
+    turn: Mapping[str, Any], starts: Mapping[Any, float], scale: float, shift: float, budget: float
+) -> dict[str, Any]:
+    latency = turn.get(LATENCY)
+    first = turn.get("first_output_seconds") if latency is None else None
+    waited = _wait(turn)
+    parts = _failed_tools_marked(turn)
+    at = starts.get(turn.get("number"))
+    return {
+        "turn": turn,
+        "number": turn.get("number"),
+        "at": None if at is None else max(0.0, at - waited),
+        "latency": latency,
+        "first": first,
+        "over": latency is not None and latency > budget,
+        "excess": None if latency is None else latency - budget,
+        "x": percent(shift, scale),
+        "width": percent(waited, scale),
+        "over_x": percent(budget, scale),
+        "over_width": percent(max(0.0, waited - budget), scale),
+        "segments": segments(parts, scale),
+        "overlap": _overlap(turn, scale),
+        "label": _spoken_label(turn, waited),
+        "note": "" if parts else _silent(turn),
+        "chips": list(chips(turn)),
+    }
+
+
+def _failed_tools_marked(turn: Mapping[str, Any]) -> dict[str, float]:
+    failed = {tool.get("name") for tool in turn.get("tools", ()) if tool.get("is_error")}
+    return {
+        f"{name} ✕" if name.removeprefix("tool.") in failed else name: seconds
+        for name, seconds in turn.get("parts", {}).items()
+    }
+
+
+def _overlap(turn: Mapping[str, Any], scale: float) -> dict[str, str] | None:
+    """The work that preemption hid: a line that ends where the turn was decided."""
+    gained = turn.get("overlap_seconds")
+    if not gained:
+        return None
+    decided = sum(
+        seconds
+        for name, seconds in turn.get("parts", {}).items()
+        if kind_of(name).key in ("eos", "stt", "turn", "hook")
+    )
+    return {"x1": percent(decided - gained, scale), "x2": percent(decided, scale)}
+
+
+def _spoken_label(turn: Mapping[str, Any], waited: float) -> str:
+    """A bar in words, for who hears the page."""
+    parts = ", ".join(
+        f"{kind_of(name).label} {seconds:.2f}"
+        for name, seconds in turn.get("parts", {}).items()
+        if seconds >= 0.005
+    )
+    return f"{waited:.2f} s: {parts}" if parts else "no wait was measured"
+
+
+def _silent(turn: Mapping[str, Any]) -> str:
+    """Why a turn has no bar."""
+    if any(tool.get("name") for tool in turn.get("tools", ())) and not turn.get("agent_text"):
+        return "no sound of its own: it called a tool, and a later turn answered"
+    if turn.get("error"):
+        return f"never answered: {turn['error']}"
+    return "no sound of its own"
+
+
+def chips(turn: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """What a reader should know of a turn beside its wait: `icon`, `text`, `tone`, `title`."""
+    for tool in turn.get("tools", ()):
+        took = tool.get("duration_seconds")
+        took_text = "" if took is None else f" {took:.2f} s"
+        if tool.get("is_error"):
+            yield _chip("tool", f"{tool.get('name', 'tool')} failed{took_text}", "bad")
+        else:
+            yield _chip("tool", f"{tool.get('name', 'tool')}{took_text}")
+    if turn.get("interrupted"):
+        yield _chip("barge", _interruption(turn), "warn")
+    if turn.get("overlap_seconds"):
+        yield _chip("pre", f"{turn['overlap_seconds']:.2f} s gained", title="preemptive generation")
+    if turn.get("transcript_corrections"):
+        yield _chip("fix", "corrected transcript")
+    if turn.get("transcript_confidence", 1) < 0.85:
+        yield _chip("", f"confidence {turn['transcript_confidence']:.2f}", "warn")
+    for key, text in (("retries", "retried"), ("fallbacks", "fallback")):
+        if turn.get(key):
+            yield _chip("retry", f"{text} {turn[key]}", "warn")
+    for stage in dict.fromkeys(e.get("stage", "") for e in turn.get("errors", ())):
+        if stage != "tool":
+            yield _chip("x", f"{stage} error", "bad")
+
+
+def _chip(icon: str, text: str, tone: str = "", title: str = "") -> dict[str, str]:
+    return {"icon": icon, "text": text, "tone": tone, "title": title}
+
+
+def _interruption(turn: Mapping[str, Any]) -> str:
+    words = "barge-in" if turn.get("barged_in") else "interrupted"
+    if "heard_seconds" in turn:
+        words += f" after {turn['heard_seconds']:.2f} s"
+    if "heard_share" in turn:
+        words += f", {turn['heard_share']:.0%} heard"
+    return words
+
+
+def _facts(call: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The facts at the head: `term`, `value`, `more` and `tone`."""
+    latency = row.get("latency") or {}
+    replies = latency.get("count", 0)
+    yield _fact("Turns", str(row["turns"]), f"{replies} with a latency" if replies else "")
+    if replies:
+        yield _fact("p50", f"{latency['p50_seconds']:.2f} s")
+        is_over = latency["p95_seconds"] > row["budget_seconds"]
+        yield _fact(
+            "p95",
+            f"{'! ' if is_over else ''}{latency['p95_seconds']:.2f} s",
+            f"budget {row['budget_seconds']:g} s",
+            "bad" if is_over else "",
+        )
+        yield _fact("Within", f"{latency['within_budget_share']:.0%}")
+    if row.get("heard_turns"):
+        yield _fact("Barge-ins", str(row.get("barge_ins", 0)), f"of {row['heard_turns']} heard")
+    if row.get("tool_calls"):
+        failed = row.get("tool_failures", 0)
+        yield _fact(
+            "Tools", str(row["tool_calls"]), f"{failed} failed" if failed else "", more_tone="bad"
+        )
+    yield from _heard(call)
+    yield from _tokens(call)
+
+
+def _fact(
+    term: str, value: str, more: str = "", tone: str = "", more_tone: str = ""
+) -> dict[str, Any]:
+    return {"term": term, "value": value, "more": more, "tone": tone, "more_tone": more_tone}
+
+
+def _heard(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    known = [t["transcript_confidence"] for t in call["turns"] if "transcript_confidence" in t]
+    corrected = sum(bool(turn.get("transcript_corrections")) for turn in call["turns"])
+    if known:
+        more = f"confidence, {corrected} corrected" if corrected else "confidence"
+        yield _fact("STT", f"{sum(known) / len(known):.2f}", more)
+
+
+def _tokens(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    used = [u for u in call.get("summary", {}).get("usage", ()) if u.get("type") == "llm_usage"]
+    read, cached, written = (
+        sum(int(u.get(key, 0)) for u in used)
+        for key in ("input_tokens", "input_cached_tokens", "output_tokens")
+    )
+    if read or written:
+        yield _fact("Tokens", f"{read:,} in · {written:,} out", f"{cached:,} cached")
+
+
+_SETTING = (
+    ("llm_usage", "LLM"),
+    ("realtime_usage", "Model"),
+    ("stt_usage", "STT"),
+    ("tts_usage", "TTS"),
+)
+
+
+def _setting(call: Mapping[str, Any], spans: Sequence[Span]) -> Iterator[str]:
+    """What the call ran with: models, options, LiveKit's version."""
+    for used in call.get("summary", {}).get("usage", ()):
+        for kind, word in _SETTING:
+            if used.get("type") == kind and used.get("model"):
+                yield f"{word} {used['model']}"
+    options = call.get("summary", {}).get("options", {})
+    for key in sorted(options):
+        if key.endswith(("preemptive_generation.enabled", "endpointing.mode")):
+            yield f"{key.rpartition('.')[0].rpartition('.')[2].replace('_', ' ')}: {options[key]}"
+    version = next((s.scope_version for s in spans if s.scope_version), "")
+    if version:
+        yield f"livekit-agents {version}"
+
+
+def _overview(
+    on_axis: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], call: Mapping[str, Any]
+) -> list[dict[str, str]]:
+    """The whole call in small: caller above, agent below, waits at the bottom, as boxes."""
+    end, budget = on_axis["duration_seconds"], budget_of(call)
+    boxes = []
+    for kind, y, height in (("caller", 4, 10), ("agent", 16, 10), ("unheard", 16, 10)):
+        boxes += [_box(kind, m["at"], m["end"], end, y, height) for m in on_axis[kind]]
+    starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
+    for turn in turns:
+        begun = starts.get(turn.get("number"))
+        if begun is not None and LATENCY in turn:
+            waited = turn[LATENCY]
+            tall = min(12.0, 5 + 4 * waited / budget)
+            kind = "late" if waited > budget else "wait"
+            boxes.append(_box(kind, begun - waited, begun, end, 39 - tall, tall))
+    return boxes
+
+
+def _box(kind: str, at: float, until: float, end: float, y: float, height: float) -> dict[str, str]:
+    return {
+        "kind": kind,
+        "x": percent(at, end),
+        "width": percent(until - at, end),
+        "y": f"{y:.1f}",
+        "height": f"{height:.1f}",
+    }
+
+

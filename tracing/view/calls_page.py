@@ -1,0 +1,332 @@
+"""The list of calls: filters from the address, sums of what is shown, a row for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from tracing.account.summary import percentile
+from tracing.read.parts import ordered_groups
+from tracing.read.rows import FLAGS
+from tracing.read.selection import ChoiceError, parse_time
+from tracing.read.why import differences, means
+from tracing.view.charts import columns, histogram, percent, segments, ticks
+
+PAGE = 100
+"""Rows of one page."""
+
+_SPANS = {"1h": "last hour", "24h": "last 24 h", "7d": "last 7 days", "30d": "last 30 days"}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the address asks for."""
+
+    query: str = ""
+    since: str = ""
+    agent: str = ""
+    option: str = ""
+    flags: tuple[str, ...] = ()
+    latency: tuple[float, float] | None = None
+    sort: str = ""
+    before: str = ""
+    problems: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def read(cls, address: Mapping[str, str], flags: Sequence[str]) -> Filters:
+        """From the parts of an address; what cannot be understood is a problem, not an error."""
+        problems = []
+        since = address.get("since", "")
+        try:
+            parse_time(since) if since else None
+        except ChoiceError as error:
+            problems.append(str(error))
+            since = ""
+        return cls(
+            query=address.get("q", "").strip(),
+            since=since,
+            agent=address.get("agent", ""),
+            option=address.get("option", ""),
+            flags=tuple(flag for flag in flags if flag in FLAGS),
+            latency=_interval(address.get("latency", "")),
+            sort=address.get("sort", ""),
+            before=address.get("before", ""),
+            problems=tuple(problems),
+        )
+
+    def address(self, **changed: Any) -> str:
+        """The same filters as an address, with some changed; empty ones are left out."""
+        found = {
+            "q": self.query,
+            "since": self.since,
+            "agent": self.agent,
+            "option": self.option,
+            "is": self.flags,
+            "latency": "..".join(f"{end:g}" for end in self.latency) if self.latency else "",
+            "sort": self.sort,
+            **changed,
+        }
+        return urlencode({key: value for key, value in found.items() if value}, doseq=True)
+
+    def fits(self, row: Row, *, but: str = "") -> bool:
+        """Whether a row is wanted; `but` names a filter that is left out."""
+        return (
+            (but == "since" or not self.since or _started(row) >= parse_time(self.since))
+            and (but == "agent" or not self.agent or fnmatchcase(row.get("agent", ""), self.agent))
+            and (but == "option" or not self.option or _has_option(row, self.option))
+            and all(flag in row["flags"] for flag in self.flags if but != flag)
+            and (but == "latency" or self.latency is None or _has_latency(row, *self.latency))
+        )
+
+
+def _interval(text: str) -> tuple[float, float] | None:
+    low, dots, high = text.partition("..")
+    try:
+        return (float(low or 0), float(high or "inf")) if dots else None
+    except ValueError:
+        return None
+
+
+def _started(row: Row) -> datetime:
+    return datetime.fromisoformat(row["started_at"])
+
+
+def _has_option(row: Row, wanted: str) -> bool:
+    name, _, value = wanted.partition(":")
+    return any(
+        f".{key}".endswith((f".{name}", f".{name}.enabled")) and _said(found) == value
+        for key, found in (row.get("options") or {}).items()
+    )
+
+
+def _said(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _has_latency(row: Row, low: float, high: float) -> bool:
+    return any(low <= turn.get("latency", -1) < high for turn in row["strip"])
+
+
+def calls_page(
+    rows: Sequence[Row], filters: Filters, found: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """The context of the page's template.
+
+    `rows` are all calls, newest first; `found`: by trace id the lines in which the words that are
+    searched for were said.
+    """
+    searched = [row for row in rows if not filters.query or row["trace_id"] in found]
+    shown = _sorted([row for row in searched if filters.fits(row)], filters.sort)
+    start = next(
+        (n for n, row in enumerate(shown, 1) if row["trace_id"] == filters.before), 0
+    )
+    page = shown[start : start + PAGE]
+    budget = shown[0]["budget_seconds"] if shown else 1.0
+    latencies = [turn["latency"] for row in shown for turn in row["strip"] if "latency" in turn]
+    return {
+        "filters": filters,
+        "total": len(rows),
+        "shown": len(shown),
+        "facets": _facets(searched, filters),
+        "spans": _SPANS,
+        "agents": sorted({row["agent"] for row in rows if row.get("agent")}),
+        "options": _options(rows),
+        "sums": _sums(shown, latencies, budget),
+        "histogram": _histogram(latencies, budget),
+        "where": _where(shown, budget),
+        "days": [
+            {"day": day, "rows": [_row(row, found) for row in of_day]}
+            for day, of_day in groupby(page, _day(filters.sort))
+        ],
+        "next": page[-1]["trace_id"] if start + PAGE < len(shown) else "",
+        "budget": budget,
+        "in_the_way": _in_the_way(rows, filters, found) if not shown else [],
+        "live": sum("open" in row["flags"] for row in rows),
+    }
+
+
+def _day(sort: str) -> Callable[[Row], str]:
+    if sort:
+        return lambda row: ""
+    return lambda row: row["started_at"][:10] if "T" in row["started_at"] else ""
+
+
+_SORTS: dict[str, Callable[[Row], float]] = {
+    "p95": lambda row: (row.get("latency") or {}).get("p95_seconds", -1.0),
+    "p50": lambda row: (row.get("latency") or {}).get("p50_seconds", -1.0),
+    "turns": lambda row: row["turns"],
+    "lasted": lambda row: row.get("duration_seconds", 0.0),
+}
+
+
+def _sorted(rows: list[Row], sort: str) -> list[Row]:
+    key = _SORTS.get(sort.removeprefix("-"))
+    return sorted(rows, key=key, reverse=sort.startswith("-")) if key else rows
+
+
+def _facets(rows: Sequence[Row], filters: Filters) -> list[dict[str, Any]]:
+    """The flags that would leave something, each with how many calls."""
+    found = []
+    for flag, label in FLAGS.items():
+        count = sum(flag in row["flags"] and filters.fits(row, but=flag) for row in rows)
+        if count:
+            on = flag in filters.flags
+            flags = [f for f in filters.flags if f != flag] + ([] if on else [flag])
+            address = filters.address(**{"is": flags})
+            found.append({"label": label, "count": count, "on": on, "address": address})
+    return found
+
+
+def _options(rows: Sequence[Row]) -> list[str]:
+    """The options in which the calls differ, as `name:value`."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for key, value in (row.get("options") or {}).items():
+            values.setdefault(key, set()).add(_said(value))
+    return sorted(
+        f"{key}:{value}" for key, found in values.items() if len(found) > 1 for value in found
+    )
+
+
+def _sums(rows: Sequence[Row], latencies: Sequence[float], budget: float) -> list[dict[str, str]]:
+    ordered = sorted(latencies)
+    tools = sum(row.get("tool_calls", 0) for row in rows)
+    failed = sum(row.get("tool_failures", 0) for row in rows)
+    heard = sum(row.get("heard_turns", 0) for row in rows)
+    barged = sum(row.get("barge_ins", 0) for row in rows)
+    found = [_sum(f"{len(rows):,}", "call" if len(rows) == 1 else "calls")]
+    found.append(_sum(f"{sum(row['turns'] for row in rows):,}", "turns"))
+    if ordered:
+        p95 = percentile(ordered, 0.95)
+        over = p95 > budget
+        found.append(_sum(f"{percentile(ordered, 0.5):.2f} s", "p50"))
+        found.append(_sum(f"{'! ' if over else ''}{p95:.2f} s", "p95", "bad" if over else ""))
+        within = sum(value <= budget for value in ordered) / len(ordered)
+        found.append(_sum(f"{within:.0%}", f"within {budget:g} s"))
+    if heard:
+        found.append(_sum(f"{barged / heard:.0%}", "barge-in rate"))
+    if tools:
+        found.append(_sum(f"{failed} of {tools}", "tools failed"))
+    return found
+
+
+def _sum(value: str, term: str, tone: str = "") -> dict[str, str]:
+    return {"value": value, "term": term, "tone": tone}
+
+
+def _histogram(latencies: Sequence[float], budget: float) -> dict[str, Any] | None:
+    if not latencies:
+        return None
+    ordered = sorted(latencies)
+    found = histogram(ordered, budget)
+    end = found["end"]
+    marks = [("p50", percentile(ordered, 0.5)), ("p95", percentile(ordered, 0.95))]
+    return {
+        **found,
+        "replies": len(ordered),
+        "ticks": [{"x": percent(at, end), "text": f"{at:g}"} for at in ticks(end, 6)],
+        "budget_x": percent(budget, end),
+        "marks": [
+            {"x": percent(min(at, end), end), "text": f"{name} {at:.2f}"} for name, at in marks
+        ],
+    }
+
+
+def _where(rows: Sequence[Row], budget: float) -> dict[str, Any] | None:
+    """The mean parts of the replies within and over the budget, and what the latter spend more."""
+    replies = [parts for row in rows for parts in row["parts"]]
+    if not replies:
+        return None
+    sides = {
+        "within": [_as_turn(one) for one in replies if one["latency"] <= budget],
+        "over": [_as_turn(one) for one in replies if one["latency"] > budget],
+    }
+    mean = {name: _in_order(means(turns)) for name, turns in sides.items() if turns}
+    scale = max(max(sum(parts.values()) for parts in mean.values()), budget) * 1.05
+    more = differences(sides["within"], sides["over"]) if all(sides.values()) else {}
+    return {
+        "bars": [
+            {
+                "name": name,
+                "count": len(sides[name]),
+                "segments": segments(parts, scale),
+                "mean": sum(parts.values()),
+            }
+            for name, parts in mean.items()
+        ],
+        "budget_x": percent(budget, scale),
+        "more": more,
+    }
+
+
+def _as_turn(parts: Mapping[str, float]) -> dict[str, Any]:
+    return {"parts": {name: value for name, value in parts.items() if name != "latency"}}
+
+
+def _in_order(parts: Mapping[str, float]) -> dict[str, float]:
+    order = {name: place for place, name in enumerate(ordered_groups())}
+    return dict(sorted(parts.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+
+def _row(row: Row, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    latency = row.get("latency") or {}
+    budget = row["budget_seconds"]
+    p95 = latency.get("p95_seconds")
+    return {
+        **row,
+        "p50": latency.get("p50_seconds"),
+        "p95": p95,
+        "within": latency.get("within_budget_share"),
+        "over": p95 is not None and p95 > budget,
+        "strip_chart": columns(row["strip"], 2 * budget),
+        "bullet": None if p95 is None else _bullet(p95, budget),
+        "hits": list(found.get(row["trace_id"], ()))[:3],
+    }
+
+
+def _bullet(p95: float, budget: float) -> dict[str, str]:
+    scale = 2.5 * budget
+    return {
+        "within": percent(min(p95, budget), scale),
+        "budget": percent(budget, scale),
+        "over": percent(max(0.0, min(p95, scale) - budget), scale),
+    }
+
+
+def _in_the_way(
+    rows: Sequence[Row], filters: Filters, found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Which filters stand in the way, and how many calls each one's absence would give."""
+    ways: list[tuple[str, str, dict[str, Any]]] = []
+    if filters.query:
+        ways.append(("query", f"said “{filters.query}”", {"q": ""}))
+    if filters.since:
+        ways.append(("since", _SPANS.get(filters.since, f"since {filters.since}"), {"since": ""}))
+    for name, value in (("agent", filters.agent), ("option", filters.option)):
+        if value:
+            ways.append((name, f"{name} {value}", {name: ""}))
+    if filters.latency:
+        ways.append(("latency", "latency", {"latency": ""}))
+    for flag in filters.flags:
+        rest = [other for other in filters.flags if other != flag]
+        ways.append((flag, FLAGS[flag], {"is": rest}))
+    return [
+        {
+            "label": label,
+            "address": filters.address(**changed),
+            "count": sum(
+                filters.fits(row, but=name)
+                for row in rows
+                if name == "query" or not filters.query or row["trace_id"] in found
+            ),
+        }
+        for name, label, changed in ways
+    ]
+

@@ -1,0 +1,125 @@
+"""The lanes of a call as boxes, ticks and words on one axis, in percent of its width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tracing.read.totals import LATENCY
+from tracing.view.charts import clock, percent, segments, ticks
+
+_TOP = 34
+_SPEECH_HEIGHT = 38
+
+
+def lane_rows(
+    on_axis: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], budget: float, started_at: str
+) -> dict[str, Any]:
+    """What the template draws: `height`, `labels` of the lanes, `ticks`, `bands`, and the marks.
+
+    Each mark has `x`, `width` and where it stands; lanes that have nothing to show are left out.
+    """
+    end = on_axis["duration_seconds"] or 1.0
+    places = _places(on_axis)
+    starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
+    waits = list(_waits(turns, starts, budget, end))
+    return {
+        "height": places["height"],
+        "end": end,
+        "started_at": started_at,
+        "labels": places["labels"],
+        "y": places["y"],
+        "ticks": [{"x": percent(at, end), "text": clock(at)} for at in ticks(end, 12)],
+        "waits": waits,
+        "caller": _boxes(on_axis["caller"], end),
+        "agent": _boxes(on_axis["agent"], end),
+        "unheard": _boxes(on_axis["unheard"], end),
+        "stt": [{"x": percent(m["at"], end), "final": "is_final" in m} for m in on_axis["stt"]],
+        "eou": _boxes(on_axis["waits"], end),
+        "llm": _worked(on_axis["llm"], end),
+        "tts": _worked(on_axis["tts"], end),
+        "tools": _boxes(on_axis["tools"], end),
+        "events": [{**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"])],
+        "open_end": "100%" if on_axis["is_open"] else "",
+    }
+
+
+def _places(on_axis: Mapping[str, Any]) -> dict[str, Any]:
+    """Where each lane stands, from the top; those without a mark take no room."""
+    y, labels = {"caller": _TOP, "agent": _TOP + 42, "wait": _TOP + 90}, []
+    labels += [("Caller", y["caller"] + 24, True), ("Agent", y["agent"] + 24, True)]
+    labels.append(("Wait", y["wait"] + 13, True))
+    at = y["wait"] + 26
+    realtime = any("is_realtime" in mark for mark in on_axis["llm"])
+    for key, word in (
+        ("stt", "STT, turn"),
+        ("llm", "Model" if realtime else "LLM"),
+        ("tools", "Tools"),
+        ("tts", "TTS"),
+        ("events", "Events"),
+    ):
+        if on_axis[key] or (key == "stt" and on_axis["waits"]):
+            y[key] = at
+            labels.append((word, at + 13, False))
+            at += 19
+    found = [{"text": text, "y": place, "strong": strong} for text, place, strong in labels]
+    return {"y": y, "labels": found, "height": at + 6}
+
+
+def _waits(
+    turns: Sequence[Mapping[str, Any]], starts: Mapping[Any, float], budget: float, end: float
+) -> Iterator[dict[str, Any]]:
+    """Each wait at its place in time, with its parts, up to the agent's first sound."""
+    for turn in turns:
+        sound = starts.get(turn.get("number"))
+        waited = turn.get(LATENCY, turn.get("first_output_seconds"))
+        if sound is None or waited is None:
+            continue
+        begun = sound - waited
+        is_reply = LATENCY in turn
+        yield {
+            "number": turn.get("number"),
+            "x": percent(begun, end),
+            "end": percent(sound, end),
+            "width": percent(waited, end),
+            "over": is_reply and waited > budget,
+            "post": percent(begun + budget, end) if is_reply and waited > budget else "",
+            "text": f"{waited:.2f}{' !' if waited > budget else ''}" if is_reply else f"({waited:.2f})",
+            "is_reply": is_reply,
+            "segments": segments(turn.get("parts", {}), end, at=begun),
+            "at": begun,
+            "sound": sound,
+        }
+
+
+def _boxes(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
+    return [
+        {
+            **mark,
+            "x": percent(mark["at"], end),
+            "width": percent(mark["end"] - mark["at"], end),
+            "after": percent(mark["end"], end),
+        }
+        for mark in marks
+    ]
+
+
+def _worked(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
+    """Boxes with the stretch until the first result apart."""
+    found = []
+    for mark, box in zip(marks, _boxes(marks, end), strict=True):
+        first = min(mark.get("first", mark["end"]), mark["end"])
+        box["head"] = percent(first - mark["at"], end)
+        box["rest_x"], box["rest"] = percent(first, end), percent(mark["end"] - first, end)
+        found.append(box)
+    return found
+
+
+def _spread(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Events with their words, but where another stands too near to write both."""
+    found: list[dict[str, Any]] = []
+    for mark in events:
+        near = found and mark["at"] - found[-1]["at"] < 0.05 and mark["kind"] != "handoff"
+        if not (near and found[-1]["text"] == mark["text"]):
+            found.append({**mark, "clock": clock(mark["at"], tenths=True)})
+    return found

@@ -1,0 +1,113 @@
+"""Templates into HTML: one environment, in which every word of a call is escaped."""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from tracing.read.parts import kind_of
+from tracing.view.charts import clock, percent, short, ticks
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this package with its context."""
+    return _environment().get_template(template).render(**context)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tracing.view"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        clock=clock,
+        seconds=_seconds,
+        share=_share,
+        lasted=_lasted,
+        short=short,
+        day=_day,
+        time=_time,
+        pretty=_pretty,
+        signed=_signed,
+        grouped="{:,}".format,
+        plainly=visible,
+    )
+    environment.globals.update(
+        percent=percent, ticks=ticks, kind_of=kind_of
+    )
+    return environment
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f}%"
+
+
+def _signed(value: float) -> str:
+    return "=" if abs(value) < 0.01 else f"{value:+.2f}"
+
+
+def _lasted(seconds: float | None) -> str:
+    """How long a call was, for a person: `50.4 s`, `2 min 11 s`."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def _moment(iso: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(iso).astimezone()
+    except ValueError:
+        return None
+
+
+def _day(iso: str) -> str:
+    """A call's day where this viewer runs; the page's script says it where the reader is."""
+    moment = _moment(iso)
+    return "" if moment is None else f"{moment.day} {moment:%B %Y}"
+
+
+def _time(iso: str) -> str:
+    moment = _moment(iso)
+    return "" if moment is None else f"{moment:%H:%M:%S}"
+
+
+def now_iso() -> str:
+    """This moment in ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat()
+
+
+def _pretty(value: Any) -> str:
+    """JSON, indented; a text that is none is shown as it is."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return visible(value)
+    return visible(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+_INVISIBLE = {
+    **{code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)},
+    0x7F: "\u2421",
+    **{code: f"\\u{code:04x}" for code in (0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067)},
+    **{code: f"\\u{code:04x}" for code in (0x2068, 0x2069, 0x200E, 0x200F, 0x061C)},
+}
+
+
+def visible(text: str) -> str:
+    """A text whose control characters and changes of writing direction are shown, not obeyed."""
+    return text.translate(_INVISIBLE)

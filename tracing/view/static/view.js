@@ -1,0 +1,308 @@
+// What the pages do beyond reading: keys, zoom, playing, following. Without it every page still
+// reads. It builds no markup from data: what changes is fetched from the server and swapped whole.
+"use strict";
+
+const root = document.documentElement;
+const body = document.body;
+root.classList.add("scripted");
+
+const kept = {
+  get(name) { try { return localStorage.getItem(`tracing.${name}`); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(`tracing.${name}`, value); } catch { /* private */ } },
+};
+const one = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// Theme and patterns, kept for the next page.
+const themes = ["", "light", "dark"];
+function apply(name, value) { if (value) root.dataset[name] = value; else delete root.dataset[name]; }
+apply("theme", kept.get("theme"));
+apply("patterns", kept.get("patterns"));
+function changeTheme() {
+  const next = themes[(themes.indexOf(root.dataset.theme ?? "") + 1) % themes.length];
+  apply("theme", next);
+  kept.set("theme", next);
+}
+function changePatterns() {
+  const next = root.dataset.patterns ? "" : "strong";
+  apply("patterns", next);
+  kept.set("patterns", next);
+}
+
+// Times in the reader's zone.
+const zoned = {
+  time: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
+  day: { weekday: "long", day: "numeric", month: "long" },
+  full: { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" },
+};
+function localTimes(within = document) {
+  for (const element of all("time[datetime]", within)) {
+    const moment = new Date(element.dateTime);
+    const kind = Object.keys(zoned).find((name) => name in element.dataset);
+    if (!kind || Number.isNaN(moment.getTime())) continue;
+    element.title = element.dateTime;
+    element.textContent = new Intl.DateTimeFormat(undefined, zoned[kind]).format(moment);
+  }
+}
+
+// The list: marking calls, dragging over the histogram.
+function showTray() {
+  const tray = one("#tray");
+  if (!tray) return;
+  const marked = all("#marking input:checked").length;
+  one("#marked").textContent = marked;
+  tray.hidden = marked === 0;
+}
+function compareMarked(event) {
+  const ids = all("#marking input:checked").map((box) => box.value.slice(0, 12));
+  event?.preventDefault();
+  if (ids.length < 1) return;
+  const address = new URLSearchParams({ a: ids.at(-1) });
+  if (ids.length > 1) address.set("b", ids[0]);
+  location.href = `/compare?${address}`;
+}
+function dragOver(chart) {
+  let from = null;
+  const at = (event) => {
+    const box = chart.getBoundingClientRect();
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * chart.dataset.end;
+  };
+  chart.addEventListener("pointerdown", (event) => {
+    from = at(event);
+    chart.setPointerCapture(event.pointerId);
+  });
+  chart.addEventListener("pointerup", (event) => {
+    const [low, high] = [from, at(event)].sort((a, b) => a - b);
+    from = null;
+    if (high - low < 0.02) return;
+    const address = new URLSearchParams(location.search);
+    address.set("latency", `${low.toFixed(2)}..${high.toFixed(2)}`);
+    location.search = address;
+  });
+}
+
+// The lanes: zoom is one attribute.
+let zoom = 1;
+function setZoom(next, around = 0.5) {
+  const scroll = one(".scroll");
+  const inner = one(".inner");
+  if (!inner) return;
+  const place = (scroll.scrollLeft + around * scroll.clientWidth) / scroll.scrollWidth;
+  zoom = Math.min(64, Math.max(1, next));
+  inner.setAttribute("width", `${zoom * 100}%`);
+  scroll.scrollLeft = place * scroll.scrollWidth - around * scroll.clientWidth;
+}
+function showInstant(seconds) {
+  const scroll = one(".scroll");
+  const inner = one(".inner");
+  const whole = Number(inner?.dataset.seconds ?? 0);
+  if (!whole) return;
+  const x = `${(100 * seconds) / whole}%`;
+  one("#playhead").setAttribute("x1", x);
+  one("#playhead").setAttribute("x2", x);
+  const pixel = (scroll.scrollWidth * seconds) / whole;
+  if (pixel < scroll.scrollLeft || pixel > scroll.scrollLeft + scroll.clientWidth) {
+    scroll.scrollLeft = pixel - scroll.clientWidth / 4;
+  }
+}
+
+// The recording.
+let stopAt = Infinity;
+function sound() { return one("#audio"); }
+function offset() { return Number(sound()?.dataset.offset ?? 0); }
+function play(from, until = Infinity) {
+  const audio = sound();
+  if (!audio) return;
+  if (from !== undefined) audio.currentTime = Math.max(0, from - offset());
+  stopAt = until;
+  audio.play().catch(() => {});
+}
+function playOrPause() {
+  const audio = sound();
+  if (!audio) return;
+  if (audio.paused) play(); else audio.pause();
+}
+function clock(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  return `${minutes}:${(seconds - 60 * minutes).toFixed(1).padStart(4, "0")}`;
+}
+function followSound() {
+  const audio = sound();
+  audio?.addEventListener("timeupdate", () => {
+    const at = audio.currentTime + offset();
+    one("#now").textContent = clock(at);
+    showInstant(at);
+    if (at >= stopAt) { audio.pause(); stopAt = Infinity; }
+  });
+}
+
+// Turns and their drawer.
+function turns() { return all("a.turn"); }
+function current() { return turns().findIndex((turn) => turn.classList.contains("current")); }
+function call() { return `/calls/${body.dataset.call}`; }
+async function fetchInto(address, element) {
+  const response = await fetch(address, { headers: { Accept: "text/html" } });
+  if (!response.ok) return false;
+  element.innerHTML = await response.text();
+  localTimes(element);
+  return true;
+}
+async function openTurn(turn) {
+  const drawer = one("#drawer");
+  const number = turn.dataset.turn;
+  if (!drawer || !(await fetchInto(`${call()}/turns/${number}`, drawer))) return false;
+  drawer.hidden = false;
+  drawer.scrollTop = 0;
+  for (const other of turns()) other.classList.toggle("current", other === turn);
+  turn.scrollIntoView({ block: "nearest" });
+  if (turn.dataset.at) showInstant(Number(turn.dataset.at));
+  const address = new URL(location.href);
+  address.searchParams.set("turn", number);
+  address.hash = "";
+  history.replaceState(null, "", address);
+  return true;
+}
+function closeTurn() {
+  const drawer = one("#drawer");
+  if (!drawer || drawer.hidden) return false;
+  drawer.hidden = true;
+  const address = new URL(location.href);
+  address.searchParams.delete("turn");
+  history.replaceState(null, "", address);
+  turns()[current()]?.focus();
+  return true;
+}
+function step(items, from, by, wanted = () => true) {
+  for (let at = from + by; at >= 0 && at < items.length; at += by) {
+    if (wanted(items[at])) return items[at];
+  }
+  return null;
+}
+function move(by, wanted) {
+  if (body.dataset.page === "call") {
+    const next = step(turns(), current(), by, wanted);
+    if (!next) return;
+    if (one("#drawer").hidden) { markCurrent(turns(), next); next.focus(); } else openTurn(next);
+    return;
+  }
+  const rows = all("tr.call");
+  const at = rows.findIndex((row) => row.classList.contains("current"));
+  const next = step(rows, at, by, wanted);
+  if (next) { markCurrent(rows, next); one("a", next).focus(); }
+}
+function markCurrent(items, chosen) {
+  for (const item of items) item.classList.toggle("current", item === chosen);
+  chosen.scrollIntoView({ block: "nearest" });
+}
+const isOver = (item) => item.classList.contains("over") || "over" in item.dataset;
+const isError = (item) => "error" in item.dataset;
+
+function openCurrent() {
+  const turn = turns()[current()];
+  if (turn) openTurn(turn);
+  else one("tr.call.current a")?.click();
+}
+function alignNext() {
+  const parts = all(".legend a");
+  const at = parts.findIndex((part) => part.hasAttribute("aria-current"));
+  const next = parts[at + 1] ?? (at >= 0 ? parts[at] : null);
+  if (next) location.href = next.href;
+}
+function markRow() {
+  const box = one("tr.call.current input");
+  if (box) { box.checked = !box.checked; showTray(); }
+}
+
+// Following: the server tells of a change, and its page is swapped in whole.
+let following = true;
+async function refresh() {
+  const response = await fetch(location.href);
+  if (!response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  const scroll = one(".scroll")?.scrollLeft ?? 0;
+  const atEnd = one(".scroll") && scroll + one(".scroll").clientWidth >= one(".scroll").scrollWidth - 4;
+  for (const id of ["live-head", "lanes", "turns"]) {
+    const [old, next] = [one(`#${id}`), one(`#${id}`, fresh)];
+    if (old && next) old.replaceWith(document.adoptNode(next));
+  }
+  if (body.dataset.page !== "call" || !one("#turns", fresh)) {
+    one("main").replaceWith(document.adoptNode(one("main", fresh)));
+    body.dataset.page = fresh.body.dataset.page;
+  }
+  setZoom(zoom);
+  if (one(".scroll")) one(".scroll").scrollLeft = atEnd ? one(".scroll").scrollWidth : scroll;
+  localTimes();
+  if (!fresh.body.dataset.live && body.dataset.live) location.reload();
+}
+function listen() {
+  if (!body.dataset.live || !window.EventSource) return;
+  const source = new EventSource(body.dataset.live);
+  let due = false;
+  source.onmessage = () => {
+    if (!following || due || all("#marking input:checked").length) return;
+    due = true;
+    setTimeout(() => { due = false; refresh(); }, 200);
+  };
+}
+function changeFollowing() {
+  following = !following;
+  one("[data-do=follow]")?.setAttribute("aria-pressed", String(following));
+  if (following) refresh();
+}
+
+const actions = {
+  theme: changeTheme,
+  keys: () => one("#keys")?.showModal(),
+  play: playOrPause,
+  "play-turn": (button) => play(Number(button.dataset.at)),
+  "zoom-in": () => setZoom(zoom * 2),
+  "zoom-out": () => setZoom(zoom / 2),
+  "zoom-fit": () => setZoom(1),
+  follow: changeFollowing,
+};
+const keys = {
+  j: () => move(1), k: () => move(-1), Enter: openCurrent, "/": () => one("[name=q]")?.focus(),
+  n: () => move(1, isOver), N: () => move(-1, isOver), e: () => move(1, isError), E: () => move(-1, isError),
+  " ": playOrPause, ArrowLeft: () => skip(-5), ArrowRight: () => skip(5),
+  "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions["zoom-fit"], a: alignNext, x: markRow,
+  c: () => (one("#marking") ? compareMarked() : one("[data-key=c]")?.click()),
+  "[": () => one("[data-key=newer]")?.click(), "]": () => one("[data-key=older]")?.click(),
+  f: changeFollowing, p: changePatterns, t: changeTheme, "?": actions.keys,
+};
+function skip(seconds) { const audio = sound(); if (audio) audio.currentTime += seconds; }
+
+const inField = (element) => element.closest("input:not([type=checkbox]), select, textarea, dialog");
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") { if (closeTurn()) event.preventDefault(); return; }
+  if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
+  if (kept.get("keys") === "off" && event.key.length === 1 && event.key !== "?") return;
+  if ((event.key === "Enter" || event.key === " ") && event.target.closest("a, button, input, summary")) return;
+  if (event.key.startsWith("Arrow") && (!sound() || event.target.closest(".scroll"))) return;
+  const action = keys[event.key];
+  if (action) { event.preventDefault(); action(); }
+});
+document.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const button = event.target.closest("[data-do]");
+  if (button?.dataset.do === "close") { event.preventDefault(); closeTurn(); return; }
+  if (button && actions[button.dataset.do]) { actions[button.dataset.do](button); return; }
+  const turn = event.target.closest("a.turn, .drawer header a[href], .lanes a, .why a");
+  const number = turn && new URL(turn.href, location.href).searchParams.get("turn");
+  const row = number && one(`a.turn[data-turn="${CSS.escape(number)}"]`);
+  if (row) { event.preventDefault(); openTurn(row); }
+});
+document.addEventListener("change", (event) => {
+  if (event.target.dataset.do === "single-keys") kept.set("keys", event.target.checked ? "on" : "off");
+  if (event.target.closest("#marking")) showTray();
+});
+one("#marking")?.addEventListener("submit", compareMarked);
+one("#marking")?.addEventListener("reset", () => setTimeout(showTray));
+all(".histogram").forEach(dragOver);
+const singleKeys = one("[data-do=single-keys]");
+if (singleKeys) singleKeys.checked = kept.get("keys") !== "off";
+localTimes();
+followSound();
+listen();
+showTray();
+const chosen = one("a.turn.current");
+if (chosen?.dataset.at) showInstant(Number(chosen.dataset.at));
