@@ -94,7 +94,7 @@ CALL = {
 
 def side(selector: str, *turns: Mapping[str, Any]) -> Side:
     """Turns of one call."""
-    return Side(selector, 1, list(turns), [1.0] * len(turns))
+    return Side(selector, 1, list(turns), [1.0] * len(turns), [list(turns)], [{}])
 
 
 def replies(*latencies: float) -> list[dict[str, Any]]:

@@ -20,11 +20,12 @@ DOORS = {
     "__init__",
 }
 MAY_IMPORT = {
-    "doors": "capture account spool deliver store read terminal metrics config",
+    "doors": "capture account spool deliver store read terminal view metrics config",
     "capture": "account spool deliver.flush store.reports config",
     "metrics": "account spool deliver.flush config",
     "terminal": "read account",
-    "read": "account store",
+    "view": "read account store",
+    "read": "account store dialects.messages",
     "deliver": "spool dialects store config",
     "store": "spool.files",
     "account": "",

@@ -1,65 +1,86 @@
-"""Two sets of turns side by side, and whether their latencies differ by more than noise."""
+"""Two sets of turns side by side, and which of their differences are more than noise."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
-from math import comb, erfc, sqrt
+from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
+from tracing.read.compare_parts import SIGNIFICANCE, compare_parts, rank_sum_p, replies
+from tracing.read.paired import Line, common_lines, within_lines_p
 from tracing.read.selection import Side
 from tracing.read.totals import HAPPENINGS, LATENCY, of_turns
 
-SIGNIFICANCE = 0.05
-_MOST_SPLITS = 20_000
 _TOKENS = ("llm_input_tokens", "llm_output_tokens")
 
 
 def compare(a: Side, b: Side) -> dict[str, Any]:
-    """Both sides' numbers, B minus A where both are known, and the test of the latencies.
+    """Both sides' numbers, B minus A where both are known, and the tests of the latencies.
 
     `a` and `b`: `selector`, `calls`, `turns`, and what `totals.of_turns` knows, counts as
     `..._per_turn`; `difference`: the same numbers, flat; `test`: `turns_a`, `turns_b` (those with a
-    latency), `p` (absent when they are too few to tell) and `verdict`.
+    latency), `p` (absent when they are too few to tell) and `verdict`, and where both sides ran
+    the same script `is_paired` and `unpaired_p`. `parts`: a list, of the latency and each group of
+    its parts, with `name`, `mean_a`, `mean_b`, `difference`, `closest` and `farthest` (of pairs of
+    calls), `p` (Holm's correction for the parts) and `verdict`; `lines`: what was said on both
+    sides with the mean latencies; `options`: those that differ. Seconds throughout.
     """
-    latencies = [[turn[LATENCY] for turn in side.turns if LATENCY in turn] for side in (a, b)]
+    replies_a, replies_b = replies(a.turns), replies(b.turns)
+    lines = common_lines(a.by_call, b.by_call)
     numbers_a, numbers_b = _numbers(a), _numbers(b)
     flat_a, flat_b = dict(flat(numbers_a)), dict(flat(numbers_b))
-    found = rank_sum_p(*latencies)
-    test = {"turns_a": len(latencies[0]), "turns_b": len(latencies[1])}
+    unpaired = rank_sum_p([t[LATENCY] for t in replies_a], [t[LATENCY] for t in replies_b])
+    found = within_lines_p(lines, _latency) if lines else unpaired
+    test: dict[str, Any] = {"turns_a": len(replies_a), "turns_b": len(replies_b)}
+    if found is not None:
+        test["p"] = found
+    if lines:
+        test["is_paired"] = True
+        test.update({} if unpaired is None else {"unpaired_p": unpaired})
     return {
         "a": numbers_a,
         "b": numbers_b,
         "difference": {key: flat_b[key] - flat_a[key] for key in flat_a if key in flat_b},
-        "test": {
-            **test,
-            **({} if found is None else {"p": found}),
-            "verdict": _verdict(found),
-        },
+        "test": {**test, "verdict": _verdict(found)},
+        "parts": compare_parts(a, b, lines),
+        "lines": [_described(line) for line in lines],
+        "options": _options(a, b),
     }
 
 
-def rank_sum_p(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The two-sided p of the Mann-Whitney rank-sum test; None when no outcome could tell.
+def _latency(turn: Mapping[str, Any]) -> float:
+    return float(turn[LATENCY])
 
-    Exact over every way to divide the turns where these are few, else the normal approximation
-    with correction for ties. Turns of one call resemble each other, so for few calls a p near
-    the bound proves little.
-    """
-    total = len(a) + len(b)
-    splits = comb(total, len(a))
-    if 2 / splits > SIGNIFICANCE:
-        return None
-    ranks = _ranks([*a, *b])
-    expected = len(a) * (total + 1) / 2
-    observed = abs(sum(ranks[: len(a)]) - expected)
-    if splits <= _MOST_SPLITS:
-        sums = map(sum, combinations(ranks, len(a)))
-        return sum(abs(found - expected) >= observed - 1e-9 for found in sums) / splits
-    ties = sum(n**3 - n for n in Counter(ranks).values())
-    variance = len(a) * len(b) / 12 * (total + 1 - ties / (total * (total - 1)))
-    return erfc(max(observed - 0.5, 0) / sqrt(2 * variance)) if variance else 1.0
+
+def _described(line: Line) -> dict[str, Any]:
+    latencies = [[_latency(turn) for turn in side] for side in (line.a, line.b)]
+    means = [fmean(side) for side in latencies]
+    return {
+        "number": line.number,
+        "user_text": str(line.a[0].get("user_text", "")),
+        "a": latencies[0],
+        "b": latencies[1],
+        "mean_a": means[0],
+        "mean_b": means[1],
+        "difference": means[1] - means[0],
+    }
+
+
+def _options(a: Side, b: Side) -> dict[str, list[str]]:
+    """The options that differ between the sides, with the values of each."""
+    names = {key for options in (*a.options, *b.options) for key in options}
+    values = {
+        name: [
+            sorted({str(options[name]) for options in side.options if name in options})
+            for side in (a, b)
+        ]
+        for name in sorted(names)
+    }
+    return {
+        name: [", ".join(of_a), ", ".join(of_b)]
+        for name, (of_a, of_b) in values.items()
+        if of_a != of_b
+    }
 
 
 def _numbers(side: Side) -> dict[str, Any]:
@@ -84,16 +105,6 @@ def flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
             yield from flat(value, f"{prefix}{key}.")
         elif isinstance(value, (int, float)):
             yield prefix + key, value
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """The rank of each value from 1; equal values share the middle of their ranks."""
-    first: dict[float, int] = {}
-    last: dict[float, int] = {}
-    for rank, value in enumerate(sorted(values), 1):
-        first.setdefault(value, rank)
-        last[value] = rank
-    return [(first[value] + last[value]) / 2 for value in values]
 
 
 def _verdict(p: float | None) -> str:

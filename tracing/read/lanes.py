@@ -117,7 +117,8 @@ def unheard_text(turn: Span, inside: Iterable[Span]) -> str | None:
     made = " ".join(
         str(found)
         for span in inside
-        if span.name == names.TTS_REQUEST and (found := names.first(span.attributes, names.TTS_TEXT))
+        if span.name == names.TTS_REQUEST
+        and (found := names.first(span.attributes, names.TTS_TEXT))
     )
     heard = names.text(turn.attributes, stamps.TURN_AGENT_TEXT) or str(
         names.first(turn.attributes, names.RESPONSE_TEXT) or ""
@@ -189,7 +190,11 @@ def _events(axis: _Axis, tree: Tree, turns: Sequence[Span]) -> Iterator[Mark]:
             yield {"at": axis.at_epoch(stopped), "kind": "barge_in", "text": "barge-in"}
     for span in tree.named(names.FUNCTION_TOOL):
         if span.attributes.get(names.TOOL_IS_ERROR):
-            yield {"at": axis.at(span.start_time_unix_nano), "kind": "tool_failed", "text": "tool failed"}
+            yield {
+                "at": axis.at(span.start_time_unix_nano),
+                "kind": "tool_failed",
+                "text": "tool failed",
+            }
     for span in tree.named(names.UPDATE_AGENT):
         before, after = (
             names.text(span.attributes, key)

@@ -43,7 +43,7 @@ TOOLS = "tools"
 
 
 def kind_of(part: str) -> Kind:
-    """The kind of a part, or of a group of them, by its name; one that is not known is shown by its own name."""
+    """The kind of a part, or of a group of them; one that is not known keeps its own name."""
     if part.startswith(_TOOL):
         name = base_of(part).removeprefix(_TOOL)
         return _KINDS["tool"]._replace(label=name or "tool")

@@ -27,6 +27,10 @@ class Side(NamedTuple):
     calls: int
     turns: list[Mapping[str, Any]]
     budgets: list[float]
+    by_call: list[list[Mapping[str, Any]]]
+    """The same turns, call by call."""
+    options: list[Mapping[str, Any]]
+    """What each call's session ran with."""
 
 
 def parse_time(text: str, now: datetime | None = None) -> datetime:
@@ -127,5 +131,12 @@ def _text(value: object) -> str:
 
 
 def _side(selector: str, calls: Sequence[Mapping[str, Any]]) -> Side:
-    turns = [(turn, budget_of(call)) for call in calls for turn in counted_turns([call])]
-    return Side(selector, len(calls), [turn for turn, _ in turns], [budget for _, budget in turns])
+    by_call = [counted_turns([call]) for call in calls]
+    return Side(
+        selector,
+        len(calls),
+        [turn for turns in by_call for turn in turns],
+        [budget_of(call) for call, turns in zip(calls, by_call, strict=True) for _ in turns],
+        by_call,
+        [call.get("summary", {}).get("options", {}) for call in calls],
+    )

@@ -19,15 +19,16 @@ _REQUESTS = (names.LLM_REQUEST, names.REALTIME_INFERENCE)
 def turn_detail(spans: Sequence[Span], turn_number: int) -> dict[str, Any] | None:
     """The turn of this number; None where the call has none.
 
-    - `heard`: `text`, `model`, `provider`, `confidence`, `interims`, `delay` of the final transcript
-      (seconds after the last word), `probability` and `threshold` of the turn detector, `waited`.
+    - `heard`: `text`, `model`, `provider`, `confidence`, `interims`, `delay` of the final
+      transcript (seconds after the last word), `probability` and `threshold` of the turn
+      detector, `waited`.
     - `steps`, by time: of an LLM `kind` `llm`, `model`, `input_tokens`, `cached_tokens`,
       `output_tokens`, `first_token` (seconds), `attempts`, `is_preemptive`, `error`, `earlier` and
       `new` (messages with `role` and `text`), `tools` (`name`, `description`), `gave`, `reason`;
       of a tool `kind` `tool`, `name`, `seconds`, `is_error`, `arguments`, `output`, `error`.
     - `spoken`: `model`, `characters`, `seconds`, `first_audio`; `lost`: text that nobody heard.
-    - `tree`: `name`, `depth`, `at` and `seconds` since the turn's start, `is_error`, `is_recovered`,
-      `attributes`; of the whole call's attributes only those that differ from the root's.
+    - `tree`: `name`, `depth`, `at` and `seconds` since the turn's start, `is_error`,
+      `is_recovered`, `attributes`, without those that every span of a call carries.
     """
     tree = Tree(spans)
     found = [t for t in tree.named(names.AGENT_TURN) if _number(t) == turn_number]
@@ -169,7 +170,7 @@ def _plain(value: object) -> str:
 def _common(before: Sequence[object], after: Sequence[object]) -> int:
     """How many messages both begin with."""
     count = 0
-    for one, other in zip(before, after):
+    for one, other in zip(before, after, strict=False):
         if one != other:
             break
         count += 1
@@ -251,7 +252,11 @@ def _tree(tree: Tree, turn: Span, inside: Sequence[Span]) -> Iterator[dict[str, 
 def _shared(spans: Sequence[Span]) -> set[str]:
     """The names of what every span of a call carries: shown once, of the call."""
     found = {stamps.SESSION_ID, stamps.USER_ID, stamps.FIRST_AGENT, "gen_ai.conversation.id"}
-    return found | {key for key in spans[0].attributes if key.startswith("lk.job")} | {
-        "lk.room_sid",
-        "lk.pii.room_name",
-    }
+    return (
+        found
+        | {key for key in spans[0].attributes if key.startswith("lk.job")}
+        | {
+            "lk.room_sid",
+            "lk.pii.room_name",
+        }
+    )

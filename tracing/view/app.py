@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -14,9 +14,11 @@ from aiohttp import web
 
 from tracing.otlp_json import dumps
 from tracing.read.rows import doing
+from tracing.read.selection import ChoiceError, Side
 from tracing.store.schema import StoreError
 from tracing.view.call_page import Choice, call_page
 from tracing.view.calls_page import Filters, calls_page
+from tracing.view.compare_page import compare_page, side_choices
 from tracing.view.guard import TOKEN_PAGE, Guard, stream_headers
 from tracing.view.library import Call, Library
 from tracing.view.render import render
@@ -41,6 +43,7 @@ def make_app(library: Library, *, token: str | None = None) -> web.Application:
         [
             web.get("/", viewer.calls),
             web.get("/events", viewer.events),
+            web.get("/compare", viewer.compare),
             web.get("/static/{name}", viewer.static),
             web.get("/calls/{id:[0-9a-f]{4,32}}.json", viewer.call_json),
             web.get("/calls/{id:[0-9a-f]{4,32}}", viewer.call),
@@ -107,6 +110,30 @@ class _Viewer:
             return self._unknown(asked)
         return self._html("turn.html", turn=turn, withheld=False)
 
+    async def compare(self, request: web.Request) -> web.StreamResponse:
+        asked = {side: request.query.get(side, "") for side in ("a", "b")}
+        return await self._page(lambda: self._compare(asked))
+
+    def _compare(self, asked: Mapping[str, str]) -> web.Response:
+        sides: dict[str, Side] = {}
+        problems = dict.fromkeys(asked, "")
+        for letter, selector in asked.items():
+            try:
+                if selector:
+                    sides[letter] = self._library.side(selector)
+            except ChoiceError as error:
+                problems[letter] = str(error)
+        page = compare_page(sides["a"], sides["b"]) if len(sides) == 2 else {"headline": ""}
+        return self._html(
+            "compare.html",
+            page="compare",
+            asked=asked,
+            problems=problems,
+            sides=[page.get("a"), page.get("b")],
+            choices=side_choices(self._library.rows()),
+            **page,
+        )
+
     async def call_json(self, request: web.Request) -> web.StreamResponse:
         call = await self._do(lambda: self._library.call(request.match_info["id"]))
         if call is None:
@@ -141,9 +168,7 @@ class _Viewer:
                     await asyncio.wait_for(self._closing.wait(), _POLL_SECONDS)
         return response
 
-    async def _tell(
-        self, response: web.StreamResponse, asked: str | None, told: object
-    ) -> object:
+    async def _tell(self, response: web.StreamResponse, asked: str | None, told: object) -> object:
         """Write an event where the state is another than what was told, else a comment."""
         try:
             state = await self._do(lambda: self._state_of(asked))
@@ -169,9 +194,7 @@ class _Viewer:
         rows = self._library.rows()
         near = [row for row in rows if row["trace_id"].startswith(asked[:3])][:3]
         oldest = rows[-1]["started_at"] if rows else ""
-        return self._state(
-            "No such call", "unknown", 404, asked=asked, nearest=near, oldest=oldest
-        )
+        return self._state("No such call", "unknown", 404, asked=asked, nearest=near, oldest=oldest)
 
     def _state(self, title: str, kind: str, status: int, **context: Any) -> web.Response:
         context = {"watch": False, "problem": "", **context}
@@ -205,7 +228,7 @@ def _drawer(
 
 def asset(name: str) -> str:
     """A file of the pages' own: style sheet, script, icon."""
-    return files("tracing.view").joinpath("static", name).read_text(encoding="utf-8")
+    return (files("tracing.view") / "static" / name).read_text(encoding="utf-8")
 
 
 def _choice(request: web.Request) -> Choice:

@@ -314,5 +314,3 @@ def _box(kind: str, at: float, until: float, end: float, y: float, height: float
         "y": f"{y:.1f}",
         "height": f"{height:.1f}",
     }
-
-

@@ -124,9 +124,7 @@ def calls_page(
     """
     searched = [row for row in rows if not filters.query or row["trace_id"] in found]
     shown = _sorted([row for row in searched if filters.fits(row)], filters.sort)
-    start = next(
-        (n for n, row in enumerate(shown, 1) if row["trace_id"] == filters.before), 0
-    )
+    start = next((n for n, row in enumerate(shown, 1) if row["trace_id"] == filters.before), 0)
     page = shown[start : start + PAGE]
     budget = shown[0]["budget_seconds"] if shown else 1.0
     latencies = [turn["latency"] for row in shown for turn in row["strip"] if "latency" in turn]
@@ -329,4 +327,3 @@ def _in_the_way(
         }
         for name, label, changed in ways
     ]
-

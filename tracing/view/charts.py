@@ -122,7 +122,9 @@ def _column(turn: Mapping[str, Any], x: float, width: float, scale: float) -> di
     }
 
 
-def histogram(latencies: Sequence[float], budget: float, bin_seconds: float = 0.05) -> dict[str, Any]:
+def histogram(
+    latencies: Sequence[float], budget: float, bin_seconds: float = 0.05
+) -> dict[str, Any]:
     """Latencies in bins of 50 ms: `bars` (`x`, `width`, `y`, `height`, `over`), `end` in seconds.
 
     What lies beyond five budgets, or half again the 99th percentile, is in the last bin.

@@ -84,7 +84,9 @@ def _waits(
             "width": percent(waited, end),
             "over": is_reply and waited > budget,
             "post": percent(begun + budget, end) if is_reply and waited > budget else "",
-            "text": f"{waited:.2f}{' !' if waited > budget else ''}" if is_reply else f"({waited:.2f})",
+            "text": f"{waited:.2f}{' !' if waited > budget else ''}"
+            if is_reply
+            else f"({waited:.2f})",
             "is_reply": is_reply,
             "segments": segments(turn.get("parts", {}), end, at=begun),
             "at": begun,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tracing.read.describe import describe
 from tracing.read.rows import call_row
+from tracing.read.selection import Side, choose
 from tracing.read.sources import Source
 from tracing.read.transcribe import transcribe
 from tracing.span import Span
@@ -66,6 +67,10 @@ class Library:
         spans = self._source.spans(ids[0])
         return Call(describe(spans), spans)
 
+    def side(self, selector: str) -> Side:
+        """One side of a comparison; raises ChoiceError where nothing matches."""
+        return choose(selector, self._source, list(self._source.calls()), describe)
+
     def search(self, words: str) -> dict[str, list[dict[str, Any]]]:
         """By trace id, the lines in which all the words were said: `number`, `at` and the text."""
         wanted = words.casefold().split()
@@ -94,4 +99,3 @@ def _hits(call: Mapping[str, Any], wanted: Sequence[str]) -> Iterator[dict[str, 
                 "match": text[at:end],
                 "after": after,
             }
-

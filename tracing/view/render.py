@@ -12,6 +12,9 @@ from jinja2 import Environment, PackageLoader
 from tracing.read.parts import kind_of
 from tracing.view.charts import clock, percent, short, ticks
 
+ABSENT = "\u2013"
+"""What stands where nothing was measured."""
+
 
 def render(template: str, **context: Any) -> str:
     """A template of this package with its context."""
@@ -39,18 +42,16 @@ def _environment() -> Environment:
         grouped="{:,}".format,
         plainly=visible,
     )
-    environment.globals.update(
-        percent=percent, ticks=ticks, kind_of=kind_of
-    )
+    environment.globals.update(percent=percent, ticks=ticks, kind_of=kind_of)
     return environment
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return ABSENT if value is None else f"{value:.2f}"
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f}%"
+    return ABSENT if value is None else f"{100 * value:.0f}%"
 
 
 def _signed(value: float) -> str:
@@ -60,7 +61,7 @@ def _signed(value: float) -> str:
 def _lasted(seconds: float | None) -> str:
     """How long a call was, for a person: `50.4 s`, `2 min 11 s`."""
     if seconds is None:
-        return "–"
+        return ABSENT
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
