@@ -1,4 +1,4 @@
-"""The command line: `python -m tracing report | transcript | replay | doctor`."""
+"""The command line: `python -m tracing report | transcript | view | replay | doctor`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
 from tracing.read.sources import Describe, RecordedFiles, Source, load_calls
 from tracing.safe_text import get_logger, safe
+from tracing.span import Span
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
@@ -139,7 +140,7 @@ def transcript(
         # Late, because `--help` and `doctor` can do without.
         from tracing.read.transcribe import transcribe
 
-        if call is not None and (call == "-" or Path(call).is_file()):
+        if call is not None and _is_file(call):
             files, call = [Path(call), *(files or ())], None
         with _source(files, directory, strict) as source:
             chosen = choose_call(call, list(source.calls()))
@@ -150,6 +151,73 @@ def transcript(
             typer.echo(to_json(found))
         else:
             print_transcript(found, _console())
+
+
+@app.command()
+def view(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CALL] [FILES]",
+            help="A session id or the beginning of a trace id, and files of OTLP JSON.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one call as one self-contained page, and end.")
+    ] = None,
+    withheld: Annotated[
+        bool, typer.Option("--withheld", help="With --html: without anything that was said.")
+    ] = False,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Print one call's waterfall, and end.")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="Listen here; else on 8765 or any.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Listen here; where others reach it, a token is asked for.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open a browser on it.")] = True,
+    strict: _Strict = False,
+    directory: _Directory = Path(".tracing"),
+) -> None:
+    """Look at calls in a browser, at one in the terminal, or save one as a page."""
+    with _failures():
+        files = [Path(one) for one in what or () if _is_file(one)]
+        calls = [one for one in what or () if not _is_file(one)]
+        if len(calls) > 1:
+            raise ChoiceError(f"{calls[1]!r} is no file, and one call was given: {calls[0]!r}")
+        if withheld and html is None:
+            raise ChoiceError("--withheld goes with --html FILE")
+        with _source(files, directory, strict) as source:
+            if html is not None or terminal:
+                chosen = choose_call(calls[0] if calls else None, list(source.calls()))
+                _show_one(source.spans(chosen.trace_id), html, withheld=withheld)
+                return
+            # Late, because the other commands can do without.
+            from tracing.view.library import Library
+            from tracing.view.server import serve
+
+            name = ", ".join(map(str, files)) or str(data_directory(directory) / STORE_NAME)
+            call = choose_call(calls[0], list(source.calls())).trace_id if calls else ""
+            serve(Library(source, name), host=host, port=port, browser=browser, call=call)
+
+
+def _is_file(given: str) -> bool:
+    return given == "-" or Path(given).is_file()
+
+
+def _show_one(spans: list[Span], html: Path | None, *, withheld: bool) -> None:
+    """Print a call's waterfall, or write its page."""
+    call = _describe()(spans)
+    if html is None:
+        from tracing.terminal.waterfall import print_waterfall
+
+        print_waterfall(call, spans, _console())
+        return
+    from tracing.view.library import Call
+    from tracing.view.share import share
+
+    html.write_text(share(Call(call, spans), withheld=withheld), encoding="utf-8")
+    typer.echo(f"written: {html}")
 
 
 @app.command()

@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -16,13 +15,14 @@ from tracing.otlp_json import dumps
 from tracing.read.rows import doing
 from tracing.read.selection import ChoiceError, Side
 from tracing.store.schema import StoreError
-from tracing.view.call_page import Choice, call_page
+from tracing.view.call_page import Choice
 from tracing.view.calls_page import Filters, calls_page
 from tracing.view.compare_page import compare_page, side_choices
 from tracing.view.guard import TOKEN_PAGE, Guard, stream_headers
-from tracing.view.library import Call, Library
-from tracing.view.render import render
-from tracing.view.turn_page import turn_page
+from tracing.view.library import Library
+from tracing.view.one_call import drawer_of, page_of
+from tracing.view.render import asset, render
+from tracing.view.share import share
 
 T = TypeVar("T")
 
@@ -30,7 +30,6 @@ _STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "im
 _POLL_SECONDS = 0.5
 _STREAM_SECONDS = 600
 """After this long a stream ends, and the browser opens it again."""
-NO_RECORDING = "No recording: start the session with record=True to hear it here"
 
 
 def make_app(library: Library, *, token: str | None = None) -> web.Application:
@@ -46,6 +45,7 @@ def make_app(library: Library, *, token: str | None = None) -> web.Application:
             web.get("/compare", viewer.compare),
             web.get("/static/{name}", viewer.static),
             web.get("/calls/{id:[0-9a-f]{4,32}}.json", viewer.call_json),
+            web.get("/calls/{id:[0-9a-f]{4,32}}.html", viewer.call_file),
             web.get("/calls/{id:[0-9a-f]{4,32}}", viewer.call),
             web.get("/calls/{id:[0-9a-f]{4,32}}/events", viewer.events),
             web.get("/calls/{id:[0-9a-f]{4,32}}/turns/{turn:[0-9]{1,9}}", viewer.turn),
@@ -105,7 +105,7 @@ class _Viewer:
 
     def _turn(self, asked: str, number: int) -> web.Response:
         call = self._library.call(asked)
-        turn = None if call is None else _drawer(call, number)
+        turn = None if call is None else drawer_of(call, number)
         if turn is None:
             return self._unknown(asked)
         return self._html("turn.html", turn=turn, withheld=False)
@@ -139,6 +139,16 @@ class _Viewer:
         if call is None:
             raise web.HTTPNotFound(text="no such call")
         return _json(call.described)
+
+    async def call_file(self, request: web.Request) -> web.StreamResponse:
+        withheld = request.query.get("withheld") == "1"
+        call = await self._do(lambda: self._library.call(request.match_info["id"]))
+        if call is None:
+            raise web.HTTPNotFound(text="no such call")
+        text = await self._do(lambda: share(call, withheld=withheld))
+        name = f"call-{call.described['trace_id'][:8]}{'-withheld' if withheld else ''}.html"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
 
     async def span_json(self, request: web.Request) -> web.StreamResponse:
         call = await self._do(lambda: self._library.call(request.match_info["id"]))
@@ -203,32 +213,6 @@ class _Viewer:
     def _html(self, template: str, status: int = 200, **context: Any) -> web.Response:
         text = render(template, base="", store=self._library.name, **context)
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
-
-
-def page_of(call: Call, choice: Choice, *, withheld: bool = False) -> dict[str, Any]:
-    """The context of a call's page, with the drawer of the chosen turn."""
-    context = call_page(call.described, call.spans, choice, withheld=withheld)
-    return {
-        **context,
-        "links": [],
-        "audio": "",
-        "audio_offset": 0,
-        "silent": NO_RECORDING,
-        "drawer": None if choice.turn is None else _drawer(call, choice.turn, context),
-    }
-
-
-def _drawer(
-    call: Call, number: int, context: dict[str, Any] | None = None
-) -> dict[str, Any] | None:
-    rows = (context or call_page(call.described, call.spans, Choice()))["rows"]
-    at = next((row["at"] for row in rows if row["number"] == number), None)
-    return turn_page(call.described, call.spans, number, at)
-
-
-def asset(name: str) -> str:
-    """A file of the pages' own: style sheet, script, icon."""
-    return (files("tracing.view") / "static" / name).read_text(encoding="utf-8")
 
 
 def _choice(request: web.Request) -> Choice:

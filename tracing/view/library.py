@@ -35,11 +35,9 @@ class Changing(Protocol):
 class Library:
     """Calls by row, by id and by what was said; for one thread at a time, and only reading."""
 
-    def __init__(self, source: Source, name: str, *, is_live: bool) -> None:
+    def __init__(self, source: Source, name: str) -> None:
         self.name = name
         """Where the calls are, for a person."""
-        self.is_live = is_live
-        """Whether calls may come in while the viewer runs."""
         self._source = source
         self._rows: dict[str, tuple[CallSummary, dict[str, Any]]] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from datetime import datetime, timezone
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -16,9 +17,24 @@ ABSENT = "\u2013"
 """What stands where nothing was measured."""
 
 
-def render(template: str, **context: Any) -> str:
-    """A template of this package with its context."""
-    return _environment().get_template(template).render(**context)
+def render(template: str, *, shared: bool = False, **context: Any) -> str:
+    """A template of this package with its context; `shared`: for a file that has no server."""
+    link = _anchor if shared else _address
+    found = _environment().get_template(template)
+    return found.render(shared=shared, turn_link=link, **context)
+
+
+def asset(name: str) -> str:
+    """A file of the pages' own: style sheet, script, icon."""
+    return (files("tracing.view") / "static" / name).read_text(encoding="utf-8")
+
+
+def _address(turn: int) -> str:
+    return f"?turn={turn}#t{turn}"
+
+
+def _anchor(turn: int) -> str:
+    return f"#turn-{turn}"
 
 
 @functools.cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import socket
+import sys
 import webbrowser
 from collections.abc import Callable
 
@@ -15,7 +15,10 @@ from tracing.view.library import Library
 
 DEFAULT_PORT = 8765
 
-logger = logging.getLogger(__name__)
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def serve(
@@ -24,16 +27,19 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     browser: bool = True,
-    say: Callable[[str], None] = print,
+    call: str = "",
+    say: Callable[[str], None] = _say,
 ) -> None:
-    """Serve until interrupted; without a port the usual one, or any that is free.
+    """Serve until interrupted, and open the browser on a call if one is given.
+
+    Without a port it is the usual one, or any that is free.
 
     Where others can reach `host`, a token is asked for, and said here. Raises OSError where the
     address cannot be listened on.
     """
     token = None if is_loopback(host) else new_token()
     listening = _listen(host, port)
-    place = _address(host, listening.getsockname()[1])
+    place = _address(host, listening.getsockname()[1]) + (f"calls/{call}" if call else "")
     say(f"The calls of {library.name}: {place}  (Ctrl-C ends it)")
     if token is not None:
         say(f"It asks for this token: {token}")

@@ -10,6 +10,7 @@ const kept = {
   get(name) { try { return localStorage.getItem(`tracing.${name}`); } catch { return null; } },
   set(name, value) { try { localStorage.setItem(`tracing.${name}`, value); } catch { /* private */ } },
 };
+const shared = "shared" in body.dataset;
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -148,6 +149,7 @@ async function fetchInto(address, element) {
   return true;
 }
 async function openTurn(turn) {
+  if (shared) { location.hash = turn.hash; return true; }
   const drawer = one("#drawer");
   const number = turn.dataset.turn;
   if (!drawer || !(await fetchInto(`${call()}/turns/${number}`, drawer))) return false;
@@ -163,6 +165,7 @@ async function openTurn(turn) {
   return true;
 }
 function closeTurn() {
+  if (shared) { location.hash = "turns"; return true; }
   const drawer = one("#drawer");
   if (!drawer || drawer.hidden) return false;
   drawer.hidden = true;
@@ -182,7 +185,7 @@ function move(by, wanted) {
   if (body.dataset.page === "call") {
     const next = step(turns(), current(), by, wanted);
     if (!next) return;
-    if (one("#drawer").hidden) { markCurrent(turns(), next); next.focus(); } else openTurn(next);
+    if (!one(".drawer:target, #drawer:not([hidden])")) { markCurrent(turns(), next); next.focus(); } else openTurn(next);
     return;
   }
   const rows = all("tr.call");
@@ -288,7 +291,7 @@ document.addEventListener("click", (event) => {
   if (button && actions[button.dataset.do]) { actions[button.dataset.do](button); return; }
   const turn = event.target.closest("a.turn, .drawer header a[href], .lanes a, .why a");
   const number = turn && new URL(turn.href, location.href).searchParams.get("turn");
-  const row = number && one(`a.turn[data-turn="${CSS.escape(number)}"]`);
+  const row = number && !shared && one(`a.turn[data-turn="${CSS.escape(number)}"]`);
   if (row) { event.preventDefault(); openTurn(row); }
 });
 document.addEventListener("change", (event) => {

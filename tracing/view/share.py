@@ -1,0 +1,54 @@
+"""One call as one file: the page with every drawer in it, which needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from tracing.view.call_page import Choice
+from tracing.view.library import Call
+from tracing.view.one_call import drawer_of, page_of
+from tracing.view.render import asset, render
+
+
+def share(call: Call, *, withheld: bool = False) -> str:
+    """The call's page as self-contained HTML.
+
+    `withheld` leaves out everything that anybody said or that was passed to a tool, names, rooms,
+    messages of errors and attributes; numbers, kinds, models and the names of tools stay.
+    """
+    context = page_of(call, Choice(dense=False), withheld=withheld)
+    drawers = (drawer_of(call, row["number"], context) for row in context["rows"])
+    style, script = asset("view.css"), asset("view.js")
+    return render(
+        "share.html",
+        shared=True,
+        base="",
+        page="call",
+        store="",
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        drawers=[drawer for drawer in drawers if drawer is not None],
+        **{**context, "drawer": None},
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """What the file may do: nothing but its own style and script."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "img-src data:",
+            "media-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
