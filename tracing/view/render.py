@@ -1,4 +1,4 @@
-"""Templates into HTML: one environment, in which every word of a call is escaped."""
+"""Templates into HTML: one environment, in which every word of a call is shown, never obeyed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from tracing.read.parts import kind_of
 from tracing.view.charts import clock, percent, short, ticks
@@ -44,6 +45,7 @@ def _environment() -> Environment:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters.update(
         clock=clock,
@@ -56,7 +58,6 @@ def _environment() -> Environment:
         pretty=_pretty,
         signed=_signed,
         grouped="{:,}".format,
-        plainly=visible,
     )
     environment.globals.update(percent=percent, ticks=ticks, kind_of=kind_of)
     return environment
@@ -113,8 +114,15 @@ def _pretty(value: Any) -> str:
         try:
             value = json.loads(value)
         except ValueError:
-            return visible(value)
-    return visible(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+            return value
+    return str(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def _shown(value: object) -> object:
+    """What the environment does with every value of a template before it escapes it."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return visible(value)
 
 
 _INVISIBLE = {

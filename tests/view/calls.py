@@ -1,0 +1,75 @@
+"""Calls for the pages: recorded ones, and one in which every word is hostile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tracing.otlp_json import read_spans
+from tracing.read.describe import describe
+from tracing.read.sources import RecordedFiles
+from tracing.span import AttributeValue, Span
+from tracing.store.call_rows import CallSummary, summarize
+from tracing.view.library import Call, Library
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+TOOLS = RECORDINGS / "1.8.9" / "tools.json"
+VOICE = RECORDINGS / "1.8.9" / "voice.json"
+
+SCRIPT = "<script>window.broken=1</script>"
+ATTRIBUTE = '"><img src=x onerror="window.broken=1">'
+RIGHT_TO_LEFT = "\u202e\u0645\u0631\u062d\u0628\u0627\u202c"
+HOSTILE = f"{SCRIPT}{ATTRIBUTE}{RIGHT_TO_LEFT}\x1b[2J"
+
+_KEPT = ("turn.kind", "lk.stt.events", "lk.eou.outcome", "lk.interruption.source")
+
+
+def library(*files: Path) -> Library:
+    """The calls of recorded files."""
+    return Library(RecordedFiles(files), "recorded")
+
+
+def only_call(path: Path) -> Call:
+    """The call of a file."""
+    spans = list(read_spans(path))
+    found = RecordedFiles([path])
+    trace_id = next(found.calls()).trace_id
+    mine = [span for span in spans if span.trace_id.hex() == trace_id]
+    return Call(describe(mine), found.spans(trace_id))
+
+
+def hostile(spans: Iterable[Span]) -> list[Span]:
+    """The same spans with a hostile word at the end of every text and in every tool's name."""
+    return [
+        span._replace(
+            status_message=HOSTILE,
+            scope_version=HOSTILE,
+            attributes={_key(key): _value(key, value) for key, value in span.attributes.items()},
+        )
+        for span in spans
+    ]
+
+
+def _key(key: str) -> str:
+    return f"{key}{HOSTILE}" if key.startswith("turn.part_seconds.tool.") else key
+
+
+def _value(key: str, value: AttributeValue) -> AttributeValue:
+    if not isinstance(value, str) or key in _KEPT or value[:1] in "[{":
+        return value
+    return f"{value} {HOSTILE}"
+
+
+class Given:
+    """A source of one call."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = list(spans)
+
+    def calls(self, **_: object) -> Iterator[CallSummary]:
+        """That call."""
+        return iter(summarize(self._spans))
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """Its spans."""
+        return self._spans

@@ -1,0 +1,237 @@
+"""The pages in Chromium: keys, drawer, alignment, themes, hostile words, and what axe finds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from tests.view.calls import TOOLS, VOICE, Given, hostile, library, only_call
+from tracing.view.app import make_app
+from tracing.view.library import Library
+from tracing.view.share import share
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SCREENSHOTS = os.environ.get("TRACING_TEST_SCREENSHOTS")
+"""A directory that the pictures of the pages are written to."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@contextmanager
+def served(calls: Library) -> Iterator[str]:
+    """A viewer in a thread of its own; its address."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runner, port = asyncio.run_coroutine_threadsafe(_begin(calls), loop).result(10)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _begin(calls: Library) -> tuple[web.AppRunner, int]:
+    runner = web.AppRunner(make_app(calls), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner, runner.addresses[0][1]
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
+    """A page on which nothing went wrong: no error, no violation, no request to elsewhere."""
+    place = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **context})
+    page = place.new_page()
+    page.set_default_timeout(10_000)
+    wrong: list[str] = []
+    origin = url[: url.index("/", 8)] if url.startswith("http") else "file://"
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((origin, "data:")) else wrong.append(request.url)
+        ),
+    )
+    page.goto(url)
+    yield page
+    if context.get("java_script_enabled", True):
+        assert page.evaluate("window.broken") is None
+    assert wrong == []
+    place.close()
+
+
+def call_of(page: Page) -> None:
+    """Open the first call of the list."""
+    page.click("tr.call a")
+    page.wait_for_selector("#turns")
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a picture where one is wanted."""
+    if SCREENSHOTS:
+        page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"))
+
+
+def test_a_call_is_found_opened_and_read(browser: Browser) -> None:
+    """Filter, search, open a call, open a turn, go on by keys, close."""
+    with served(library(TOOLS, VOICE)) as url, opened(browser, url + "/") as page:
+        assert page.locator("tr.call").count() == 2
+        picture(page, "calls-light")
+        page.click(".facets a:has-text('tool failed')")
+        page.wait_for_url("**is=tool-failed*")
+        assert page.locator("tr.call").count() == 1
+        call_of(page)
+        picture(page, "call-light")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#drawer:not([hidden]) h2")
+        first = page.inner_text("#drawer h2")
+        picture(page, "drawer-light")
+        page.keyboard.press("j")
+        page.wait_for_function(
+            "(was) => document.querySelector('#drawer h2')?.innerText !== was", arg=first
+        )
+        assert "turn=" in page.url
+        page.keyboard.press("Escape")
+        assert page.locator("#drawer").is_hidden()
+
+
+def test_what_was_said_is_found(browser: Browser) -> None:
+    """`/` leads to the search; a line that is found leads to its turn."""
+    said = next(
+        turn["agent_text"] for turn in only_call(TOOLS).described["turns"] if turn.get("agent_text")
+    )
+    with served(library(TOOLS, VOICE)) as url, opened(browser, url + "/") as page:
+        page.keyboard.press("/")
+        page.keyboard.type(said)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("tr.hit mark")
+        page.click("tr.hit a")
+        page.wait_for_selector("#drawer:not([hidden])")
+        assert said in page.inner_text("#drawer")
+
+
+def test_bars_are_aligned_and_lanes_zoomed(browser: Browser) -> None:
+    """A part of the legend moves the bars; zoom is one attribute of the lanes."""
+    with served(library(TOOLS)) as url, opened(browser, url + "/") as page:
+        call_of(page)
+        page.click(".legend a[data-part=ttft]")
+        page.wait_for_url("**align=ttft*")
+        places = page.eval_on_selector_all(
+            ".bars svg[data-kind=ttft]",
+            "found => found.map(e => Math.round(e.getBoundingClientRect().left))",
+        )
+        assert max(places) - min(places) <= 1
+        before = page.locator(".inner").bounding_box()
+        page.keyboard.press("+")
+        after = page.locator(".inner").bounding_box()
+        assert before is not None
+        assert after is not None
+        assert after["width"] == pytest.approx(2 * before["width"], rel=0.01)
+        page.keyboard.press("0")
+
+
+def test_marked_calls_are_compared(browser: Browser) -> None:
+    """Two marks and a key lead to the comparison of the two."""
+    with served(library(TOOLS, VOICE)) as url, opened(browser, url + "/") as page:
+        for box in page.locator("tr.call input").all():
+            box.check()
+        assert page.inner_text("#marked") == "2"
+        page.keyboard.press("c")
+        page.wait_for_selector(".verdict")
+        picture(page, "compare-light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 400])
+def test_axe_finds_no_serious_fault(browser: Browser, scheme: str, width: int) -> None:
+    """On the list, a call with a turn open, and a comparison; and nothing is wider than a phone."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    call = only_call(TOOLS).described["trace_id"]
+    with served(library(TOOLS, VOICE)) as url:
+        addresses = [
+            "/",
+            f"/calls/{call}",
+            f"/calls/{call}?turn=2",
+            f"/compare?a={call[:12]}&b={call[:12]}",
+            "/calls/ffffffff",
+        ]
+        for address in addresses:
+            place = browser.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,  # type: ignore[arg-type]
+                bypass_csp=True,
+            )
+            page = place.new_page()
+            page.goto(url + address)
+            picture(page, f"{address.strip('/').partition('?')[0][:4]}-{scheme}-{width}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            found = axe.Axe().run(page).response["violations"]
+            serious = [
+                (fault["id"], [node["target"] for node in fault["nodes"]][:3])
+                for fault in found
+                if fault["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], address
+            place.close()
+
+
+def test_hostile_words_are_words(browser: Browser) -> None:
+    """Scripts, attributes and changes of direction in every text run nothing."""
+    call = only_call(TOOLS)
+    spans = hostile(call.spans)
+    with served(Library(Given(spans), "<b>here</b>")) as url:
+        for address in ("/", f"/calls/{call.described['trace_id']}?turn=2"):
+            with opened(browser, url + address) as page:
+                assert page.locator("img").count() == 0
+                assert "<script>window.broken=1</script>" in page.inner_text("main")
+
+
+def test_without_script_everything_reads(browser: Browser) -> None:
+    """Links and forms alone lead to a call and to a turn in full."""
+    with (
+        served(library(TOOLS)) as url,
+        opened(browser, url + "/", java_script_enabled=False) as page,
+    ):
+        page.click("tr.call a")
+        page.click("a.turn >> nth=1")
+        assert page.locator("#drawer h2").is_visible()
+
+
+def test_a_saved_call_needs_nothing_else(browser: Browser, tmp_path: Path) -> None:
+    """The file opens from disk with its drawers, under a policy of its own."""
+    file = tmp_path / "call.html"
+    file.write_text(share(only_call(TOOLS)), encoding="utf-8")
+    with opened(browser, file.as_uri()) as page:
+        page.click("a.turn >> nth=1")
+        assert page.locator(".drawer:target h2").is_visible()
+        page.keyboard.press("Escape")
+        assert page.locator(".drawer:target").count() == 0

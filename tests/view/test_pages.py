@@ -1,0 +1,144 @@
+"""The pages say what the calls are, of every version recorded, and obey no word in them."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
+from tracing.read.describe import describe
+from tracing.view.call_page import Choice
+from tracing.view.calls_page import Filters, calls_page
+from tracing.view.library import Call, Library
+from tracing.view.one_call import drawer_of, page_of
+from tracing.view.render import render, visible
+from tracing.view.share import share
+
+EVERY = sorted(RECORDINGS.glob("*/*.json"))
+
+
+def call_html(call: Call, **choice: object) -> str:
+    """A call's page."""
+    context = page_of(call, Choice(**choice))  # type: ignore[arg-type]
+    return render("call.html", base="", page="call", store="", **context)
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_recorded_call_has_its_pages(path: Path) -> None:
+    """The list, the call with each drawer, and the file of it."""
+    calls = library(path)
+    rows = calls.rows()
+    listed = render(
+        "calls.html", base="", page="calls", store="", **calls_page(rows, Filters(), {})
+    )
+    for row in rows:
+        call = calls.call(row["trace_id"])
+        assert call is not None
+        assert row["trace_id"] in listed
+        for turn in call.described["turns"]:
+            page = call_html(call, turn=turn["number"], align="ttft", slowest_first=True)
+            if turn.get("kind") != "discarded":
+                assert f"Turn {turn['number']} " in page
+        assert share(call).startswith("<!doctype html>")
+
+
+def test_the_page_of_a_call_adds_up() -> None:
+    """Each reply's segments cover its wait, and the drawer's stairs are its parts."""
+    call = only_call(TOOLS)
+    for row in page_of(call, Choice())["rows"]:
+        if row["latency"] is not None:
+            covered = sum(float(segment["width"][:-1]) for segment in row["segments"])
+            assert covered == pytest.approx(float(row["width"][:-1]), abs=0.01)
+            drawer = drawer_of(call, row["number"])
+            assert drawer is not None
+            whole = sum(stair["seconds"] for stair in drawer["stairs"])
+            assert whole == pytest.approx(row["latency"], abs=0.005)
+
+
+def test_no_word_of_a_call_is_markup() -> None:
+    """Scripts, attributes and turns of direction in every text are shown as text."""
+    spans = hostile(only_call(TOOLS).spans)
+    call = Call(describe(spans), spans)
+    calls = Library(Given(spans), HOSTILE)
+    pages = [
+        call_html(call),
+        *(call_html(call, turn=turn["number"]) for turn in call.described["turns"]),
+        render(
+            "calls.html", base="", page="calls", store=HOSTILE,
+            **calls_page(calls.rows(), Filters(query="script", agent="*"), calls.search("script")),
+        ),
+        share(call),
+    ]  # fmt: skip
+    for page in pages:
+        without_own = re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL)
+        assert "<script>window" not in without_own
+        assert "<img" not in without_own
+        assert "\u202e" not in page
+        assert "\x1b" not in page
+        assert "&lt;script&gt;window.broken=1" in page
+
+
+def test_withheld_leaves_only_words_of_the_page_itself() -> None:
+    """Of what was said, passed and returned nothing is in the file that is for others."""
+    call = only_call(TOOLS)
+    page = html.unescape(share(call, withheld=True))
+    page = re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL)
+    said = {
+        text
+        for turn in call.described["turns"]
+        for text in (turn.get("user_text"), turn.get("agent_text"))
+        if text
+    }
+    passed = {
+        str(value)
+        for span in call.spans
+        for key, value in span.attributes.items()
+        if ".pii." in key or (key.startswith("gen_ai.") and "messages" in key)
+    }
+    assert said
+    assert {text for text in said | passed if len(text) > 4 and text in page} == set()
+    assert page.count('class="withheld"') >= len(said)
+    for name in (call.described.get("session_id"), call.described.get("user_id")):
+        assert name is None or name not in page
+
+
+def test_what_cannot_be_seen_is_shown() -> None:
+    """Control characters and changes of direction, as signs that stand for them."""
+    assert visible("a\x1b[2Jb\u202ec\n\td") == "a\u241b[2Jb\\u202ec\n\td"
+
+
+def test_filters_are_read_from_the_address_and_written_back() -> None:
+    """What cannot be understood is a problem for the reader, not an error."""
+    filters = Filters.read(
+        {"q": " gift ", "since": "24h", "latency": "1.0..1.5", "sort": "-p95"}, ["over", "nonsense"]
+    )
+    assert filters.flags == ("over",)
+    assert filters.address() == "q=gift&since=24h&is=over&latency=1..1.5&sort=-p95"
+    assert filters.address(q="") == "since=24h&is=over&latency=1..1.5&sort=-p95"
+    [problem] = Filters.read({"since": "yesterday"}, []).problems
+    assert "'yesterday' is no time" in problem
+
+
+def test_where_nothing_matches_the_filters_in_the_way_are_named() -> None:
+    """With what each one's absence would give."""
+    rows = library(TOOLS).rows()
+    page = calls_page(rows, Filters(agent="nobody", flags=("realtime",)), {})
+    assert (page["shown"], page["total"]) == (0, 1)
+    assert [(way["label"], way["count"]) for way in page["in_the_way"]] == [
+        ("agent nobody", 0),
+        ("realtime", 0),
+    ]
+
+
+def test_a_search_finds_what_was_said_and_when() -> None:
+    """All words of the query in one line, whoever said it."""
+    calls = library(*EVERY)
+    call = only_call(TOOLS)
+    line = next(turn["agent_text"] for turn in call.described["turns"] if turn.get("agent_text"))
+    found = calls.search(line.upper())
+    [hit] = found[call.described["trace_id"]][:1]
+    assert f"{hit['before']}{hit['match']}{hit['after']}".startswith(line[:20])
+    assert calls.search("nobody said this") == {}
