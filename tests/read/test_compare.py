@@ -11,6 +11,20 @@ from tests.described import replies, side, spread
 from tracing.read.compare import compare, rank_sum_p
 
 
+def _slower(part: str) -> dict[str, object]:
+    """A part that took 0.6 s more on side B, told apart by the smallest p of four against four."""
+    return {
+        "name": part,
+        "mean_a": pytest.approx(0.65),
+        "mean_b": pytest.approx(1.25),
+        "difference": pytest.approx(0.6),
+        "closest": pytest.approx(0.6),
+        "farthest": pytest.approx(0.6),
+        "p": 2 / 70,
+        "verdict": "slower, more than noise",
+    }
+
+
 def test_two_sides_are_compared() -> None:
     """Each side's numbers, the difference of every number both know, and the test."""
     compared = compare(
@@ -67,6 +81,9 @@ def test_two_sides_are_compared() -> None:
             "llm_input_tokens_per_turn": 0.0,
         },
         "test": {"turns_a": 4, "turns_b": 4, "p": 2 / 70, "verdict": "more than noise"},
+        "parts": [_slower("latency"), _slower("llm_first_token")],
+        "lines": [],
+        "options": {},
     }
 
 

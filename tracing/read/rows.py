@@ -63,8 +63,7 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
         "is_open": any(span.is_open for span in spans) or None,
         "doing": doing(spans),
         "is_realtime": any(span.name == names.REALTIME_INFERENCE for span in spans) or None,
-        "is_text": (bool(turns) and not any("agent_started_speaking_at" in t for t in turns))
-        or None,
+        "is_text": (bool(turns) and _SOUND.isdisjoint(span.name for span in spans)) or None,
         "is_withheld": is_withheld(call) or None,
     }
     row["flags"] = list(_flags(row))
@@ -95,6 +94,11 @@ def doing(spans: Sequence[Span]) -> str | None:
             return _DOING[span.name]
     return None
 
+
+_SOUND = frozenset(
+    {names.USER_SPEAKING, names.TTS_NODE, names.TTS_REQUEST, names.REALTIME_INFERENCE}
+)
+"""Without one of these there was no sound."""
 
 _DOING = {
     names.USER_TURN: "caller speaking",
