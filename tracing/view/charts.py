@@ -15,6 +15,8 @@ from tracing.read.parts import kind_of
 FIT_WIDTHS = (240, 340, 440, 560, 700, 900, 1200, 2400, 5000)
 """The widths of a chart, in pixels, from which labels of class `m1` to `m9` are shown."""
 
+SEEN_SECONDS = 0.0005
+"""What is shorter is not drawn."""
 _CHARACTER_PIXELS = 5.9
 _PADDING_PIXELS = 9
 _STEPS = (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
@@ -43,7 +45,8 @@ def segments(parts: Mapping[str, float], scale: float, *, at: float = 0.0) -> li
     """A wait's parts end to end: `kind`, `x`, `width`, `title`, and the labels that may fit."""
     found = []
     for name, seconds in parts.items():
-        if seconds <= 0:
+        if seconds < SEEN_SECONDS:
+            at += seconds
             continue
         kind = kind_of(name)
         failed = kind.key == "tool" and name.endswith("✕")

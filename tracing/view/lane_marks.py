@@ -9,7 +9,7 @@ from tracing.read.totals import LATENCY
 from tracing.view.charts import clock, percent, segments, ticks
 
 _TOP = 34
-_SPEECH_HEIGHT = 38
+_MOST_TRANSCRIPTS = 500
 
 
 def lane_rows(
@@ -34,7 +34,7 @@ def lane_rows(
         "caller": _boxes(on_axis["caller"], end),
         "agent": _boxes(on_axis["agent"], end),
         "unheard": _boxes(on_axis["unheard"], end),
-        "stt": [{"x": percent(m["at"], end), "final": "is_final" in m} for m in on_axis["stt"]],
+        "stt": [{"x": percent(m["at"], end), "final": "is_final" in m} for m in _heard(on_axis)],
         "eou": _boxes(on_axis["waits"], end),
         "llm": _worked(on_axis["llm"], end),
         "tts": _worked(on_axis["tts"], end),
@@ -64,6 +64,12 @@ def _places(on_axis: Mapping[str, Any]) -> dict[str, Any]:
             at += 19
     found = [{"text": text, "y": place, "strong": strong} for text, place, strong in labels]
     return {"y": y, "labels": found, "height": at + 6}
+
+
+def _heard(on_axis: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The transcripts that are drawn: in a long call, where they would run together, final ones."""
+    is_long = len(on_axis["stt"]) > _MOST_TRANSCRIPTS
+    return [mark for mark in on_axis["stt"] if not is_long or "is_final" in mark]
 
 
 def _waits(

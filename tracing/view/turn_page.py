@@ -11,7 +11,7 @@ from tracing.read.turn_detail import turn_detail
 from tracing.read.why import excess, medians
 from tracing.span import Span
 from tracing.view.call_page import chips
-from tracing.view.charts import percent, segments
+from tracing.view.charts import SEEN_SECONDS, percent, segments
 
 
 def turn_page(
@@ -43,7 +43,7 @@ def turn_page(
         "chips": list(chips(turn)),
         "budget_x": percent(budget, max(waited, budget)),
         "stairs": _stairs(turn, turns, waited, max(waited, budget)),
-        "held_nothing": [n for n, s in turn.get("parts", {}).items() if s < 0.0005],
+        "held_nothing": [n for n, s in turn.get("parts", {}).items() if s < SEEN_SECONDS],
         "detail": detail,
         "step_facts": [_step_facts(step) for step in detail["steps"]],
         "tree": list(map(_on_scale(detail["tree"]), detail["tree"])),
@@ -58,7 +58,7 @@ def _stairs(
     more = excess(turn.get("parts", {}), usual)
     found, at = [], 0.0
     for name, seconds in turn.get("parts", {}).items():
-        if seconds >= 0.0005:
+        if seconds >= SEEN_SECONDS:
             found.append(
                 {
                     "name": name,
