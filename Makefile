@@ -5,17 +5,17 @@ BIN := $(VENV)/bin
 
 LOWEST := .venv-lowest
 # The others hold sessions and jobs of today's LiveKit.
-LOWEST_TESTS := $(addprefix tests/,spool deliver store config dialects read test_cli.py \
-	test_setup.py test_handle.py test_own_backend.py test_otlp_json.py test_replay.py test_doctor.py)
+LOWEST_TESTS := $(addprefix tests/,spool deliver store config dialects otlp_json read \
+	test_cli.py test_setup.py test_handle.py test_own_backend.py test_replay.py test_doctor.py)
 
-.PHONY: demo test test-lowest lint typecheck faults bench integration clean
+.PHONY: demo test test-lowest lint typecheck faults bench integration browser clean
 
 demo: $(VENV)/.demo ## one offline call, then its table
 	$(BIN)/python agent_entry.py demo
 
 test: $(VENV)/.dev ## the tests, with coverage of tracing/
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not integration and not faults"
+	$(BIN)/coverage run -m pytest -m "not integration and not faults and not browser"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev ## speed and memory, against the same two
 integration: $(VENV)/.dev ## against real programs, built once where Go is; the rest skips
 	$(BIN)/python -m tests.integration.programs
 	$(BIN)/python -m pytest -m integration
+
+browser: $(VENV)/.dev ## the pages in Debian's Chromium; without one they skip
+	$(BIN)/python -m pytest -m browser -p no:cacheprovider
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .tracing .coverage* dist build

@@ -8,7 +8,7 @@ import sys
 
 import tracing
 
-from . import account, encode, hot_path, loop_lag, set_up, throughput, wire
+from . import account, encode, hot_path, loop_lag, set_up, throughput, view, wire
 
 BENCHES = {
     "hot_path": hot_path,
@@ -18,6 +18,7 @@ BENCHES = {
     "wire": wire,
     "set_up": set_up,
     "encode": encode,
+    "view": view,
 }
 
 
