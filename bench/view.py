@@ -1,4 +1,4 @@
-"""The viewer: how long a list of many calls and a page of 200 turns take, and how large they are."""
+"""The viewer: a list of many calls and a page of 200 turns, how long they take and how large."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ import pytest
 from aiohttp import web
 
 from tests.view.calls import TOOLS, VOICE, Given, hostile, library, only_call
+from tracing.span import Span
+from tracing.store.store import Store
 from tracing.view.app import make_app
 from tracing.view.library import Library
 from tracing.view.share import share
@@ -213,6 +215,34 @@ def test_hostile_words_are_words(browser: Browser) -> None:
             with opened(browser, url + address) as page:
                 assert page.locator("img").count() == 0
                 assert "<script>window.broken=1</script>" in page.inner_text("main")
+
+
+def test_a_call_grows_while_one_looks(browser: Browser, tmp_path: Path) -> None:
+    """What the drainer stores shows up by itself; at its end the page says so."""
+    spans = only_call(TOOLS).spans
+    cut = max(at for at, span in enumerate(spans) if span.name == "agent_turn")
+    begun = [span._replace(end_time_unix_nano=0) if is_long(span) else span for span in spans[:cut]]
+    path = tmp_path / "calls.db"
+    with (
+        Store(path) as store,
+        Store(path, read_only=True) as reader,
+        served(Library(reader, "live")) as url,
+        opened(browser, url + "/") as page,
+    ):
+        assert page.inner_text("h1") == "No calls yet"
+        store.add(begun)
+        page.wait_for_selector("tr.call .dot")
+        call_of(page)
+        assert "In progress" in page.inner_text("main")
+        before = page.locator("a.turn").count()
+        store.add(spans)
+        page.locator("a.turn").nth(before).wait_for()
+        page.wait_for_selector(".alert.live", state="detached")
+
+
+def is_long(span: Span) -> bool:
+    """Whether a span lasts as long as the call."""
+    return span.name in ("job_entrypoint", "agent_session")
 
 
 def test_without_script_everything_reads(browser: Browser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from tracing import names, stamps
 from tracing.account.restamp import last_heard_of
 from tracing.account.said import said_by_user
-from tracing.account.turn import number
+from tracing.account.turns.turn import number
 from tracing.read.tree import Tree, known
 from tracing.span import STATUS_ERROR, Span
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.turn import number
+from tracing.account.turns.turn import number
 from tracing.dialects.messages import reply, request
 from tracing.read.lanes import unheard_text
 from tracing.read.tree import Tree, known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from datetime import datetime, timezone
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -103,19 +103,14 @@ def _time(iso: str) -> str:
     return "" if moment is None else f"{moment:%H:%M:%S}"
 
 
-def now_iso() -> str:
-    """This moment in ISO 8601, UTC."""
-    return datetime.now(timezone.utc).isoformat()
-
-
-def _pretty(value: Any) -> str:
+def _pretty(value: object) -> str:
     """JSON, indented; a text that is none is shown as it is."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError:
-            return value
-    return str(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+            return str(value)
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
 
 
 def _shown(value: object) -> object:
