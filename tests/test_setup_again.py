@@ -58,7 +58,7 @@ def of_room(known: Any) -> str:
         ({"session_id": "another", "user_id": "me"}, "session_id=, user_id="),
         ({"metrics": True}, "metrics="),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value or ()),
 )
 def test_later_set_up_that_asks_for_something_else_is_told_once(
     server: RecordingServer,

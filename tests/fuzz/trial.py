@@ -20,7 +20,12 @@ from tracing import cli
 
 REPORTS = (("report",), ("report", "--json"), ("report", "--csv"))
 """Each file is reported in one of these forms."""
-COMMANDS = (("transcript",), ("replay", "--backend", "local"))
+COMMANDS = (
+    ("transcript",),
+    ("view", "--terminal"),
+    ("view", "--html", os.devnull),
+    ("replay", "--backend", "local"),
+)
 """What else reads files: a new command belongs here. The file comes behind the first word."""
 
 MAX_CPU_SECONDS, MAX_SECONDS = 5.0, 120.0

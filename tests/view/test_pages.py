@@ -39,6 +39,8 @@ def test_every_recorded_call_has_its_pages(path: Path) -> None:
         assert call is not None
         assert row["trace_id"] in listed
         for turn in call.described["turns"]:
+            if "number" not in turn:  # nobody answered
+                continue
             page = call_html(call, turn=turn["number"], align="ttft", slowest_first=True)
             if turn.get("kind") != "discarded":
                 assert f"Turn {turn['number']} " in page
@@ -51,7 +53,7 @@ def test_the_page_of_a_call_adds_up() -> None:
     for row in page_of(call, Choice())["rows"]:
         if row["latency"] is not None:
             covered = sum(float(segment["width"][:-1]) for segment in row["segments"])
-            assert covered == pytest.approx(float(row["width"][:-1]), abs=0.01)
+            assert covered == pytest.approx(float(row["width"][:-1]), abs=0.1)
             drawer = drawer_of(call, row["number"])
             assert drawer is not None
             whole = sum(stair["seconds"] for stair in drawer["stairs"])

@@ -97,7 +97,7 @@ def _unheard(
     axis: _Axis, turns: Sequence[Span], inside: Mapping[bytes, Sequence[Span]]
 ) -> Iterator[Mark]:
     """From where the user cut a reply off, as long as what was made would have lasted."""
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
+    for turn, following in zip(turns, [*turns[1:], None], strict=False):
         made = number(turn.attributes.get(stamps.TURN_TTS_AUDIO))
         heard = number(turn.attributes.get(stamps.TURN_HEARD))
         stopped = number(turn.attributes.get(stamps.TURN_AGENT_STOPPED))

@@ -115,11 +115,11 @@ def _row(
     first = turn.get("first_output_seconds") if latency is None else None
     waited = _wait(turn)
     parts = _failed_tools_marked(turn)
-    at = starts.get(turn.get("number"))
+    sound = starts.get(turn.get("number"))
     return {
         "turn": turn,
         "number": turn.get("number"),
-        "at": None if at is None else max(0.0, at - waited),
+        "at": None if sound is None else max(0.0, sound - waited),
         "latency": latency,
         "first": first,
         "over": latency is not None and latency > budget,
@@ -171,6 +171,8 @@ def _silent(turn: Mapping[str, Any]) -> str:
     """Why a turn has no bar."""
     if any(tool.get("name") for tool in turn.get("tools", ())) and not turn.get("agent_text"):
         return "no sound of its own: it called a tool, and a later turn answered"
+    if turn.get("kind") == "unanswered":
+        return "nobody answered"
     if turn.get("error"):
         return f"never answered: {turn['error']}"
     return "no sound of its own"

@@ -18,7 +18,7 @@ def share(call: Call, *, withheld: bool = False) -> str:
     messages of errors and attributes; numbers, kinds, models and the names of tools stay.
     """
     context = page_of(call, Choice(dense=False), withheld=withheld)
-    drawers = (drawer_of(call, row["number"], context) for row in context["rows"])
+    drawers = (drawer_of(call, row["number"], context) for row in context["rows"] if row["number"])
     style, script = asset("view.css"), asset("view.js")
     return render(
         "share.html",
