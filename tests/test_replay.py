@@ -9,6 +9,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.fakes import ROOT, RecordingServer, Reply, make_span, until
 from tracing import names, stamps
 from tracing.commands.replay import plan_replay, replay
@@ -188,3 +190,50 @@ def test_parents_in_a_chain_of_any_length_are_delivered(tmp_path: Path) -> None:
         done = replay([path], settings)
         assert len(server.accepted) == 3_000
     assert done.is_complete
+
+
+SAID = "the secret text"
+RECORDED = {
+    names.AGENT_TURN: {
+        **dict.fromkeys((stamps.TURN_USER_TEXT, stamps.TURN_AGENT_TEXT, stamps.TURN_ERROR), SAID),
+        **dict.fromkeys((stamps.SESSION_ID, stamps.USER_ID, "note"), SAID),
+    },
+    names.JOB_ENTRYPOINT: {
+        **dict.fromkeys((stamps.CONVERSATION, stamps.CALL_OUTCOME_REASON), SAID),
+        stamps.CALL_TAGS: [SAID],
+        stamps.CALL_EVALUATIONS: f'[{{"name": "a", "verdict": "fail", "reasoning": "{SAID}"}}]',
+        names.JOB_ID: "AJ_1",
+    },
+}
+"""What a recording of ours may hold, by span: not only LiveKit's own attributes."""
+
+
+@pytest.mark.parametrize(
+    ("environ", "stamp"),
+    [
+        ({"TRACING_CAPTURE_CONTENT": "0"}, {}),
+        ({"LIVEKIT_TELEMETRY_ALLOW_PII": "0"}, {}),
+        ({}, {names.REDACTION_ENABLED: True}),
+    ],
+    ids=["settings", "LiveKit's variable", "the project's stamp"],
+)
+def test_withheld_content_is_withheld_of_a_recording_too(
+    tmp_path: Path, environ: dict[str, str], stamp: dict[str, bool]
+) -> None:
+    """By the same list, and by whoever demands it; the stamp of one span holds for its call."""
+    recording = tmp_path / "call.json"
+    turn, job = (make_span(n, name) for n, name in enumerate(RECORDED, 1))
+    turn = turn._replace(attributes=RECORDED[turn.name])
+    job = job._replace(attributes={**RECORDED[job.name], **stamp}, status_message=SAID)
+    recording.write_text(dumps([turn._replace(parent_span_id=job.span_id), job]))
+    with RecordingServer() as server:
+        settings = load_settings(
+            "otlp", endpoint=server.url, directory=tmp_path / "d", environ=environ
+        )
+        replay([recording], settings)
+        arrived = {span.name: span.attributes for span in server.accepted}
+    assert SAID not in repr(server.accepted)
+    assert arrived[names.JOB_ENTRYPOINT][stamps.CALL_EVALUATIONS] == (
+        '[{"name": "a", "verdict": "fail"}]'
+    )
+    assert {known[stamps.SESSION_ID] for known in arrived.values()} == {"AJ_1"}

@@ -7,7 +7,7 @@ moved from `lk.X` to `lk.pii.X` in livekit-agents 1.7. Read it with `first`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracing.span import AttributeValue, Span
@@ -215,6 +215,11 @@ def text(attributes: Mapping[str, AttributeValue], key: str) -> str:
 def is_true(attributes: Mapping[str, AttributeValue], key: str) -> bool:
     """Whether a flag is set; False for anything else."""
     return attributes.get(key) is True
+
+
+def demands_redaction(attributes: Mapping[str, Any]) -> bool:
+    """Whether a span carries the LiveKit project's demand that content be withheld."""
+    return bool(attributes.get(REDACTION_ENABLED))
 
 
 def first_text(spans: Iterable[Span], key: str) -> str | None:

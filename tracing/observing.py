@@ -38,8 +38,9 @@ def observe(
     """Record what only the events of a session know; once per session, before or after it starts.
 
     `session_id` and `user_id` name the call and the caller; without them LiveKit's room, job and
-    participant do. A reply slower than `budget_seconds` (1.0) is marked. `table` prints a table
-    in the terminal after each turn, and `log_summary` logs the call's numbers at its end.
+    participant do, and the job alone where content is withheld. A reply slower than
+    `budget_seconds` (1.0) is marked. `table` prints a table in the terminal after each turn, and
+    `log_summary` logs the call's numbers at its end.
     """
     if session in _observed:
         return

@@ -12,7 +12,7 @@ import multiprocessing.util
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,11 @@ from tracing.capture.jobs import (
     join_running_job,
 )
 from tracing.capture.processor import TracingProcessor
-from tracing.capture.provider import Joining, follow_provider, is_filtered
+from tracing.capture.provider import Joining, follow_provider
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
+from tracing.capture.withholding import Withholding, is_filtered, know_sessions
 from tracing.capture.worker import call_when_worker_starts, drain_when_worker_stops
 from tracing.config.asked import Asked
 from tracing.config.backends import STORE_NAME, Backend, fingerprint, labels_of
@@ -44,6 +45,7 @@ from tracing.config.load import BackendArguments, Wanted, check_names
 from tracing.config.settings import ConfigError, Mask, Settings, backends_of
 from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current_tracing, make_current
+from tracing.harmless.filter import Harmless
 from tracing.in_force import ask_again, choice_of, say_choice, settle
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
@@ -68,6 +70,7 @@ def setup_tracer(
     session_id: str | Callable[[Attributes], str] | None = None,
     user_id: str | None = None,
     capture_content: bool | None = None,
+    content_safe: Iterable[str] | None = None,
     mask: Mask | None = None,
     metrics: bool | None = None,
     strict: bool = True,
@@ -86,9 +89,10 @@ def setup_tracer(
     with the call's identity attributes (`lk.*`, those that are known by then) and returns one;
     where it fails or returns none, room and job name the call.
     `user_id` names the caller, else the participant's identity does. `capture_content=False`
-    withholds what anybody said; `mask` takes each text attribute's value and returns what may
-    leave the process. `metrics` also exports LiveKit's metrics and those of turns to the OTLP
-    endpoint; LiveKit Cloud then gets none.
+    withholds what anybody said, typed or is called: of texts, what is known to be technical is
+    left, and what `content_safe` names (attributes and events). `mask` takes each text and returns
+    what may leave the process. `metrics` also exports LiveKit's metrics and those of turns to the
+    OTLP endpoint; LiveKit Cloud then gets none.
 
     Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
     nothing is recorded.
@@ -100,6 +104,7 @@ def setup_tracer(
         session_id=session_id,
         user_id=user_id,
         capture_content=capture_content,
+        content_safe=content_safe,
         mask=mask,
         metrics=metrics,
         **arguments,
@@ -167,15 +172,23 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     ledger = Ledger(directory)
     provider, is_ours = _provider(settings)
     _install(provider, settings)
-    withhold = is_filtered(provider) or not settings.capture_content
-    metrics = _start_metrics(settings, directory, provider)
+    always = is_filtered(provider) or not settings.capture_content
+    withholding = Withholding(always=always)
+    know_sessions()
+    harmless = Harmless(settings.content_safe)
     mask, session_id = asked.arguments.get("mask"), asked.arguments.get("session_id")
-    redaction = Redaction(ledger, capture_content=settings.capture_content, mask=mask)
+    redaction = Redaction(ledger, mask=mask, harmless=harmless)
+    resource = redaction.attributes(provider.resource.attributes, withhold=always)
+    metrics = _start_metrics(settings, directory, Resource(resource), harmless if always else None)
+
+    def told(error: Exception) -> Exception:
+        return redaction.told(error, withhold=withholding.is_demanded_here())
 
     make_call = functools.partial(
         Call,
-        session_id=SessionNamer(session_id) if callable(session_id) else session_id,
+        session_id=SessionNamer(session_id, told) if callable(session_id) else session_id,
         user_id=asked.arguments.get("user_id"),
+        content_safe=settings.content_safe,
         watchers=[metrics] if metrics else [],
         rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,
     )
@@ -184,13 +197,13 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         ledger,
         resource=provider.resource,
         make_call=make_call,
-        withhold=withhold,
+        withholding=withholding,
         current_job=current_job_id,
         job_attributes=job_attributes,
-        at_job_end=lambda: job_outcome(withhold=withhold),
+        at_job_end=job_outcome,
         input_deltas=settings.input_delta,
     )
-    writer = _open_writer(settings, directory, processor, ledger, labels_of(backends))
+    writer = _open_writer(settings, directory, processor, ledger, resource, labels_of(backends))
     keeper = Keeper(
         directory,
         backends,
@@ -214,7 +227,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
     follow_provider(Joining(processor, ledger))
-    register(_capture(settings, backends, processor, redaction, withhold=withhold))
+    register(_capture(settings, backends, processor))
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
@@ -230,20 +243,12 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     return tracing
 
 
-def _capture(
-    settings: Settings,
-    backends: list[Backend],
-    processor: TracingProcessor,
-    redaction: Redaction,
-    *,
-    withhold: bool,
-) -> Capture:
+def _capture(settings: Settings, backends: list[Backend], processor: TracingProcessor) -> Capture:
     """What the events of sessions write to."""
     reports = None
     if settings.has_store:
-        reports = SessionReports(settings.data_directory, redaction, withhold=withhold)
-    wants_recordings = any(backend.carries == "recordings" for backend in backends)
-    keeps_recordings = wants_recordings and not withhold
+        reports = SessionReports(settings.data_directory, processor.redaction)
+    keeps_recordings = any(backend.carries == "recordings" for backend in backends)
     return Capture(processor, reports, settings.data_directory if keeps_recordings else None)
 
 
@@ -262,12 +267,13 @@ def _open_writer(
     directory: Path,
     processor: TracingProcessor,
     ledger: Ledger,
+    resource: Attributes,
     labels: Mapping[str, Any],
 ) -> SegmentWriter:
     """This process's segment, open, and room for the file that says what was lost."""
     writer = SegmentWriter(
         directory,
-        resource=processor.converter.resource,
+        resource=resource,
         labels=labels,
         ledger=ledger,
         open_frames=processor.open_frames,
@@ -316,13 +322,15 @@ def _provider(settings: Settings) -> tuple[TracerProvider, bool]:
     return TracerProvider(resource=resource, shutdown_on_exit=False), True
 
 
-def _start_metrics(settings: Settings, directory: Path, provider: TracerProvider) -> Metrics | None:
+def _start_metrics(
+    settings: Settings, directory: Path, resource: Resource, harmless: Harmless | None
+) -> Metrics | None:
     """Export metrics where they are wanted; nothing is imported where they are not."""
     if settings.metrics is None:
         return None
     from tracing.metrics.export import start_metrics
 
-    return start_metrics(settings.metrics, directory, provider.resource)
+    return start_metrics(settings.metrics, directory, resource, harmless)
 
 
 def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) -> None:

@@ -91,7 +91,7 @@ def carried(call: Call, one: Span) -> Any:
 
 def test_each_session_has_its_own_user() -> None:
     """As the application or LiveKit says; what is in no session carries the call's first."""
-    call, job = Call(), span("job_entrypoint", 0, 9, JOB)
+    call, job = Call(content_safe=["user.id"]), span("job_entrypoint", 0, 9, JOB)
     alice, bob, anybody = (span("agent_session", at, 9, parent=job) for at in (1, 2, 3))
     call.started(job)
     for session, user_id in ((alice, "alice"), (bob, "bob")):

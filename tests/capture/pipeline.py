@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.redaction import Redaction
+from tracing.capture.withholding import Withholding
 from tracing.deliver.segment_reader import SegmentReader
+from tracing.harmless.filter import Harmless
 from tracing.span import Span
 from tracing.spool.losses import Ledger
 from tracing.spool.records import END, Record, header_frame, read_records
@@ -29,13 +31,15 @@ class Pipeline:
         *,
         content: bool = True,
         mask: Callable[[str], str] | None = None,
+        content_safe: Iterable[str] = (),
         sampler: Any = None,
         **options: Any,
     ) -> None:
         self.directory = directory
         self.frames: list[bytes] = []
         self.ledger = Ledger(directory)
-        redaction = Redaction(self.ledger, capture_content=content, mask=mask)
+        redaction = Redaction(self.ledger, mask=mask, harmless=Harmless(content_safe))
+        options.setdefault("withholding", Withholding(always=not content))
         resource = Resource({"service.name": "test"})
         self.provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
         self.processor = TracingProcessor(redaction, self.ledger, resource=resource, **options)

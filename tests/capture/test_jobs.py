@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.dialects.scored import TAGGED
 from tracing import stamps
 from tracing.capture.jobs import outcome_attributes
+from tracing.harmless.filter import Harmless
 
 
 def test_tagger_becomes_attributes_without_content_where_that_is_withheld() -> None:
@@ -13,18 +14,18 @@ def test_tagger_becomes_attributes_without_content_where_that_is_withheld() -> N
     from livekit.agents.observability import Tagger
 
     tagger = Tagger()
-    assert outcome_attributes(tagger, withhold=False) == {}
+    assert outcome_attributes(tagger) == {}
     tagger.fail(reason="hung up")
     tagger.add("language:es")
     tagger.add("vip")
     judged = JudgmentResult(verdict="pass", reasoning="all true")
     tagger._evaluation(EvaluationResult(judgments={"accuracy": judged}))
-    found = outcome_attributes(tagger, withhold=False)
+    found = outcome_attributes(tagger)
     assert {**found, stamps.CALL_TAGS: sorted(found[stamps.CALL_TAGS])} == {  # type: ignore[type-var,arg-type]
         **TAGGED,
         "call.tags": sorted(TAGGED["call.tags"]),
     }
-    assert outcome_attributes(tagger, withhold=True) == {
+    assert Harmless().attributes(found) == {
         "call.outcome": "fail",
         "call.tags": ["lk.fail", "lk.judge.accuracy:pass"],
         "call.evaluations": '[{"name": "accuracy", "verdict": "pass"}]',

@@ -2,108 +2,27 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from livekit.agents.telemetry import pii
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.fakes import make_span
-from tracing.capture.redaction import (
-    MASK_FAILED,
-    Redaction,
-    is_content_attribute,
-    without_content,
-)
+from tracing.capture.redaction import MASK_FAILED, Redaction
 from tracing.span import Event, Link, Span
 from tracing.spool.losses import Ledger
 
 SECRET = "the secret text"
 
-CONTENT = [
-    "lk.pii.user_transcript",
-    "lk.pii.room_name",
-    "lk.pii.function_tool.arguments",
-    "lk.pii.sip.phoneNumber",
-    "some.pii.key",
-    "lk.user_input",
-    "lk.chat_ctx",
-    "lk.response.text",
-    "lk.function_tool.output",
-    "lk.participant_identity",
-    "gen_ai.input.messages",
-    "gen_ai.output.messages",
-    "gen_ai.system_instructions",
-    "gen_ai.tool.call.arguments",
-    "gen_ai.tool.call.result",
-    "gen_ai.prompt.0.content",
-    "gen_ai.completion.0.content",
-    "gen_ai.prompt.variable.name",
-    "exception.stacktrace",
-]
-PLAIN = [
-    "lk.job_id",
-    "lk.room_sid",
-    "lk.response.ttft",
-    "lk.function_tool.name",
-    "gen_ai.request.model",
-    "gen_ai.usage.input_tokens",
-    "gen_ai.tool.name",
-    "session.id",
-    "piiless.key",
-    "exception.type",
-]
-
 
 def redaction(
-    tmp_path: Path, *, content: bool = True, mask: Callable[[str], str] | None = None
+    tmp_path: Path, mask: Callable[[str], str] | None = None, **options: Any
 ) -> tuple[Redaction, Ledger]:
     """A redaction, and who counts its failures."""
     ledger = Ledger(tmp_path)
-    return Redaction(ledger, capture_content=content, mask=mask), ledger
-
-
-@pytest.mark.parametrize("key", CONTENT)
-def test_content_is_known_by_its_name(key: str) -> None:
-    """Whatever somebody said, typed or is called, under names old and new."""
-    assert is_content_attribute(key)
-    assert without_content({key: SECRET, "lk.job_id": "j"}) == {"lk.job_id": "j"}
-
-
-@pytest.mark.parametrize("key", PLAIN)
-def test_numbers_names_and_ids_are_no_content(key: str) -> None:
-    """They stay, whatever is withheld."""
-    assert not is_content_attribute(key)
-    assert without_content({key: "x"}) == {key: "x"}
-
-
-def test_of_an_exception_its_type_stays() -> None:
-    """A message may quote what somebody said."""
-    attributes = {"exception.type": "ValueError", "exception.message": SECRET}
-    for _ in range(2):  # the second time from what is known
-        assert without_content(attributes) == {
-            "exception.type": "ValueError",
-            "exception.message": "[withheld]",
-        }
-
-
-def test_everything_that_livekit_withholds_we_withhold() -> None:
-    """LiveKit's own filter, on the same attributes and events, leaves nothing that we do not."""
-    provider, exporter = TracerProvider(), InMemorySpanExporter()
-    provider.add_span_processor(pii._PIIFilteringSpanProcessor(allow_pii=False))
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    attributes = dict.fromkeys([*CONTENT, *PLAIN], SECRET)
-    with provider.get_tracer("x").start_as_current_span("a", attributes=attributes) as span:
-        span.add_event("gen_ai.user.message", {"content": SECRET})
-        span.add_event("exception", {"exception.message": SECRET, "exception.stacktrace": SECRET})
-    [theirs] = exporter.get_finished_spans()
-    assert isinstance(theirs, ReadableSpan)
-    assert set(without_content(attributes)) <= set(theirs.attributes or {})
-    provider.shutdown()
+    return Redaction(ledger, mask=mask, **options), ledger
 
 
 def everything_with(secret: Any) -> Span:
@@ -126,8 +45,9 @@ WITHHELD = make_span(
     1,
     attributes={"lk.job_id": "j"},
     events=(
+        Event("[withheld]", 1, {}),
         Event("exception", 2, {"exception.message": "[withheld]", "exception.type": "E"}),
-        Event("other", 3, {"number": 1}),
+        Event("[withheld]", 3, {"number": 1}),
     ),
     links=(Link(b"t" * 16, b"s" * 8, {"number": 1}),),
     status_code=2,
@@ -137,24 +57,17 @@ WITHHELD = make_span(
 
 def test_span_without_content_keeps_its_shape(tmp_path: Path) -> None:
     """Attributes, events, links and the status' words are stripped; numbers and types stay."""
-    ours, ledger = redaction(tmp_path, content=False)
-    assert ours.apply(everything_with(SECRET)) == WITHHELD
-    assert ours.changes_spans is True
+    ours, ledger = redaction(tmp_path)
+    assert ours.apply(everything_with(SECRET), withhold=True) == WITHHELD
     assert dict(ledger.counts) == {}
 
 
-def test_livekits_word_for_one_span_is_kept(tmp_path: Path) -> None:
-    """A project that demands redaction gets it although we are told to capture."""
-    ours, _ = redaction(tmp_path)
-    assert ours.apply(everything_with(SECRET), withhold=True) == WITHHELD
-
-
 def test_nothing_is_changed_without_a_reason(tmp_path: Path) -> None:
-    """Without switch and mask the very same span passes."""
+    """Without a demand and a mask the very same span passes."""
     ours, _ = redaction(tmp_path)
-    span = everything_with(SECRET)
-    assert ours.apply(span) is span
-    assert ours.changes_spans is False
+    span, resource = everything_with(SECRET), {"own": SECRET}
+    assert ours.apply(span, withhold=False) is span
+    assert ours.attributes(resource, withhold=False) is resource
     assert ours.document({"a": SECRET}) == {"a": SECRET}
 
 
@@ -164,50 +77,126 @@ def hide(text: str) -> str:
 
 
 def test_mask_is_applied_to_every_text(tmp_path: Path) -> None:
-    """Wherever a span holds one: also within lists and maps, events, links and the status."""
-    ours, ledger = redaction(tmp_path, mask=hide)
+    """Wherever a span holds one: also within lists and maps, events, links, names, the status."""
+    ours, ledger = redaction(tmp_path, hide)
     values = {"text": SECRET, "list": [SECRET, 5, ["secret"]], "map": {"k": SECRET}, "n": 5}
-    span = make_span(1, attributes=values, events=(Event("e", 1, values),), status_message=SECRET)
-    span = span._replace(links=(Link(b"t" * 16, b"s" * 8, values),))
+    span = make_span(1, SECRET, attributes=values, events=(Event(SECRET, 1, values),))
+    span = span._replace(
+        links=(Link(b"t" * 16, b"s" * 8, values),), status_message=SECRET, resource=values
+    )
     hidden = "the *** text"
     masked = {"text": hidden, "list": [hidden, 5, ["***"]], "map": {"k": hidden}, "n": 5}
-    assert ours.apply(span) == span._replace(
+    assert ours.apply(span, withhold=False) == span._replace(
+        name=hidden,
         attributes=masked,
-        events=(Event("e", 1, masked),),
+        events=(Event(hidden, 1, masked),),
         links=(Link(b"t" * 16, b"s" * 8, masked),),
         status_message=hidden,
+        resource=masked,
     )
+    assert ours.attributes(values, withhold=False) == masked
     assert ours.document({"turns": [values]}) == {"turns": [masked]}
     assert dict(ledger.counts) == {}
 
 
+def test_mask_leaves_livekits_own_names_alone(tmp_path: Path) -> None:
+    """They are the same in every call, and all that is made of a call hangs on them."""
+    ours, _ = redaction(tmp_path, lambda text: "***")
+    span = make_span(1, "agent_turn", attributes={}, events=(Event("generation", 1, {}),))
+    masked = ours.apply(span, withhold=False)
+    assert (masked.name, masked.events[0].name) == ("agent_turn", "generation")
+
+
 def test_mask_sees_texts_in_bytes(tmp_path: Path) -> None:
     """A text that came as bytes does not pass by the mask."""
-    ours, _ = redaction(tmp_path, mask=hide)
-    masked = ours.apply(make_span(1, attributes={"bytes": SECRET.encode()}))
-    assert b"secret" not in bytes(str(masked.attributes["bytes"]), "utf-8")
+    ours, _ = redaction(tmp_path, hide)
+    masked = ours.apply(make_span(1, attributes={"bytes": SECRET.encode()}), withhold=False)
+    assert masked.attributes == {"bytes": b"the *** text"}
 
 
-def test_mask_that_fails_withholds_and_is_counted(tmp_path: Path) -> None:
-    """The value never passes unmasked."""
+def broken(text: str) -> str:
+    """A mask that fails, with what it was to hide in its words."""
+    raise ValueError(f"cannot mask {text}")
 
-    def broken(text: str) -> str:
-        raise ValueError(f"cannot mask {text}")
 
-    ours, ledger = redaction(tmp_path, mask=broken)
-    masked = ours.apply(make_span(1, attributes={"a": SECRET, "b": ["x", 1], "empty": ""}))
+@pytest.mark.parametrize(
+    "mask", [broken, lambda text: None, lambda text: text.encode(), lambda text: 5, print]
+)
+def test_what_a_mask_gives_no_text_for_is_withheld_and_counted(tmp_path: Path, mask: Any) -> None:
+    """Whether it fails, or returns what is no text: the value never passes, nor a form of it."""
+    ours, ledger = redaction(tmp_path, mask)
+    span = make_span(1, attributes={"a": SECRET, "b": ["x", 1], "empty": ""}, resource={})
+    masked = ours.apply(span._replace(name="agent_turn"), withhold=False)
     assert masked.attributes == {"a": MASK_FAILED, "b": [MASK_FAILED, 1], "empty": ""}
     assert dict(ledger.counts) == {"the mask failed, so the value was withheld": 2}
 
 
-def test_mask_may_return_anything(tmp_path: Path) -> None:
-    """What is no text becomes one."""
-    ours, _ = redaction(tmp_path, mask=lambda text: None)  # type: ignore[arg-type,return-value]
-    assert ours.apply(make_span(1, attributes={"a": SECRET})).attributes == {"a": "None"}
-
-
 def test_mask_works_on_what_is_left(tmp_path: Path) -> None:
     """With both, content goes and the rest is masked."""
-    ours, _ = redaction(tmp_path, content=False, mask=hide)
-    span = make_span(1, attributes={"lk.pii.text": SECRET, "own": SECRET})
-    assert ours.apply(span).attributes == {"own": "the *** text"}
+    ours, _ = redaction(tmp_path, hide)
+    span = make_span(1, attributes={"lk.pii.text": SECRET, "lk.agent_name": SECRET})
+    assert ours.apply(span, withhold=True).attributes == {"lk.agent_name": "the *** text"}
+
+
+class Clock:
+    """A clock that goes on as a mask takes its time."""
+
+    def __init__(self, *took: float) -> None:
+        self.now = 0.0
+        self._took = list(took)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def mask(self, text: str) -> str:
+        """A mask that takes as long as it is told."""
+        self.now += self._took.pop(0)
+        return text
+
+
+async def test_a_mask_that_holds_the_voice_loop_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its time is added up; above 50 ms for one span it is said, where there is a loop."""
+    clock = Clock(0.04, 0.06, 0.07)
+    ours, _ = redaction(tmp_path, clock.mask, clock=clock)
+    span = make_span(1, "agent_turn", attributes={"a": "x"}, resource={})
+    for _ in range(3):
+        ours.apply(span, withhold=False)
+    assert ours.mask_seconds == pytest.approx(0.17)
+    assert caplog.messages == [
+        "the mask took 60 ms of the voice loop for one span, 0.1 s in all until now: "
+        "nothing is heard or said meanwhile, so make it faster"
+    ]
+
+
+def test_a_slow_mask_off_the_voice_loop_is_not_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for it."""
+    clock = Clock(0.3)
+    ours, _ = redaction(tmp_path, clock.mask, clock=clock)
+    ours.apply(make_span(1, "agent_turn", attributes={"a": "x"}, resource={}), withhold=False)
+    assert (ours.mask_seconds, caplog.messages) == (pytest.approx(0.3), [])
+
+
+@pytest.mark.parametrize(("mask", "withhold"), [(hide, False), (None, True)])
+def test_an_error_is_told_without_its_words(
+    tmp_path: Path, mask: Callable[[str], str] | None, withhold: bool
+) -> None:
+    """Its type and its place are enough to mend it."""
+    ours, _ = redaction(tmp_path, mask)
+    try:
+        broken(SECRET)
+    except ValueError as error:
+        told = ours.told(error, withhold=withhold)
+    lines = "".join(traceback.format_exception(told))
+    assert "in broken" in lines
+    assert lines.endswith("\nValueError: [withheld]\n")
+    assert SECRET not in lines
+
+
+def test_an_error_is_told_as_it_is_where_nothing_is_hidden(tmp_path: Path) -> None:
+    """The very same one."""
+    ours, error = redaction(tmp_path)[0], ValueError(SECRET)
+    assert ours.told(error, withhold=False) is error

@@ -105,13 +105,13 @@ def test_a_killed_job_has_no_report(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_said(tmp_path: Path, caplog: Any, recwarn: Any) -> None:
     """And disturbs nobody."""
     tmp_path.joinpath("reports").write_text("a file in the way")
-    redaction = Redaction(Ledger(tmp_path), capture_content=True, mask=None)
+    redaction = Redaction(Ledger(tmp_path))
 
     class Report:
         def to_dict(self) -> dict[str, Any]:
             return {"room": "r"}
 
-    SessionReports(tmp_path, redaction, withhold=False).write("a-b.json", Report())
+    SessionReports(tmp_path, redaction).write("a-b.json", Report(), withhold=False)
     for thread in threading.enumerate():
         if thread.name == "tracing-report":
             thread.join(10)

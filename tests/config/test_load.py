@@ -391,6 +391,18 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         LOCAL,
     ),
     ("content off by argument", {}, {"capture_content": False}, local(capture_content=False)),
+    (
+        "content off by LiveKit's variable, whatever else is said",
+        {"LIVEKIT_TELEMETRY_ALLOW_PII": "0", "TRACING_CAPTURE_CONTENT": "true"},
+        {"capture_content": True},
+        local(capture_content=False),
+    ),
+    (
+        "names vouched for",
+        {},
+        {"content_safe": ["order.id", "order.state"]},
+        local(content_safe=frozenset({"order.id", "order.state"})),
+    ),
     ("messages once", {"TRACING_INPUT_DELTA": "on"}, {}, local(input_delta=True)),
     ("all off", {"OTEL_SDK_DISABLED": "TRUE"}, {}, local(disabled=True)),
 ]
@@ -622,6 +634,6 @@ def test_example_file_names_variables_that_exist() -> None:
     named = {line.partition("=")[0] for line in lines if line.partition("=")[0].isupper()}
     of_others = {"LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"}
     read_by_sdk = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER"}
-    read_by_sdk |= {"OTEL_TRACES_SAMPLER_ARG", "LIVEKIT_TELEMETRY_ALLOW_PII"}
+    read_by_sdk |= {"OTEL_TRACES_SAMPLER_ARG"}
     assert named - of_others - read_by_sdk - VARIABLES.keys() == set()
     assert {"LANGFUSE_PUBLIC_KEY", "TRACING_DIR"} <= named

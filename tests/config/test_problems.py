@@ -13,7 +13,22 @@ from tracing.config.settings import ConfigError
 NOT_SET = "; the key pair is in Langfuse under Settings, API Keys"
 COPY = "; copy it from Langfuse under Settings, API Keys"
 
+VOUCH = ": give the names of attributes, such as ('order.id',)"
 BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
+    (
+        "one name for many",
+        {},
+        {"content_safe": "order.id"},
+        ["content_safe is 'order.id'" + VOUCH],
+    ),
+    ("names that are none", {}, {"content_safe": ["a", 5]}, ["content_safe is ['a', 5]" + VOUCH]),
+    ("no list of names", {}, {"content_safe": None}, ["content_safe is None" + VOUCH]),
+    (
+        "a word that LiveKit would not take for no",
+        {"LIVEKIT_TELEMETRY_ALLOW_PII": "never"},
+        {},
+        ["LIVEKIT_TELEMETRY_ALLOW_PII is 'never': give true or false"],
+    ),
     (
         "no keys",
         {},

@@ -318,6 +318,37 @@ print(found.name, found.data.data_points[0].value)
     assert lines[-2:] == ["True", "turn.count 1"]
 
 
+def test_labels_carry_no_content_where_that_is_withheld(tmp_path: Path) -> None:
+    """Those of the application's instruments too, and their exemplars; its numbers stay."""
+    code = """
+import sys
+from opentelemetry import metrics, trace
+from tracing import setup_tracer
+tracing = setup_tracer(
+    "local", metrics=True, endpoint=sys.argv[1],
+    capture_content=sys.argv[2] == "kept", content_safe=("plan",),
+)
+meter = metrics.get_meter("the application's")
+told = {"caller": "Anna", "plan": "basic", "http.request.method": "GET"}
+with tracing.provider.get_tracer("x").start_as_current_span("a step"):
+    meter.create_counter("orders").add(2, told)
+    meter.create_histogram("wait").record(0.5, told)
+tracing.shutdown()
+"""
+    labels = {}
+    for mode in ("kept", "withheld"):
+        with MetricsServer() as server:
+            run_python(code, server.url, mode, cwd=tmp_path)
+        [orders], [wait] = server.latest("orders"), server.latest("wait")
+        assert (orders.value, wait.sum) == (2, 0.5)
+        assert orders.labels == wait.labels
+        labels[mode] = {*orders.labels, *wait.exemplar_labels}
+    assert labels == {
+        "kept": {"caller", "plan", "http.request.method"},
+        "withheld": {"plan", "http.request.method"},
+    }
+
+
 def test_a_forked_child_exports_nothing(tmp_path: Path) -> None:
     """What its parent counted is not exported twice; the parent goes on."""
     code = """

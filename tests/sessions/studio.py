@@ -30,6 +30,7 @@ from tracing.capture.convert import SpanConverter
 from tracing.capture.current import Capture, register
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.redaction import Redaction
+from tracing.capture.withholding import Withholding
 from tracing.observing import observe
 from tracing.span import Span
 from tracing.spool.losses import Ledger
@@ -44,8 +45,9 @@ class Recorder:
         self.bare: list[Span] = []
         """What LiveKit ended, before anything is stamped or withheld."""
         self.ledger = Ledger(Path("nowhere"))
-        redaction = Redaction(self.ledger, capture_content=content, mask=None)
-        self.processor = TracingProcessor(redaction, self.ledger)
+        withholding = Withholding(always=not content)
+        redaction = Redaction(self.ledger)
+        self.processor = TracingProcessor(redaction, self.ledger, withholding=withholding)
         self.processor.append = self._append
         self._frames: list[bytes] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeAlias
 
 from tracing import names, stamps
@@ -80,13 +80,19 @@ class Call:
         open_span: Callable[[bytes], Span | None] = lambda span_id: None,
         rebuild_inputs: bool = False,
         pack: Callable[[Attributes], bytes] = lambda attributes: b"",
+        content_safe: Container[str] = (),
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._watchers = watchers
         self._neighbours = Neighbours(open_span=open_span, rebuild_inputs=rebuild_inputs)
         self.opened = self._neighbours.opened
         """Takes note of a span that starts and tells nothing of its call: no session, no turn."""
-        self.identity = Identity(session_id, user_id, pack=pack)
+        self.identity = Identity(
+            session_id, user_id, pack=pack, content_safe=content_safe, mask=mask
+        )
         """Which call it is, as far as it is known."""
+        self.is_withheld = False
+        """Whether its content is withheld, from the moment on that somebody demanded it."""
         self._budget_seconds = budget_seconds
         self._clock = clock
         self._turns = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple, TypeAlias
 
 from tracing import names, stamps
@@ -48,7 +48,8 @@ class Known(NamedTuple):
     attributes: Attributes = {}
     """All of it."""
     bare: Attributes = {}
-    """The same without content: no room's name, no caller, no session named for them."""
+    """The same without content: no room's name, no user, and the session is called by its job's
+    id, or by its trace where there is no job, whatever else names it."""
     packed: bytes = b""
     bare_packed: bytes = b""
     """Both as records carry them: packed once, not with every span."""
@@ -59,7 +60,9 @@ class Known(NamedTuple):
 class Identity:
     """What is known so far of a call's identity, made into attributes on change only.
 
-    `pack` makes of attributes the bytes that records carry, once for all spans of a user.
+    `content_safe` names attributes that carry no content, by the application's word; `mask` is
+    for what the application names the call and its users. `pack` makes of attributes the bytes
+    that records carry, once for all spans of a user.
     The session's name is made from the first span and then stays: a backend would file the
     spans under another name as those of another session. `user_id` is everybody's.
     """
@@ -70,13 +73,19 @@ class Identity:
         user_id: str | None = None,
         *,
         pack: Callable[[Attributes], bytes] = lambda attributes: b"",
+        content_safe: Container[str] = (),
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._pack = pack
+        self._content_safe = content_safe
+        self._mask = mask
         self._given_session_id = session_id
-        self.everybody = User(user_id, is_given=True) if user_id else None
+        self.everybody = self._given(user_id)
         """The user that the application gave for all calls."""
         self.user = self.everybody
         """The call's own: the first that was given, else the first that was heard of."""
+        self._is_named = False
+        """Whether the application gave the session's name."""
         self._known: dict[str, AttributeValue] = {}
         self._bare: dict[str, AttributeValue] = {}
         self._by_user: dict[User, Known] = {}
@@ -108,12 +117,14 @@ class Identity:
         if session_id is not None:
             self._given_session_id = session_id
             self._known.pop(stamps.SESSION_ID, None)
-        user = User(user_id, is_given=True) if user_id else None
-        own = self.user
+        user, own = self._given(user_id), self.user
         if user is not None and (own is None or own is self.everybody or not own.is_given):
             self.user = user
         self._rebuild(b"")
         return user
+
+    def _given(self, user_id: str | None) -> User | None:
+        return User(self._mask(user_id), is_given=True) if user_id else None
 
     def learn(self, span: Span) -> User | None:
         """Read what a span says of the call: one of `TELLING`, or the first of all.
@@ -146,23 +157,26 @@ class Identity:
                 # With what is said to be empty, as an agent's name is by default.
                 empty = {key: said[key] for key in _COPIED if key in said}
                 given = given({**empty, **known})
-            known[stamps.SESSION_ID] = given or _session_id(known, trace_id)
+            self._is_named = bool(given)
+            named = self._mask(given) if given else _session_id(known, trace_id)
+            known[stamps.SESSION_ID] = named
         self._rebuild_bare(trace_id)
         self._by_user.clear()
         self.own = self._made(self.user)
 
     def _rebuild_bare(self, trace_id: bytes) -> None:
-        bare = {key: self._known[key] for key in _TECHNICAL if key in self._known}
-        given = self._given_session_id
-        session_id = given if isinstance(given, str) else self._bare.get(stamps.SESSION_ID)
-        bare[stamps.SESSION_ID] = session_id or _session_id(bare, trace_id)
-        self._bare = bare
+        safe, known = self._content_safe, self._known
+        bare = {key: value for key, value in known.items() if key in _TECHNICAL or key in safe}
+        if not self._is_named:  # but by its room
+            bare.pop(stamps.SESSION_ID, None)
+        named = self._bare.get(stamps.SESSION_ID) or _session_id(bare, trace_id)
+        self._bare = {stamps.SESSION_ID: named, **bare}
 
     def _made(self, user: User | None) -> Known:
         attributes, bare = dict(self._known), dict(self._bare)
         if user is not None and user.id:
             attributes[stamps.USER_ID] = user.id
-            if user.is_given:
+            if user.is_given and stamps.USER_ID in self._content_safe:
                 bare[stamps.USER_ID] = user.id
         return Known(
             attributes=attributes,

@@ -48,6 +48,11 @@ class Calls:
         """The call of a trace; begun where it is new."""
         return self._by_trace.get(trace_id) or self._begin(trace_id)
 
+    def known(self) -> list[Call]:
+        """The calls that are known now."""
+        with self._changing:
+            return list(self._by_trace.values())
+
     def move(self, old: int, new: int) -> None:
         """A call goes on in another trace."""
         with self._changing:

@@ -46,22 +46,21 @@ def _attributes_of(context: JobContext) -> Attributes:
     }
 
 
-def job_outcome(*, withhold: bool) -> Attributes:
+def job_outcome() -> Attributes:
     """What the current job's tagger says of the call; asked for when its root span ends."""
     context = get_job_context(required=False)
     tagger = getattr(context, "tagger", None)  # not before livekit-agents 1.5
-    return outcome_attributes(tagger, withhold=withhold) if tagger is not None else {}
+    return outcome_attributes(tagger) if tagger is not None else {}
 
 
-def outcome_attributes(tagger: Any, *, withhold: bool) -> dict[str, AttributeValue]:
-    """Outcome, tags and judges' verdicts; reasons and tags of one's own are content."""
-    tags = [tag for tag in sorted(tagger.tags) if not withhold or tag.startswith("lk.")]
-    kept = ("name", "verdict") if withhold else ("name", "verdict", "reasoning")
+def outcome_attributes(tagger: Any) -> dict[str, AttributeValue]:
+    """Outcome, tags and judges' verdicts; redaction knows which part of them is content."""
+    kept = ("name", "verdict", "reasoning")
     judged = [{key: found.get(key) for key in kept} for found in tagger.evaluations]
     found: dict[str, AttributeValue | None] = {
         stamps.CALL_OUTCOME: tagger.outcome,
-        stamps.CALL_OUTCOME_REASON: None if withhold else tagger.outcome_reason,
-        stamps.CALL_TAGS: [*tags],
+        stamps.CALL_OUTCOME_REASON: tagger.outcome_reason,
+        stamps.CALL_TAGS: sorted(tagger.tags),
         stamps.CALL_EVALUATIONS: json.dumps(judged) if judged else None,
     }
     return {key: value for key, value in found.items() if value}
@@ -73,7 +72,7 @@ def attach_recording(
     """Save the session's audio when its job ends, and say where on the job's root span."""
 
     async def save_and_stamp(reason: str) -> None:
-        withhold = bool(getattr(job, "_redaction_enabled", False))  # by the LiveKit project
+        withhold = processor.withholding.is_demanded_by(job, session)
         attributes = await recording_attributes(session, directory, withhold=withhold)
         processor.roots.stamp(job.job.id, attributes)
 

@@ -6,8 +6,7 @@ Runs on the voice loop, so everything here is microseconds: no lock, no thread, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -20,8 +19,10 @@ from tracing.account.call import Call
 from tracing.account.rewrites import INPUT_SPANS, RecordedInputs, with_status
 from tracing.capture.calls import Calls
 from tracing.capture.convert import SpanConverter
-from tracing.capture.redaction import Redaction, without_content
+from tracing.capture.redaction import Redaction
 from tracing.capture.roots import Roots, is_outermost
+from tracing.capture.withholding import Withholding
+from tracing.harmless.filter import without_known_content
 from tracing.limits import OncePerMinute
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, Span, as_number
@@ -49,9 +50,9 @@ class TracingProcessor(SpanProcessor):
 
     A span that lives long leaves a start record, so that it survives its process; the record
     of its end carries everything. `append` writes a frame and `close` ends that; `flush` is what
-    `force_flush` asks, because nothing is kept in memory here. `withhold` says that LiveKit's
-    own filter strips content from this provider's spans. `make_call` takes what the processor
-    gives each of its calls: `open_span` and `pack`, see `Call`.
+    `force_flush` asks, because nothing is kept in memory here. `withholding` says whose content
+    is withheld, which `redaction` then does. `make_call` takes what the processor gives each of
+    its calls: `open_span`, `pack` and `mask`, see `Call`.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TracingProcessor(SpanProcessor):
         *,
         resource: Resource | None = None,
         make_call: Callable[..., Call] = Call,
-        withhold: bool = False,
+        withholding: Withholding | None = None,
         current_job: Callable[[], str | None] = lambda: None,
         job_attributes: Callable[[], Attributes] = dict,
         at_job_end: Callable[[], Attributes] = dict,
@@ -72,9 +73,10 @@ class TracingProcessor(SpanProcessor):
         self.close: Callable[[], None] = lambda: None
         self.flush: Callable[[float], bool] = lambda timeout_seconds: True
         self.redaction = redaction
+        self._harmless = redaction.harmless.attributes
         self._ledger = ledger
         self._make_call = make_call
-        self._withhold = withhold or not redaction.capture_content
+        self.withholding = withholding or Withholding()
         self._current_job = current_job
         self._job_attributes = job_attributes
         self._at_job_end = at_job_end
@@ -86,7 +88,7 @@ class TracingProcessor(SpanProcessor):
         """Forget the spans of the process that this one was forked from: they end there."""
         # By ids as OpenTelemetry's API has them, so that nothing is converted to look one up.
         self._calls = Calls(
-            partial(self._make_call, open_span=self.redacted_open_span, pack=packed),
+            self._new_call,
             forgot=self._forgot_open_call,
             held=lambda: {as_number(root.trace_id) for root in self.roots.moved.copy().values()},
         )
@@ -134,8 +136,9 @@ class TracingProcessor(SpanProcessor):
 
     def withhold_content(self) -> None:
         """Write no content from now on, whatever set-up said."""
-        self._withhold = True
-        self.redaction.capture_content = False
+        self.withholding.always = True
+        for call in self._calls.known():
+            self.withhold(call)
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
@@ -151,7 +154,8 @@ class TracingProcessor(SpanProcessor):
         if found is None:
             return None
         span = self.converter.convert(found)
-        withhold = self._withhold or bool(span.attributes.get(names.REDACTION_ENABLED))
+        call = self.call(found.context.trace_id)
+        withhold = call is None or call.is_withheld or names.demands_redaction(span.attributes)
         return self.redaction.apply(span, withhold=withhold)
 
     def open_frames(self) -> Iterable[bytes]:
@@ -166,6 +170,14 @@ class TracingProcessor(SpanProcessor):
                 self.append(self._start_record(span))
                 self._take_back_if_ended(span)
 
+    def withhold(self, call: Call) -> None:
+        """Withhold a call's content from now on; what is open of it begins again without."""
+        call.is_withheld = True
+        for span_id in list(self._start_frames):
+            span = self._open.get(span_id)
+            if span is not None and self.call(span.context.trace_id) is call:
+                self.append(self._start_record(span))
+
     def begin_root(self, job_id: str, root: Any) -> None:
         """Make `root` the root of a job whose own was not recorded; it ends with the job."""
         self.roots.substitute(job_id, self.converter.convert(root), root)
@@ -179,7 +191,16 @@ class TracingProcessor(SpanProcessor):
         record = record._replace(attributes=_flags(record.attributes), events=(), links=())
         if self.roots.moved or is_outermost(span):
             record = self.roots.in_place(record, span)
-        self._tell_start(self._call_of(record), self.roots.for_call(record, span))
+        call = self._call_of(record)
+        self._ask(call, span.attributes or {})
+        self._tell_start(call, self.roots.for_call(record, span))
+
+    def _ask(self, call: Call, attributes: Mapping[str, Any]) -> None:
+        """Withhold a call's content if somebody demands it by now."""
+        if call.is_withheld:
+            return
+        if names.demands_redaction(attributes) or self.withholding.is_demanded_here():
+            self.withhold(call)
 
     def _tell_start(self, call: Call, record: Span) -> None:
         try:
@@ -196,17 +217,16 @@ class TracingProcessor(SpanProcessor):
         if record.name == names.JOB_ENTRYPOINT and names.JOB_ID not in record.attributes:
             # Before 1.8 LiveKit stamps the job only after the span has started.
             record = record._replace(attributes={**self._job_attributes(), **record.attributes})
-        # What starts is not filtered by LiveKit yet, and may be said to be redacted later on:
-        # so no content goes to disk here, and none to the call where it is withheld now.
-        withhold = self._withhold or names.REDACTION_ENABLED in record.attributes
-        if withhold or self.redaction.changes_spans:
-            record = self.redaction.apply(record, withhold=withhold)
         call = self._call_of(record)
+        self._ask(call, record.attributes)
+        # Content may be said to be withheld later on, so what is known to be content waits for
+        # the span's end; none at all goes to the call or to disk where it is withheld now.
+        record = self.redaction.apply(record, withhold=call.is_withheld)
         if is_new:
             self._tell_start(call, self.roots.for_call(record, span))
         span_id = span.context.span_id
         certain = call.identity_in(call.scope(span_id)).certain
-        bare = without_content(record.attributes)
+        bare = without_known_content(record.attributes)
         known = {**certain, **bare} if certain else bare
         frame = start_frame(record, known)
         if len(frame) > _MAX_RECORD_BYTES:
@@ -245,11 +265,14 @@ class TracingProcessor(SpanProcessor):
         name = record.name
         if name == names.JOB_ENTRYPOINT:
             record = record._replace(attributes={**record.attributes, **self._at_job_end()})
-        withhold = names.REDACTION_ENABLED in record.attributes
-        if withhold or self.redaction.changes_spans:
-            record = self.redaction.apply(record, withhold=withhold)
         call = self._calls.of(trace_id)
         scope = call.scope(span_id)
+        withhold = call.is_withheld
+        if not withhold and (name in _LIVES_LONG or names.REDACTION_ENABLED in record.attributes):
+            self._ask(call, record.attributes)
+            withhold = call.is_withheld
+        if withhold or self.redaction.masks:
+            record = self.redaction.apply(record, withhold=withhold)
         stamped: Attributes = {}
         try:
             told = self.roots.for_call(record, span) if parent is None or parent[2] else record
@@ -260,13 +283,15 @@ class TracingProcessor(SpanProcessor):
             record = with_status(self._inputs.once(record))
         if name == names.JOB_ENTRYPOINT:
             stamped = {**stamped, **self.roots.take_stamps(record.span_id)}
+        if withhold and stamped:  # the call may know what was said before this was demanded
+            stamped = self._harmless(stamped)
         attributes = {**record.attributes, **stamped} if stamped else record.attributes
         self._open.pop(span_id, None)
         self._start_frames.pop(span_id, None)
-        identity, bare = call.identity_in(scope), withhold or self._withhold
-        frame = end_frame(record, attributes, identity.bare_packed if bare else identity.packed)
+        identity = call.identity_in(scope)
+        frame = end_frame(record, attributes, identity.bare_packed if withhold else identity.packed)
         if len(frame) > _MAX_RECORD_BYTES:
-            known = identity.bare if bare else identity.attributes
+            known = identity.bare if withhold else identity.attributes
             record = self._shortened(record._replace(attributes={**known, **attributes}))
             frame = end_frame(record, record.attributes)
         if parent_id in self._open and parent_id not in self._start_frames:
@@ -291,8 +316,9 @@ class TracingProcessor(SpanProcessor):
             attributes={stamps.CALL_CONTINUED_IN: moved.trace_id.hex()},
         )
         stub = self.redaction.apply(stub, withhold=True)
-        identity = self._call_of(moved).identity.own
-        shared = identity.bare_packed if self._withhold else identity.packed
+        call = self._call_of(moved)
+        identity = call.identity.own
+        shared = identity.bare_packed if call.is_withheld else identity.packed
         frames = [end_frame(stub, stub.attributes, shared)]
         for span_id, span in self._open.copy().items():
             if span.context.trace_id == old and span_id in self._start_frames:
@@ -302,6 +328,13 @@ class TracingProcessor(SpanProcessor):
 
     def _call_of(self, record: Span) -> Call:
         return self._calls.of(as_number(record.trace_id))
+
+    def _new_call(self) -> Call:
+        call = self._make_call(
+            open_span=self.redacted_open_span, pack=packed, mask=self.redaction.document
+        )
+        call.is_withheld = self.withholding.is_demanded_here()
+        return call
 
     def _forgot_open_call(self) -> None:
         self._ledger.count(losses.UNSTAMPED, detail="too many traces were open at once")
@@ -318,9 +351,10 @@ class TracingProcessor(SpanProcessor):
 
     def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
         """An error of ours costs a span at the most, never the call."""
-        self._ledger.count(loss, detail=repr(error))
+        told = self.redaction.told(error, withhold=self.withholding.is_demanded_here())
+        self._ledger.count(loss, detail=repr(told)[:200])
         if self._complaint.is_due():
-            logger.exception("a span could not be recorded as it should")
+            logger.error("a span could not be recorded as it should", exc_info=told)
 
 
 def _dropped(span: Span) -> int:

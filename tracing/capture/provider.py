@@ -10,6 +10,7 @@ from livekit.agents.telemetry import tracer as livekit_tracer
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from tracing.capture.processor import TracingProcessor
+from tracing.capture.withholding import is_filtered
 from tracing.safe_text import get_logger
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
@@ -22,12 +23,6 @@ _MARK = "_tracing_follow"
 def has_processor(provider: TracerProvider, processor: SpanProcessor) -> bool:
     """Whether a provider's spans go to a processor."""
     return processor in getattr(provider._active_span_processor, "_span_processors", ())
-
-
-def is_filtered(provider: TracerProvider) -> bool:
-    """Whether LiveKit's filter on this provider strips content from what spans end with."""
-    installed = getattr(provider._active_span_processor, "_span_processors", ())
-    return any(getattr(processor, "_allow_pii", True) is False for processor in installed)
 
 
 def follow_provider(join: Callable[[Any], None] | None) -> None:

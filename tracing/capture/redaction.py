@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
+from tracing.harmless.filter import WITHHELD, Harmless
+from tracing.harmless.listed import EVENT_NAMES, SPAN_NAMES
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, Event, Span
 from tracing.spool import losses
@@ -14,131 +17,92 @@ from tracing.spool.losses import Ledger
 logger = get_logger(__name__)
 
 MASK_FAILED = "[withheld: the mask failed]"
-_WITHHELD = "[withheld]"
-
-_GEN_AI_CONTENT = frozenset(
-    {
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
-        "gen_ai.system_instructions",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-        "gen_ai.tool.description",
-        "gen_ai.tool.definitions",
-        "gen_ai.retrieval.query.text",
-        "gen_ai.retrieval.documents",
-        "gen_ai.memory.query.text",
-        "gen_ai.memory.records",
-        "gen_ai.evaluation.explanation",
-    }
-)
-# livekit-agents before 1.7 had no `pii` segment in the names of its content.
-_UNMARKED_CONTENT = frozenset(
-    {
-        "lk.user_input",
-        "lk.user_transcript",
-        "lk.instructions",
-        "lk.chat_ctx",
-        "lk.response.text",
-        "lk.response.function_calls",
-        "lk.function_tool.arguments",
-        "lk.function_tool.output",
-        "lk.input_text",
-        "lk.room_name",
-        "lk.participant_identity",
-        "exception.stacktrace",
-    }
-)
-_CONTENT_PREFIXES = ("gen_ai.prompt.variable", "gen_ai.prompt.", "gen_ai.completion.")
-_CONTENT_EVENTS = frozenset(
-    {
-        "gen_ai.system.message",
-        "gen_ai.user.message",
-        "gen_ai.assistant.message",
-        "gen_ai.tool.message",
-        "gen_ai.choice",
-        "gen_ai.client.inference.operation.details",
-    }
-)
-
-
-@lru_cache(maxsize=10_000)
-def is_content_attribute(key: str) -> bool:
-    """Whether an attribute carries what somebody said, typed or is called."""
-    return (
-        "pii" in key.split(".")
-        or key in _GEN_AI_CONTENT
-        or key in _UNMARKED_CONTENT
-        or key.startswith(_CONTENT_PREFIXES)
-    )
-
-
-def without_content(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attributes that carry no content; of an exception only that there was one."""
-    kept = dict(attributes)
-    for key in filter(is_content_attribute, attributes):
-        del kept[key]
-    if "exception.message" in kept:
-        kept["exception.message"] = _WITHHELD
-    return kept
+SLOW_MASK_SECONDS = 0.05
 
 
 class Redaction:
-    """Applies `capture_content=False` and the user's mask to whole spans."""
+    """Applies to spans and documents what is withheld, and the user's mask.
+
+    `harmless` says what stays where content is withheld; the mask gets what is left.
+    """
 
     def __init__(
-        self, ledger: Ledger, *, capture_content: bool, mask: Callable[[str], str] | None
+        self,
+        ledger: Ledger,
+        *,
+        mask: Callable[[str], str] | None = None,
+        harmless: Harmless | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.capture_content = capture_content
+        self.harmless = harmless or Harmless()
+        self.mask_seconds = 0.0
+        """What the mask has taken in all, of every thread."""
         self.mask = mask
         self._ledger = ledger
+        self._clock = clock
+        self._slowness_was_said = False
 
     @property
-    def changes_spans(self) -> bool:
-        """False where `apply` would give every span back as it is."""
-        return self.mask is not None or not self.capture_content
+    def masks(self) -> bool:
+        """Whether there is a mask; a later set-up may bring one."""
+        return self.mask is not None
 
-    def apply(self, span: Span, *, withhold: bool = False) -> Span:
-        """The span as it may be written; `withhold` is LiveKit's own word for this span."""
-        if withhold or not self.capture_content:
-            span = self._withheld(span)
-        if self.mask is not None:
-            span = self._masked(span)
-        return span
+    def apply(self, span: Span, *, withhold: bool) -> Span:
+        """The span as it may be written; the very same one where nothing is withheld or masked."""
+        if withhold:
+            span = self.harmless.span(span)
+        return self._timed(self._masked, span) if self.masks else span
+
+    def attributes(self, attributes: Mapping[str, Any], *, withhold: bool) -> Attributes:
+        """Attributes that belong to no one span as they may be written."""
+        if withhold:
+            attributes = self.harmless.attributes(attributes)
+        return self._timed(self._mask_value, attributes) if self.masks else attributes
 
     def document(self, document: Any) -> Any:
-        """A JSON document as it may be written, with every text masked."""
-        return document if self.mask is None else self._mask_value(document)
+        """A JSON document, or a text, as it may be written: with every text masked."""
+        return self._mask_value(document) if self.masks else document
 
-    def _withheld(self, span: Span) -> Span:
-        return span._replace(
-            attributes=without_content(span.attributes),
-            events=tuple(
-                event._replace(attributes=without_content(event.attributes))
-                for event in span.events
-                if event.name not in _CONTENT_EVENTS
-            ),
-            links=tuple(
-                link._replace(attributes=without_content(link.attributes)) for link in span.links
-            ),
-            status_message=_WITHHELD if span.status_message else "",
-        )
+    def told(self, error: Exception, *, withhold: bool) -> Exception:
+        """An error as it may be logged: without its words, which may quote what somebody said."""
+        return without_words(error) if withhold or self.masks else error
+
+    def _timed(self, mask: Callable[[Any], Any], given: Any) -> Any:
+        begun = self._clock()
+        masked = mask(given)
+        took = self._clock() - begun
+        self.mask_seconds += took
+        if took > SLOW_MASK_SECONDS and not self._slowness_was_said and _on_event_loop():
+            self._slowness_was_said = True
+            logger.warning(
+                "the mask took %.0f ms of the voice loop for one span, %.1f s in all until now: "
+                "nothing is heard or said meanwhile, so make it faster",
+                took * 1000,
+                self.mask_seconds,
+            )
+        return masked
 
     def _masked(self, span: Span) -> Span:
+        """The span with every text masked, but for the names that LiveKit gives in every call."""
+        name = span.name
         return span._replace(
-            attributes=self._mask_values(span.attributes),
+            name=name if name in SPAN_NAMES else self._mask_value(name),
+            attributes=self._mask_value(span.attributes),
             events=tuple(
-                Event(event.name, event.time_unix_nano, self._mask_values(event.attributes))
+                Event(
+                    event.name if event.name in EVENT_NAMES else self._mask_value(event.name),
+                    event.time_unix_nano,
+                    self._mask_value(event.attributes),
+                )
                 for event in span.events
             ),
             links=tuple(
-                link._replace(attributes=self._mask_values(link.attributes)) for link in span.links
+                link._replace(attributes=self._mask_value(link.attributes)) for link in span.links
             ),
             status_message=self._mask_value(span.status_message),
+            trace_state=self._mask_value(span.trace_state),
+            resource=self._mask_value(span.resource),
         )
-
-    def _mask_values(self, attributes: Attributes) -> dict[str, Any]:
-        return {key: self._mask_value(value) for key, value in attributes.items()}
 
     def _mask_value(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -154,7 +118,25 @@ class Redaction:
     def _mask_text(self, text: str) -> str:
         assert self.mask is not None
         try:
-            return str(self.mask(text))
+            masked = self.mask(text)
         except Exception:
-            self._ledger.count(losses.MASK_FAILED)
-            return MASK_FAILED
+            masked = None
+        if isinstance(masked, str):
+            return masked
+        self._ledger.count(losses.MASK_FAILED)
+        return MASK_FAILED
+
+
+def without_words(error: Exception) -> Exception:
+    """An error of the same name, at the same place."""
+    kind = type(type(error).__name__, (Exception,), {"__module__": type(error).__module__})
+    bare: Exception = kind(WITHHELD)
+    return bare.with_traceback(error.__traceback__)
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -23,6 +23,7 @@ from tracing.account.session import OpenTurn, Session, Watcher
 from tracing.account.turns.turn import names_in
 from tracing.capture.current import current_capture
 from tracing.capture.event_metrics import PLACES, add_metrics, usage_of
+from tracing.capture.redaction import without_words
 from tracing.capture.session_options import options_of
 from tracing.limits import OncePerMinute
 from tracing.safe_text import get_logger
@@ -104,11 +105,26 @@ class SessionObserver:
         def guarded(event: Any) -> None:
             try:
                 handler(event)
-            except Exception:
-                if self._complaint.is_due():
-                    logger.exception("an event of the session could not be recorded")
+            except Exception as error:
+                self._complain(error)
 
         return guarded
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complaint.is_due():
+            return
+        capture, told = current_capture(), without_words(error)
+        if capture is not None and self._call is not None:
+            told = capture.processor.redaction.told(error, withhold=self._is_withheld())
+        logger.error("an event of the session could not be recorded", exc_info=told)
+
+    def _is_withheld(self) -> bool:
+        """Whether the session's call withholds content, or the session or its job demands it."""
+        capture, call = current_capture(), self._call
+        return (call is not None and call.is_withheld) or (
+            capture is not None
+            and capture.processor.withholding.is_demanded_by(self._job, self._session())
+        )
 
     def _span(self) -> trace.Span:
         """The session's span while it is open; no span at all otherwise."""
@@ -133,7 +149,9 @@ class SessionObserver:
         return state
 
     def _adopt(self, call: Call, state: Session) -> None:
-        self._call, self._adopted = call, state
+        self._call, self._adopted, capture = call, state, current_capture()
+        if capture is not None and not call.is_withheld and self._is_withheld():
+            capture.processor.withhold(call)
         state.watchers.extend(self._watchers)
         if self._budget_seconds is not None:
             state.summary.budget_seconds = self._budget_seconds
@@ -257,7 +275,8 @@ class SessionObserver:
             for call, output in calls
             if call.call_id not in ran and (output is None or output.is_error)
         ]
-        if refused:
+        if refused and (capture := current_capture()) is not None:
+            refused = capture.processor.redaction.document(refused)  # a model made them up
             known = names_in(turn.observed.get(stamps.TURN_REFUSED_TOOLS))
             turn.observed[stamps.TURN_REFUSED_TOOLS] = [*known, *refused]
 
@@ -346,8 +365,8 @@ class SessionObserver:
         context = span.get_span_context()
         trace_id = capture.processor.roots.recorded_trace_id(context.trace_id)
         name = file_name(trace_id, context.span_id.to_bytes(8, "big"))
-        demanded = getattr(span, "attributes", {}).get(names.REDACTION_ENABLED, False)
-        capture.reports.write(name, job.make_session_report(session), withhold=bool(demanded))
+        report = job.make_session_report(session)
+        capture.reports.write(name, report, withhold=self._is_withheld())
         return {stamps.CALL_REPORT: name}
 
 

@@ -12,10 +12,18 @@ logger = get_logger(__name__)
 
 
 class SessionNamer:
-    """Asks the application's function for the name of a call; where it has none, nobody fails."""
+    """Asks the application's function for the name of a call; where it has none, nobody fails.
 
-    def __init__(self, function: Callable[[Attributes], object]) -> None:
+    `told` makes of an error what may be said of it.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Attributes], object],
+        told: Callable[[Exception], Exception] = lambda error: error,
+    ) -> None:
         self._function = function
+        self._told = told
         self._complaint = OncePerMinute()
 
     def __call__(self, known: Attributes) -> str | None:
@@ -23,7 +31,7 @@ class SessionNamer:
         try:
             name = self._function(known)
         except Exception as error:
-            self._complain(f"raised {error!r}")
+            self._complain(f"raised {self._told(error)!r}")
             return None
         if isinstance(name, str):
             return str.__str__(name) or None

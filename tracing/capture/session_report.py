@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tracing.capture.redaction import Redaction
+from tracing.harmless.filter import WITHHELD
 from tracing.safe_text import get_logger
 from tracing.store.reports import DIRECTORY_NAME, write_report
 
@@ -19,42 +20,38 @@ logger = get_logger(__name__)
 
 _LET_GO_SECONDS = 0.001
 """Whoever starts a thread waits until it pauses, and that is the voice loop."""
-_CONTENT = ("room", "events", "audio_recording_path")
-"""Of a report, what carries what somebody said or is called."""
-_BARE_ITEM = frozenset(
+_PARTS = frozenset(
     {
-        "id",
-        "type",
-        "role",
-        "interrupted",
-        "created_at",
-        "metrics",
-        "call_id",
-        "name",
-        "is_error",
-        "old_agent_id",
-        "new_agent_id",
+        *("options", "preemptive_generation", "recording_options", "usage", "errors"),
+        *("chat_history", "items", "metrics"),
     }
 )
-"""Of an item of the chat history, what does not."""
+"""Of a report without content, the objects and lists that are looked into."""
+_TEXTS = frozenset(
+    {
+        *("job_id", "room_id", "sdk_version", "agent_name", "close_reason"),
+        *("id", "type", "role", "call_id", "name", "old_agent_id", "new_agent_id"),
+        *("provider", "model", "model_name", "model_provider"),
+    }
+)
+"""And the texts that stay; numbers and booleans do."""
 
 
 class SessionReports:
     """Where the reports of this process's sessions go, and what may be in them."""
 
-    def __init__(self, tracing_directory: Path, redaction: Redaction, *, withhold: bool) -> None:
+    def __init__(self, tracing_directory: Path, redaction: Redaction) -> None:
         self._directory = tracing_directory / DIRECTORY_NAME
         self._redaction = redaction
-        self._withhold = withhold
 
-    def write(self, name: str, report: Any, *, withhold: bool = False) -> None:
+    def write(self, name: str, report: Any, *, withhold: bool) -> None:
         """Write a report under a name, in a thread: it takes milliseconds.
 
         The process's end waits for it.
         """
         threading.Thread(
             target=self._write,
-            args=(self._directory / name, report, withhold or self._withhold),
+            args=(self._directory / name, report, withhold),
             name="tracing-report",
         ).start()
 
@@ -65,17 +62,32 @@ class SessionReports:
             if withhold:
                 document = bare_report(document)
             write_report(path, self._redaction.document(document))
-        except Exception:
-            logger.warning("the report of a session could not be kept", exc_info=True)
+        except Exception as error:
+            told = self._redaction.told(error, withhold=withhold)
+            logger.warning("the report of a session could not be kept", exc_info=told)
 
 
 def bare_report(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of which only numbers, states and times are left."""
-    bare = {key: value for key, value in report.items() if key not in _CONTENT}
-    items = (report.get("chat_history") or {}).get("items", [])
-    bare["chat_history"] = {
-        "items": [
-            {key: value for key, value in item.items() if key in _BARE_ITEM} for item in items
-        ]
-    }
+    """A report of which numbers, states, times and technical names are left."""
+    bare: dict[str, Any] = _bare(report)
+    items = (bare.get("chat_history") or {}).get("items", ())
+    failed = {item.get("name") for item in items if item.get("is_error") is True}
+    worked = {item.get("name") for item in items if item.get("is_error") is False}
+    for item in items:  # what never went well may be no tool, but what a model made up
+        if item.get("name") in failed - worked - {None}:
+            item["name"] = WITHHELD
     return bare
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _bare(inner) for key, inner in value.items() if _stays(key, inner)}
+    if isinstance(value, list):
+        return [_bare(item) for item in value if _stays("items", item)]
+    return value
+
+
+def _stays(key: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return key in _TEXTS
+    return key in _PARTS or isinstance(value, (bool, int, float))

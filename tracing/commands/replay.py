@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_hexdigest
 
+from tracing import names
 from tracing.account.restamp import restamp
 from tracing.account.rewrites import RecordedInputs, with_status
-from tracing.capture.redaction import Redaction
 from tracing.config.backends import fingerprint, labels_of
 from tracing.config.settings import Settings, backends_of
 from tracing.deliver.drainer import Drainer
 from tracing.deliver.flush import flush_spool, waiting_bytes
 from tracing.deliver.outcome import Outcome, Outcomes
+from tracing.harmless.filter import Harmless
 from tracing.otlp_json import LeftOut
 from tracing.otlp_json.packed import STANDARD_INPUT
 from tracing.read.sources import RecordedFiles
@@ -209,10 +210,14 @@ class _Run:
             spool_bytes=settings.spool_bytes,
         )
         writer.open()
-        redaction = Redaction(ledger, capture_content=settings.capture_content, mask=None)
+        harmless = Harmless(settings.content_safe)
         for call in calls:
-            redacted = [redaction.apply(span) for span in call]
-            for span in _as_live(redacted, ledger, rebuild_inputs=settings.speaks_langfuse):
+            # Whoever recorded the call may have demanded that its content be withheld.
+            is_withheld = not settings.capture_content or any(
+                names.demands_redaction(span.attributes) for span in call
+            )
+            written = [harmless.span(span) for span in call] if is_withheld else call
+            for span in _as_live(written, ledger, rebuild_inputs=settings.speaks_langfuse):
                 writer.append(end_frame(span, span.attributes))
             self.calls += 1
             self.spans += len(call)

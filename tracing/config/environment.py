@@ -11,6 +11,7 @@ VARIABLES: Mapping[str, str] = {
     "TRACING_BACKEND": "langfuse, otlp, local, console, or several with commas",
     "TRACING_DIR": "where the spool and the local store live; default .tracing",
     "TRACING_CAPTURE_CONTENT": "false: no transcripts, messages, tool payloads leave the process",
+    "LIVEKIT_TELEMETRY_ALLOW_PII": "LiveKit's own; 0 or false: as TRACING_CAPTURE_CONTENT=false",
     "TRACING_INPUT_DELTA": "true: each LLM call records only the messages new since the last one",
     "TRACING_SPOOL_MIB": "disk that undelivered spans may take, in MiB; default 256",
     "TRACING_MAX_AGE_DAYS": "undelivered spans are dropped after so many days; default 7",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -73,6 +73,7 @@ def load_settings(
     *,
     directory: str | os.PathLike[str] | None = None,
     capture_content: bool | None = None,
+    content_safe: Iterable[str] = (),
     metrics: bool | None = None,
     environ: Mapping[str, str] | None = None,
     problems: Sequence[str] = (),
@@ -98,7 +99,9 @@ def load_settings(
         directory=_directory(directory, env),
         capture_content=env.flag_or(
             "capture_content=", capture_content, "TRACING_CAPTURE_CONTENT", default=True
-        ),
+        )
+        and env.flag("LIVEKIT_TELEMETRY_ALLOW_PII", default=True),
+        content_safe=_checked_names(content_safe, env.problems),
         input_delta=env.flag("TRACING_INPUT_DELTA", default=False),
         spool_bytes=int(env.number("TRACING_SPOOL_MIB", Settings.spool_bytes / 2**20) * 2**20),
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", Settings.max_age_seconds / 86400)
@@ -151,6 +154,18 @@ def _same_places(settings: Settings) -> Iterator[str]:
                 "leave one out, or each span comes twice"
             )
         names.setdefault(place, one.name)
+
+
+def _checked_names(given: object, problems: list[str]) -> frozenset[str]:
+    """The names of attributes that were given; a text alone would be taken for its letters."""
+    is_one = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    names = [given] if is_one else [*given]  # type: ignore[misc]
+    if not is_one and all(isinstance(name, str) and name for name in names):
+        return frozenset(map(str, names))
+    problems.append(
+        f"content_safe is {given!r}: give the names of attributes, such as ('order.id',)"
+    )
+    return frozenset()
 
 
 def check_names(arguments: Mapping[str, object]) -> None:

@@ -52,6 +52,8 @@ class Settings:
     directory: Path
     """TRACING_DIR, absolute."""
     capture_content: bool = True
+    content_safe: frozenset[str] = frozenset()
+    """Attributes and events whose texts stay where content is withheld."""
     input_delta: bool = False
     spool_bytes: int = SPOOL_BYTES
     max_age_seconds: float = MAX_AGE_SECONDS

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from collections import deque
+from collections.abc import Container
 from pathlib import Path
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
@@ -27,7 +28,13 @@ from tracing.config.load import application_has_metrics
 from tracing.config.settings import MetricsSettings
 from tracing.limits import OncePerMinute
 from tracing.metrics.gauges import SpoolGauges
-from tracing.metrics.instruments import OWN_METER, TurnInstruments, WithoutJobIds, livekit_views
+from tracing.metrics.instruments import (
+    OWN_METER,
+    TurnInstruments,
+    WithheldView,
+    WithoutJobIds,
+    livekit_views,
+)
 from tracing.safe_text import get_logger, make_safe
 from tracing.span import Attributes
 
@@ -41,21 +48,29 @@ _fork_lock = threading.Lock()
 _metrics: Metrics | None = None
 
 
-def start_metrics(settings: MetricsSettings, spool: Path, resource: Resource) -> Metrics:
+def start_metrics(
+    settings: MetricsSettings,
+    spool: Path,
+    resource: Resource,
+    harmless: Container[str] | None = None,
+) -> Metrics:
     """Export this process's metrics; once per process, as OpenTelemetry's provider is set once.
 
     Where the application has a MeterProvider of its own, the numbers of turns go there.
+    `harmless` names the labels that stay, of anybody's, where the process withholds content.
     """
     global _metrics
     if _metrics is None:
-        reader = None if application_has_metrics() else _install(settings, resource)
+        reader = None if application_has_metrics() else _install(settings, resource, harmless)
         _metrics = Metrics(reader)
         _follow_forks(_metrics)
     _metrics.start(settings, spool)
     return _metrics
 
 
-def _install(settings: MetricsSettings, resource: Resource) -> InMemoryMetricReader:
+def _install(
+    settings: MetricsSettings, resource: Resource, harmless: Container[str] | None
+) -> InMemoryMetricReader:
     exporter = _exporter(settings)
     reader = InMemoryMetricReader(
         preferred_temporality=exporter._preferred_temporality,
@@ -67,8 +82,8 @@ def _install(settings: MetricsSettings, resource: Resource) -> InMemoryMetricRea
     provider = MeterProvider(
         metric_readers=[reader],
         resource=resource.merge(instance),
-        views=list(livekit_views()),
-        exemplar_filter=WithoutJobIds(),
+        views=[*livekit_views(), *([] if harmless is None else [WithheldView(harmless)])],
+        exemplar_filter=WithoutJobIds(harmless),
         shutdown_on_exit=False,
     )
     set_meter_provider(provider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from opentelemetry.context import Context
@@ -72,14 +72,31 @@ def livekit_views() -> Iterator[View]:
         yield View(instrument_type=instrument, **of_livekit)
 
 
+class WithheldView(View):
+    """Instruments of the application and of others: of their labels, what carries no content."""
+
+    def __init__(self, harmless: Container[str]) -> None:
+        super().__init__(instrument_name="*", attribute_keys=harmless)  # type: ignore[arg-type]
+
+    def _match(self, instrument: Any) -> bool:
+        return instrument.instrumentation_scope.name not in (LIVEKIT_METER, OWN_METER)
+
+
 class WithoutJobIds(sdk.TraceBasedExemplarFilter):
-    """Exemplars lead from a bucket to a trace; those of LiveKit's would carry its other labels."""
+    """Exemplars lead from a bucket to a trace; those of LiveKit's would carry its other labels.
+
+    Where content is withheld, `harmless` names the labels that an exemplar may carry.
+    """
+
+    def __init__(self, harmless: Container[str] | None = None) -> None:
+        self._harmless = harmless
 
     def should_sample(
         self, value: float, time_unix_nano: int, attributes: OtelAttributes, context: Context
     ) -> bool:
         """Whether this measurement may become an exemplar."""
-        if attributes and "job_id" in attributes:
+        labels, harmless = attributes or {}, self._harmless
+        if "job_id" in labels or not (harmless is None or all(key in harmless for key in labels)):
             return False
         return super().should_sample(value, time_unix_nano, attributes, context)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import importlib
 import io
 import sys
 import zlib
@@ -99,12 +101,11 @@ def _unpack(packed: bytes, max_bytes: int) -> bytes:
 
 
 def _zstd() -> Any:
-    """The standard library's `compression.zstd`, for Pythons that do not have it yet."""
-    try:
-        from backports import zstd
-    except ImportError:
-        raise MissingLibrary(
-            "compressed by zstd, which needs a package that is not installed: pip install"
-            " backports.zstd, or unpack it first with `zstd -d`"
-        ) from None
-    return zstd
+    """The standard library's zstd, or its copy for Pythons that do not have it yet."""
+    for name in ("compression.zstd", "backports.zstd"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise MissingLibrary(
+        "compressed by zstd, which needs a package that is not installed: pip install"
+        " backports.zstd, or unpack it first with `zstd -d`"
+    )
