@@ -18,6 +18,8 @@ from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, llm
 from livekit.agents.voice import io
 
 SAMPLE_RATE = 16_000
+_STILL_RUNNING = "The tool call is still in progress."
+"""What LiveKit tells the model of a tool that runs: nothing to answer."""
 _calls = itertools.count(1)
 NO_RETRY_WAIT = APIConnectOptions(max_retry=2, retry_interval=0.05, timeout=5.0)
 
@@ -179,7 +181,7 @@ class _FakeLLMStream(llm.LLMStream):
 
 def _last_input(chat_ctx: llm.ChatContext) -> str:
     for item in reversed(chat_ctx.items):
-        if item.type == "function_call_output":
+        if item.type == "function_call_output" and item.output != _STILL_RUNNING:
             return str(item.output)
         if item.type == "message" and item.role in ("user", "system", "developer"):
             return item.text_content or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tests.sessions.scripted import (
     Waits,
 )
 from tests.sessions.walk import walk
+from tracing.account.call import Call
 from tracing.capture.convert import SpanConverter
 from tracing.capture.current import Capture, register
 from tracing.capture.processor import TracingProcessor
@@ -46,8 +48,10 @@ class Recorder:
         """What LiveKit ended, before anything is stamped or withheld."""
         self.ledger = Ledger(Path("nowhere"))
         withholding = Withholding(always=not content)
-        redaction = Redaction(self.ledger)
-        self.processor = TracingProcessor(redaction, self.ledger, withholding=withholding)
+        make_call = functools.partial(Call, clock=lambda: time.time_ns())
+        self.processor = TracingProcessor(
+            Redaction(self.ledger), self.ledger, make_call=make_call, withholding=withholding
+        )
         self.processor.append = self._append
         self._frames: list[bytes] = []
 

@@ -51,7 +51,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
             begin(span)
     identity = call.identity.attributes
     return [
-        span._replace(attributes={**identity, **span.attributes, **stamped[span.span_id]})
+        span._replace(attributes={**identity, **_kept(span), **stamped[span.span_id]})
         for span in timed
     ]
 
@@ -71,6 +71,14 @@ def with_believable_times(span: Span, otherwise: int) -> Span:
         return span
     known = next(filter(is_believable, (start, end, otherwise)), otherwise)
     return span._replace(start_time_unix_nano=known, end_time_unix_nano=known if end else 0)
+
+
+def _kept(span: Span) -> Attributes:
+    """What a span was recorded with, but for the parts of a latency, which are a whole."""
+    if span.name != names.AGENT_TURN:
+        return span.attributes
+    found = span.attributes.items()
+    return {key: value for key, value in found if not key.startswith(stamps.TURN_PART)}
 
 
 def moments_in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, bool]]:
@@ -93,8 +101,10 @@ def _moments(span: Span, last: int) -> tuple[_Moment, _Moment]:
 
 
 def _order(moment: _Moment) -> tuple[int, bool, int]:
-    """By time; of spans that end at once, what began last ends first."""
-    return moment.time_unix_nano, moment.ends, -moment.span.start_time_unix_nano * moment.ends
+    """By time; of spans that end at once, what began last ends first, and the other way round."""
+    span = moment.span
+    other = span.start_time_unix_nano if moment.ends else span.end_time_unix_nano
+    return moment.time_unix_nano, moment.ends, -other
 
 
 def last_heard_of(spans: Iterable[Span]) -> int:

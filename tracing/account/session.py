@@ -203,7 +203,7 @@ def _steps_above(open_turn: OpenTurn, word: int) -> ByName:
 
 
 def _runs_in(span: Span, start: int, end: int) -> bool:
-    return span.end_time_unix_nano > start and span.start_time_unix_nano < end
+    return span.end_time_unix_nano > start and span.start_time_unix_nano <= end
 
 
 def _tools_running(open_turn: OpenTurn) -> Iterator[Span]:
