@@ -133,7 +133,7 @@ class Stages:
         ]
         starts = [step.start_time_unix_nano for step in self.silent]
         seen: dict[str, int] = {}
-        for step, following in zip(self.silent, [*starts, until][1:], strict=True):
+        for step, following in zip(self.silent, [*starts, until + 1][1:], strict=True):
             called = [
                 t for t in tools if step.start_time_unix_nano <= t.start_time_unix_nano < following
             ]
