@@ -142,6 +142,7 @@ def end_turn(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
     turn = Turn(span, in_order(open_turn.steps), user, session.earlier, observed)
     if open_turn.above and turn.last_word is not None:
         turn.earlier = merged(session.earlier, _steps_above(open_turn, turn.last_word))
+    open_turn.above = []  # so that no turn keeps all before it
     sort = kind_of(turn, user_has_spoken=open_turn.user_has_spoken, is_nested=open_turn.is_nested)
     if sort == "reply":
         observed.update(_told_of(session, turn))

@@ -62,6 +62,60 @@ def test_kinds_of_turns(
     assert kind_of(turn, user_has_spoken=spoken) == expected
 
 
+def _hook(*events: str) -> Span:
+    told = tuple(Event(name, nanos(800)) for name in events)
+    return span("on_user_turn_completed", 700, 900, events=told)
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ([USER_TURN, _hook("stop_response")], "discarded"),
+        ([USER_TURN, _hook("exception")], "discarded"),
+        ([USER_TURN, _hook()], "reply"),
+        ([span("user_turn", 0, 2_000, {"lk.end_of_turn_delay": 0.4})], "discarded"),
+        ([], "discarded"),
+    ],
+    ids=["the hook wants none", "the hook failed", "scheduled", "undecided", "nobody spoke"],
+)
+def test_a_generation_that_was_given_up(user: list[Span], expected: str) -> None:
+    """It is discarded where nothing had asked for it, and else a reply that was interrupted."""
+    attributes = {"lk.interrupted": True, "lk.interruption.source": "programmatic"}
+    agent_turn = span("agent_turn", 500, 2_000, attributes)
+    turn = Turn(agent_turn, by_name([LLM]), by_name(user))
+    assert kind_of(turn, user_has_spoken=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [({}, "prompted"), ({"lk.e2e_latency": 1.0}, "reply"), ({"lk.user_input": "hi"}, "reply")],
+)
+def test_a_turn_that_began_in_a_tool_or_a_hook(attributes: dict[str, Any], expected: str) -> None:
+    """It answers the user where LiveKit says so, and else whoever asked for it."""
+    turn = Turn(
+        span("agent_turn", 500, 2_000, attributes), by_name([LLM, SPEAKING]), by_name([USER_TURN])
+    )
+    assert kind_of(turn, user_has_spoken=True, is_nested=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "asked", "answers"),
+    [
+        (950, "hello there", True),
+        (1_500, "Hello, there!", True),
+        (1_500, "there", True),
+        (1_500, "the menu", False),
+        (950, "what a hook made of it", True),
+    ],
+    ids=["at once", "its words", "a part of them", "typed", "at once, in other words"],
+)
+def test_which_user_turn_is_answered(start: float, asked: str, answers: bool) -> None:
+    """The one that was heard, and none where its input was typed later on."""
+    heard = span("user_turn", 0, 900, {"lk.user_transcript": "hello there"})
+    turn = Turn(span("agent_turn", start, 2_000, {"lk.user_input": asked}), {}, by_name([heard]))
+    assert (turn.answered is heard) is answers
+
+
 def test_facts_of_an_interrupted_reply() -> None:
     """Whole: what it cost, what was heard of it, and who interrupted."""
     agent_turn = reply(
