@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, llm, stt, tts, vad
@@ -40,18 +40,28 @@ class Waits:
 
 
 class Stalls:
-    """How long the event loop stood still at most, which no script can foresee."""
+    """When the event loop stood still, which no script can foresee."""
 
     longest = 0.0
+    found: ClassVar[list[tuple[float, float]]] = []
+    """Those of 5 ms and more: begin and end, in seconds since the epoch."""
 
     @classmethod
     async def watch(cls) -> None:
         """Look at the clock every few milliseconds."""
-        cls.longest = 0.0
+        cls.longest, cls.found = 0.0, []
         while True:
             begun = time.time()
             await asyncio.sleep(0.005)
-            cls.longest = max(cls.longest, time.time() - begun - 0.005)
+            ended = time.time()
+            cls.longest = max(cls.longest, ended - begun - 0.005)
+            if ended - begun > 0.01:
+                cls.found.append((begun + 0.005, ended))
+
+    @classmethod
+    def between(cls, start: float, end: float) -> float:
+        """How many seconds of a stretch of time the loop stood still."""
+        return sum(max(min(end, until) - max(start, since), 0.0) for since, until in cls.found)
 
 
 class FakeVAD(vad.VAD):

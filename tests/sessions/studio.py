@@ -197,7 +197,7 @@ async def studio(
             await session.aclose()
             stalls.cancel()
         if recorder.content:
-            walk(recorder.below(root), session.history.items, Stalls.longest)
+            walk(recorder.below(root), session.history.items, Stalls.between)
 
 
 def observed(**options: Any) -> Callable[[AgentSession, Recorder], None]:
