@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import threading
 import time
@@ -57,7 +55,7 @@ def _end_pipeline() -> None:
     if handle is None:
         return
     handle.shutdown()
-    child = getattr(handle._keeper, "_child", None)
+    child = handle._keeper._starter.child if handle._keeper is not None else None
     if child is not None:
         child.terminate()
         child.wait(10)
@@ -69,10 +67,7 @@ def _end_drainers(directory: Path) -> None:
 
     for lock in directory.rglob("drainer.lock"):
         lease.end_holder(lock.parent, within_seconds=10)
-        pid, _ = lease.holder(lock.parent) or (0, "")
-        if pid not in (0, os.getpid()):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        lease.kill_holder(lock.parent)
     for thread in threading.enumerate():
         if thread.name == "tracing-drainer":
             thread.join(10)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 from livekit.agents.telemetry import tracer as livekit_tracer
@@ -81,3 +83,32 @@ def test_what_was_lost_is_on_the_handle(server: RecordingServer, in_thread: None
         "an attribute was truncated": 1,
     }
     assert repr(handle) == f"Tracing({handle.directory})"
+
+
+def test_flush_waits_for_a_spool_that_was_moved_away(
+    server: RecordingServer, in_thread: None, tmp_path: Path
+) -> None:
+    """It is true when what went along is back and delivered, not before."""
+    handle = otlp_to(server)
+    assert handle.directory is not None
+    handle.directory.rename(tmp_path / "away")
+    call()
+    assert handle.flush(30) is True
+    assert server.accepted_names() == ["job_entrypoint", "step 0", "step 1", "step 2"]
+    assert dict(handle.dropped) == {}
+
+
+def test_flush_is_false_where_what_was_recorded_is_gone(
+    server: RecordingServer, in_thread: None
+) -> None:
+    """Once: what is recorded later is safe again."""
+    handle = otlp_to(server)
+    assert handle.directory is not None
+    server.reply = Reply(503)
+    call()
+    shutil.rmtree(handle.directory)
+    assert handle.flush(30) is False
+    assert handle.dropped["the spool directory was deleted"] > 0
+    server.reply = Reply()
+    call()
+    assert handle.flush(30) is True

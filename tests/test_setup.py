@@ -123,8 +123,9 @@ def test_drainer_process_delivers(server: RecordingServer) -> None:
     assert handle.flush(20)
     assert server.accepted_names() == ["job_entrypoint", "step 0", "step 1", "step 2"]
     assert handle.directory is not None
-    pid, _ = holder(handle.directory) or (0, "")
-    assert pid not in (0, os.getpid())
+    found = holder(handle.directory)
+    assert found is not None
+    assert found.pid not in (0, os.getpid())
 
 
 # One pipeline per process.

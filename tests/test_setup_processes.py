@@ -201,7 +201,9 @@ def test_record_of_a_former_process_leaves_with_the_next(
     server.reply = Reply(503)
     run_python(*program("tracer.start_span('first').end()", backend="otlp", endpoint=server.url))
     [spool] = (tmp_path / ".tracing" / "spool").iterdir()
-    pid, _ = until(lambda: holder(spool)) or (0, "")
+    found = until(lambda: holder(spool))
+    assert found is not None
+    pid = found.pid
     os.kill(pid, signal.SIGKILL)
     server.reply = Reply()
     handle = setup_tracer("otlp", endpoint=server.url)

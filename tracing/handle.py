@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tracing.config.settings import Settings
     from tracing.deliver.keeper import Keeper
     from tracing.metrics.export import Metrics
+    from tracing.spool.queued import QueuedWriter
 
 _FLUSH_ON_LOOP_SECONDS = 0.1
 
@@ -35,6 +37,7 @@ class Tracing:
         *,
         directory: Path | None = None,
         processor: TracingProcessor | None = None,
+        writer: QueuedWriter | None = None,
         ledger: Ledger | None = None,
         keeper: Keeper | None = None,
         metrics: Metrics | None = None,
@@ -46,6 +49,7 @@ class Tracing:
         self.directory = directory
         """The spool of this process's backends; None for a no-op."""
         self._processor = processor
+        self._writer = writer
         self._ledger = ledger
         self._keeper = keeper
         self._metrics = metrics
@@ -75,14 +79,17 @@ class Tracing:
         """Wait until every backend has what is on disk, at most `timeout` seconds.
 
         Never needed for safety: what is on disk is delivered without it. False when something
-        is left, at once where a backend does not answer. On an event loop it waits a tenth of
-        a second at the most; use `await asyncio.to_thread(tracing.flush)` there.
+        is left or was lost, at once where a backend does not answer. On an event loop it waits a
+        tenth of a second at the most; use `await asyncio.to_thread(tracing.flush)` there.
         """
         if self.directory is None:
             return True
         if _on_event_loop():
             timeout = min(timeout, _FLUSH_ON_LOOP_SECONDS)
-        return flush_spool(self.directory, timeout)
+        deadline = time.monotonic() + timeout
+        if self._writer is not None and not (self._writer.settle(timeout) and self._writer.look()):
+            return False
+        return flush_spool(self.directory, max(deadline - time.monotonic(), 0.0))
 
     def shutdown(self) -> None:
         """End the pipeline of this process; what is on disk is delivered all the same."""

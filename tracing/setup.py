@@ -50,7 +50,9 @@ from tracing.in_force import ask_again, choice_of, say_choice, settle
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
 from tracing.spool.files import UnsafePath, check_own_file, make_spool
+from tracing.spool.locks import no_locks, why_no_locks
 from tracing.spool.losses import Ledger
+from tracing.spool.queued import QueuedWriter
 from tracing.spool.segments import SegmentWriter
 
 if TYPE_CHECKING:
@@ -203,12 +205,14 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         at_job_end=job_outcome,
         input_deltas=settings.input_delta,
     )
-    writer = _open_writer(settings, directory, processor, ledger, resource, labels_of(backends))
+    segments = _open_writer(settings, directory, processor, ledger, resource, labels_of(backends))
+    writer = QueuedWriter(segments, ledger, always=settings.write == "thread")
     keeper = Keeper(
         directory,
         backends,
         ledger,
         checkpoint=processor.record_open_spans,
+        look=writer.look,
         place=settings.drainer,
         spool_bytes=settings.spool_bytes,
         max_age_seconds=settings.max_age_seconds,
@@ -217,6 +221,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         provider,
         directory=directory,
         processor=processor,
+        writer=writer,
         ledger=ledger,
         keeper=keeper,
         metrics=metrics,
@@ -232,7 +237,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
     keeper.start()
-    _at_exit(processor, keeper)
+    _at_exit(processor, writer, keeper)
     drain_when_worker_stops(directory, settings.stop_seconds)
     if settings.data_directory != settings.directory:
         logger.info(
@@ -299,6 +304,9 @@ def _make_spool(settings: Settings, backends: list[Backend]) -> Path:
         check_own_file(settings.data_directory / STORE_NAME)
     except UnsafePath as error:
         raise ConfigError([f"TRACING_DIR: {error}"]) from error
+    why = why_no_locks(directory)
+    if why:
+        raise ConfigError([no_locks(settings.directory, why)])
     return directory
 
 
@@ -333,7 +341,7 @@ def _start_metrics(
     return start_metrics(settings.metrics, directory, resource, harmless)
 
 
-def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) -> None:
+def _follow_forks(*parts: Ledger | TracingProcessor | QueuedWriter | Keeper) -> None:
     """In a forked child: calls, a segment and a thread of its own."""
     if not hasattr(os, "register_at_fork"):
         return
@@ -350,14 +358,18 @@ def _follow_forks(*parts: Ledger | TracingProcessor | SegmentWriter | Keeper) ->
     os.register_at_fork(after_in_child=begin_process)
 
 
-def _at_exit(processor: TracingProcessor, keeper: Keeper) -> None:
+def _at_exit(processor: TracingProcessor, writer: QueuedWriter, keeper: Keeper) -> None:
     """Tidy up at an orderly end; a multiprocessing child runs no atexit, but its finalizers."""
     weak_processor, weak_keeper = weakref.ref(processor), weakref.ref(keeper)
+    weak_writer = weakref.ref(writer)
 
     def tidy_up() -> None:
         live_processor, live_keeper = weak_processor(), weak_keeper()
+        live_writer = weak_writer()
         if live_processor is not None:
             live_processor.roots.end_substitutes()
+        if live_writer is not None:
+            live_writer.settle()
         if live_keeper is not None:
             live_keeper.tidy_up()
 

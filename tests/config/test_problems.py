@@ -349,12 +349,14 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         {
             "TRACING_CAPTURE_CONTENT": "maybe",
             "TRACING_DRAINER": "rocket",
+            "TRACING_WRITE": "stone",
             "OTEL_SDK_DISABLED": "2",
         },
         {},
         [
             "TRACING_CAPTURE_CONTENT is 'maybe': give true or false",
             "TRACING_DRAINER is 'rocket': give process or thread",
+            "TRACING_WRITE is 'stone': give direct or thread",
             "OTEL_SDK_DISABLED is '2': give true or false",
         ],
     ),

@@ -41,9 +41,10 @@ def make_keeper(spool: Path) -> Iterator[MakeKeeper]:
     yield make
     for keeper in made:
         keeper.stop()
-        if keeper._child is not None:
-            keeper._child.kill()
-            keeper._child.wait(10)
+        child = keeper._starter.child
+        if child is not None:
+            child.kill()
+            child.wait(10)
 
 
 @pytest.fixture

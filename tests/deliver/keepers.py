@@ -18,7 +18,8 @@ BRISK = Pace(keeper_tick_seconds=0.05)
 
 def drainer_pid(spool: Path) -> int:
     """Who drains; 0 while nobody does."""
-    return (holder(spool) or (0, ""))[0]
+    found = holder(spool)
+    return found.pid if found else 0
 
 
 def keeper_threads() -> list[str]:

@@ -18,7 +18,7 @@ from tests.fakes import (
     write_segment,
 )
 from tracing.config.backends import Backend
-from tracing.deliver.keeper import LOG_NAME
+from tracing.deliver.starter import LOG_NAME
 from tracing.deliver.status import read_status
 from tracing.safe_text import STRUCK
 from tracing.spool.segments import SegmentWriter

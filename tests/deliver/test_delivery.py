@@ -23,8 +23,10 @@ from tests.fakes import (
 )
 from tracing.config.backends import CONSOLE, OTLP_HTTP, SQLITE, Backend
 from tracing.config.langfuse import DIALECT
+from tracing.deliver.delivery import Delivery
 from tracing.span import STATUS_ERROR
 from tracing.spool.acks import DONE, Acks
+from tracing.spool.losses import Ledger
 from tracing.spool.records import start_frame
 from tracing.store.store import Store
 
@@ -56,6 +58,17 @@ def test_living_segment_is_delivered_as_it_grows(spool: Path) -> None:
         writer.close()
         until(lambda: delivery.done)
     assert len(server.accepted) == 3
+
+
+def test_segment_whose_file_vanishes_is_not_acknowledged(spool: Path) -> None:
+    """Its directory was moved away under a drainer, and is brought back by the next one."""
+    path = write_segment(spool, *spans_of(5))
+    delivery = Delivery(spool, otlp_backend("http://127.0.0.1:1"), Ledger(spool), pace=FAST)
+    delivery._follow_directory()
+    away = path.rename(spool / "away")
+    delivery._acknowledge(delivery._collect())
+    away.rename(path)
+    assert Acks(spool, "otlp").offset(path.name) == 0
 
 
 def test_spans_of_a_second_travel_together(spool: Path) -> None:

@@ -31,7 +31,8 @@ from tests.fakes import (
 from tracing.config.backends import OTLP_HTTP, SQLITE, Backend, digest, dump
 from tracing.config.langfuse import DIALECT
 from tracing.deliver.drainer import Drainer
-from tracing.deliver.lease import Lease, holder
+from tracing.deliver.identity import Process
+from tracing.deliver.lease import Holder, Lease, holder
 from tracing.deliver.pace import Pace
 from tracing.deliver.status import read_status, take_notices
 from tracing.span import STATUS_ERROR
@@ -288,7 +289,7 @@ def test_lease_names_the_settings_and_holds_no_credentials(spool: Path) -> None:
     backend = otlp_backend("http://127.0.0.1:1", headers={"Authorization": "Basic c2VjcmV0"})
     with draining(spool, backend):
         until(lambda: read_status(spool))
-        assert holder(spool) == (os.getpid(), digest([backend]))
+        assert holder(spool) == Holder(Process.current(), digest([backend]))
         content = b"".join(path.read_bytes() for path in spool.iterdir() if path.is_file())
         assert b"c2VjcmV0" not in content
     writer.close()

@@ -20,7 +20,7 @@ from tests.fakes import (
     until,
     write_segment,
 )
-from tracing.deliver.keeper import LOG_NAME, open_log
+from tracing.deliver.starter import LOG_NAME, open_log
 from tracing.deliver.status import post_notice
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import SegmentWriter, segment_paths
@@ -50,9 +50,9 @@ def test_drainer_is_started_once(
     for _ in range(10):
         second._tend()
         first._tend()
-    assert second._child is None
-    assert first._child is not None
-    assert drainer_pid(spool) == pid == first._child.pid
+    assert second._starter.child is None
+    assert first._starter.child is not None
+    assert drainer_pid(spool) == pid == first._starter.child.pid
 
 
 def test_start_twice_is_start_once(spool: Path, make_keeper: MakeKeeper) -> None:
@@ -82,7 +82,7 @@ def test_ended_drainer_is_reaped(
     """No zombie stays behind."""
     keeper = make_keeper(otlp_backend("http://127.0.0.1:1"))
     until(lambda: drainer_pid(spool))
-    child = keeper._child
+    child = keeper._starter.child
     assert child is not None
     child.kill()
     until(lambda: child.returncode is not None)
@@ -92,7 +92,7 @@ def test_nothing_waits_and_nothing_is_started(spool: Path, make_keeper: MakeKeep
     """A spool without segments needs no drainer."""
     keeper = make_keeper(otlp_backend("http://127.0.0.1:1"), start=False)
     keeper._tend()
-    assert keeper._child is None
+    assert keeper._starter.child is None
 
 
 def test_drainer_of_another_process_is_left_alone(
@@ -104,7 +104,7 @@ def test_drainer_of_another_process_is_left_alone(
         keeper = make_keeper(otlp_backend("http://127.0.0.1:1"), start=False)
         for _ in range(3):
             keeper._tend()
-        assert (keeper._child, other.poll()) == (None, None)
+        assert (keeper._starter.child, other.poll()) == (None, None)
         append(writer, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
         other.terminate()

@@ -75,7 +75,7 @@ def test_drains_in_a_thread_when_told_to(
         keeper = make_keeper(otlp_backend(server.url), place="thread")
         append(writer, make_span(1))
         until(lambda: server.accepted == [make_span(1)])
-        assert keeper._child is None
+        assert keeper._starter.child is None
         assert drainer_pid(spool) == os.getpid()
 
 

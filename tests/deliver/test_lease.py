@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
 import time
 from pathlib import Path
 
 from tests.fakes import running_python, until
-from tracing.deliver.lease import Lease, end_holder, holder
+from tracing.deliver.identity import Process
+from tracing.deliver.lease import NOBODY, Holder, Lease, end_holder, holder
 
 HOLD = """
 import signal, sys
@@ -24,13 +24,20 @@ sys.stdin.read()
 """
 
 
+def pid_and_settings(directory: Path) -> tuple[int, str]:
+    """Of who holds the lease now."""
+    found = holder(directory)
+    assert found is not None
+    return found.pid, found.settings
+
+
 def test_lease_is_held_by_one(tmp_path: Path) -> None:
     """While one has it, no other gets it; the file is private and names the holder."""
     lease = Lease.take(tmp_path, "abc")
     assert lease is not None
     with lease:
         assert Lease.take(tmp_path, "def") is None
-        assert holder(tmp_path) == (os.getpid(), "abc")
+        assert holder(tmp_path) == Holder(Process.current(), "abc")
     assert holder(tmp_path) is None
     assert stat.S_IMODE((tmp_path / "drainer.lock").stat().st_mode) == 0o600
 
@@ -41,7 +48,7 @@ def test_lease_can_be_taken_again(tmp_path: Path) -> None:
         lease = Lease.take(tmp_path, digest)
         assert lease is not None
         with lease:
-            assert holder(tmp_path) == (os.getpid(), digest)
+            assert holder(tmp_path) == Holder(Process.current(), digest)
 
 
 def test_nobody_holds_what_nobody_took(tmp_path: Path) -> None:
@@ -55,8 +62,8 @@ def test_holder_that_is_not_named_yet_is_one(tmp_path: Path) -> None:
     assert lease is not None
     (tmp_path / "drainer.lock").write_text("")
     with lease:
-        assert holder(tmp_path) == (0, "")
-        end_holder(tmp_path, within_seconds=0.0)
+        assert holder(tmp_path) == NOBODY
+        assert end_holder(tmp_path, within_seconds=0.0) is False
 
 
 def test_kernel_frees_the_lease_of_a_killed_process(tmp_path: Path) -> None:
@@ -64,7 +71,7 @@ def test_kernel_frees_the_lease_of_a_killed_process(tmp_path: Path) -> None:
     with running_python(HOLD, tmp_path, "plain") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
-        assert holder(tmp_path) == (process.pid, "abc")
+        assert pid_and_settings(tmp_path) == (process.pid, "abc")
         assert Lease.take(tmp_path, "def") is None
         process.send_signal(signal.SIGKILL)
         process.wait(10)
@@ -89,7 +96,7 @@ def test_holder_that_does_not_stop_is_not_waited_for_longer(tmp_path: Path) -> N
         began = time.monotonic()
         end_holder(tmp_path, within_seconds=0.2)
         assert time.monotonic() - began < 5
-        assert holder(tmp_path) == (process.pid, "abc")
+        assert pid_and_settings(tmp_path) == (process.pid, "abc")
         process.kill()
 
 
@@ -99,7 +106,7 @@ def test_process_does_not_end_itself(tmp_path: Path) -> None:
     assert lease is not None
     with lease:
         end_holder(tmp_path, within_seconds=5)
-        assert holder(tmp_path) == (os.getpid(), "abc")
+        assert holder(tmp_path) == Holder(Process.current(), "abc")
 
 
 ASK = """

@@ -210,10 +210,16 @@ def test_nothing_is_recovered_of_what_is_not_open(path: Path, frames: tuple[byte
     assert reader.recovered() == []
 
 
-def test_segment_that_is_gone_has_nothing(tmp_path: Path) -> None:
-    """Another process may have deleted it."""
-    reader = SegmentReader(tmp_path / "gone.seg", 0)
-    assert (reader.read(2**20), reader.unread_bytes(), reader.is_being_written()) == ([], 0, False)
+def test_segment_that_is_gone_has_nothing_and_is_not_finished(path: Path) -> None:
+    """It may have been moved, and come back."""
+    reader = SegmentReader(write(path, end_of(make_span(1))), 0)
+    away = path.rename(path.with_name("away"))
+    assert (reader.read(2**20), reader.unread_bytes(), reader.is_gone) == ([], 0, True)
+    away.rename(path)
+    assert (reader.read(2**20), reader.is_gone) == ([make_span(1)], False)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        SegmentReader(path, 0)
 
 
 def test_done_segment_stays_where_it_is(path: Path) -> None:

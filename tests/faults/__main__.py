@@ -61,6 +61,7 @@ def run_rows(
 
 def _line(outcome: Outcome) -> str:
     text = outcome.skipped or "; ".join(outcome.failures) or "fine"
+    text += f" ({outcome.told})" if outcome.told else ""
     return (
         f"{outcome.row:>14} {outcome.contender:<13} {outcome.lost:>6} of {outcome.produced:>6} "
         f"lost, F {outcome.flush_seconds:5.2f} E {outcome.exit_seconds:5.2f}  {text}"

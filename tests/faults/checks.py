@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _LATE_SECONDS = 5.0
 _DRAINER_MIB = 100.0
+_MOST_STARTS = 7
+_NEWER = b"what only version 99 can read"
 
 
 def open_spans_closed(evidence: Evidence) -> list[str]:
@@ -131,6 +133,49 @@ def other_backend_has_all(evidence: Evidence) -> list[str]:
     return failures
 
 
+def held_once(evidence: Evidence) -> list[str]:
+    """A disk that hangs holds the loop once, not with each span and not again soon."""
+    stalls = evidence.stalls
+    return [] if len(stalls) == 1 else [f"{len(stalls)} spans were held: {stalls}"]
+
+
+def held_never(evidence: Evidence) -> list[str]:
+    """No span waited for the disk."""
+    return [f"spans were held: {evidence.stalls}"] if evidence.stalls else []
+
+
+def few_starts(evidence: Evidence) -> list[str]:
+    """Drainers that are killed at once come back ever more rarely, whoever starts them."""
+    kills = evidence.drainer_kills
+    return [] if 2 <= kills <= _MOST_STARTS else [f"{kills} drainers were started"]
+
+
+def stopped_drainer_said(evidence: Evidence) -> list[str]:
+    """The log says that the drainer stood still, and that it was ended."""
+    return [
+        *_not_logged(evidence, "has given no sign of life for"),
+        *_not_logged(evidence, "that stood still"),
+    ]
+
+
+def newer_version_kept(evidence: Evidence) -> list[str]:
+    """What a version to come wrote is as it was, and is spoken of."""
+    left = [path.read_bytes() for path in evidence.spool.rglob("*.2-bbbbbb.000001.seg")]
+    failures = [] if [data[-29:] for data in left] == [_NEWER] else ["it is gone or changed"]
+    return failures + _not_logged(evidence, "written by another version of this package")
+
+
+def drained_in_thread(evidence: Evidence) -> list[str]:
+    """The agent drained by itself and said why, once."""
+    said = evidence.logs.count("draining in a thread, because no process can be started")
+    return [] if said == 1 else [f"said {said} times that a thread drains"]
+
+
+def refused_for_locks(evidence: Evidence) -> list[str]:
+    """Set-up names the directory's lack of file locks, and the mend."""
+    return _not_logged(evidence, "has no file locks") + _not_logged(evidence, "on a local disk")
+
+
 def _recovered(evidence: Evidence) -> list[Stored]:
     """The spans of the dead program that no `end()` had returned for."""
     by_id = evidence.receiver.spans_by_id
@@ -174,5 +219,12 @@ CHECKS: dict[str, Callable[[Evidence], list[str]]] = {
         went_on,
         little_lost,
         other_backend_has_all,
+        held_once,
+        held_never,
+        few_starts,
+        stopped_drainer_said,
+        newer_version_kept,
+        drained_in_thread,
+        refused_for_locks,
     )
 }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL_BYTES = 4 * 2**20
+OWN_BYTES = 64 * 2**20
 FLIPPED_BYTES = 20
 
 
@@ -21,6 +22,9 @@ def prepared(kind: str, directory: Path) -> Iterator[Path]:
     """The directory on a disk of the wanted kind, while the block runs."""
     if kind == "full":
         with _mounted(directory, f"size={FULL_BYTES}"):
+            yield directory
+    elif kind == "own":
+        with _of_its_own(directory):
             yield directory
     elif kind == "read-only":
         with _mounted(directory, "size=65536,ro"):
@@ -39,6 +43,25 @@ def _mounted(directory: Path, options: str) -> Iterator[None]:
         raise Unavailable(f"cannot mount a tmpfs: {error}") from error
     if done.returncode:
         raise Unavailable(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(directory)], check=False, capture_output=True)
+
+
+@contextmanager
+def _of_its_own(directory: Path) -> Iterator[None]:
+    """A file system that can be frozen: one in a file."""
+    image = directory.with_name("disk.img")
+    directory.mkdir(mode=0o700)
+    with image.open("wb") as file:
+        file.truncate(OWN_BYTES)
+    for command in (["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop", image, directory]):
+        try:
+            subprocess.run([*map(str, command)], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Unavailable(f"cannot mount a file system of its own: {error}") from error
+    directory.chmod(0o700)
     try:
         yield
     finally:

@@ -235,7 +235,7 @@ DISKS = (
 SOAK = (
     Row(
         "soak",
-        "4 producers and the drainer killed at random, backend flapping, 10 minutes",
+        "4 agents: kills, stops, freezes, moves, upgrades, refusals at random, 10 minutes",
         kind="soak",
         seconds=600,
         restart=True,

@@ -18,6 +18,8 @@ from typing import Any
 from .producer import Work
 
 ROOT = Path(__file__).resolve().parents[2]
+CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+"""A pid namespace of its own, with a /proc that shows it."""
 _FOREIGN = ("LANGFUSE_", "OTEL_", "TRACING_", "LIVEKIT_")
 
 
@@ -96,13 +98,19 @@ def start(
     spool: Path,
     module: str = "tests.faults.producer",
     settings: Mapping[str, str] | None = None,
+    *,
+    in_container: bool = False,
 ) -> Program:
-    """Start a program of the suite with its own files for what it says and logs."""
+    """Start a program of the suite with its own files for what it says and logs.
+
+    `in_container` gives it a pid namespace of its own.
+    """
+    prefix = CONTAINER if in_container else []
     number = len(list(folder.glob("said-*")))
     said_file, log_file = folder / f"said-{number}", folder / f"log-{number}"
     with said_file.open("wb") as said, log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, work.to_json()],
+            [*prefix, sys.executable, "-m", module, work.to_json()],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=log,
@@ -111,6 +119,14 @@ def start(
             start_new_session=True,
         )
     return Program(process, said_file, log_file)
+
+
+def has_namespaces() -> bool:
+    """Whether this machine gives a program a pid namespace of its own."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run([*CONTAINER, "true"], check=False, capture_output=True)
+        return done.returncode == 0
+    return False
 
 
 def others(spool: Path) -> Iterator[int]:
@@ -133,6 +149,14 @@ def _names(pid: int, spool: Path) -> bool:
     with contextlib.suppress(OSError):
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return any(argument.startswith(str(spool).encode()) for argument in arguments)
+    return False
+
+
+def can_run(pid: int) -> bool:
+    """Whether a process is neither stopped nor dead."""
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return stat.rpartition(")")[2].split()[0] not in "TZX"
     return False
 
 

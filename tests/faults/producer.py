@@ -11,6 +11,8 @@ import asyncio
 import atexit
 import contextlib
 import dataclasses
+import errno
+import fcntl
 import functools
 import json
 import logging
@@ -32,6 +34,8 @@ from typing import Any
 from .contenders import SET_UP_BY_NAME, Installed, Target
 from .receiver import CRC_ATTRIBUTE, TEXT_ATTRIBUTE
 
+STALL_SECONDS = 0.02
+"""A span that holds its loop for longer is told of."""
 RECORD = struct.Struct(">8sQ")
 """One ended span in the file: its id, and its end in nanoseconds since the epoch."""
 
@@ -55,6 +59,10 @@ class Work:
     """What the kind `deleted` deletes half way."""
     clock_step_seconds: float = 0.0
     """How far the wall clock jumps, half way."""
+    executable: str | None = ""
+    """What `sys.executable` says; "" for what it is."""
+    no_locks: bool = False
+    """The file system refuses to lock files, as some network and FUSE file systems do."""
 
     def to_json(self) -> str:
         """For the command line."""
@@ -98,10 +106,18 @@ def attributes(number: int, size: int = 600) -> dict[str, Any]:
 
 def make_span(tracer: Any, ended: Ended, number: int) -> None:
     """One span, and its id once `end()` has returned."""
+    began = time.monotonic()
     span = tracer.start_span("llm_request", attributes=attributes(number % 64))
     if span.is_recording():
         span.end()
         ended.add(span)
+        _note_stall(began, time.monotonic())
+
+
+def _note_stall(began: float, ended: float) -> None:
+    """Say of a span that it has held its loop for long."""
+    if ended - began > STALL_SECONDS:
+        say("stall", began=began, seconds=ended - began)
 
 
 def steadily(work: Work, tracer: Any, ended: Ended) -> None:
@@ -231,6 +247,15 @@ def _half_way(work: Work) -> None:
         shutil.rmtree(work.directory, ignore_errors=True)
 
 
+def _refuse_locks() -> None:
+    """Have the system refuse every lock, before anything has taken hold of it."""
+
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    fcntl.flock = flock
+
+
 def install(work: Work) -> Installed:
     """The contender's set-up."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
@@ -243,6 +268,10 @@ def main() -> None:
     work = Work(**json.loads(sys.argv[1]))
     if work.clock_step_seconds:
         _fake_clocks()
+    if work.no_locks:
+        _refuse_locks()
+    if work.executable != "":
+        sys.executable = work.executable  # type: ignore[assignment]
     installed = install(work)
     from livekit.agents.telemetry import tracer
 

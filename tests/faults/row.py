@@ -16,7 +16,10 @@ HUNG_EXIT_SECONDS = 0.2
 BUSY_EXIT_SECONDS = 1.0
 """The same in rows that share the processor with others."""
 
-Disk = Literal["", "full", "read-only", "torn", "corrupt"]
+Disk = Literal["", "full", "own", "read-only", "torn", "corrupt"]
+
+Meddle = Literal["", "upgrade", "stop-drainer", "move", "replace", "freeze", "kill-at-once"]
+"""What happens to the spool and its drainers meanwhile; see `meddling.py`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class Row:
     delete_spool: bool = False
     settings: tuple[tuple[str, str], ...] = ()
     """Environment variables for ours."""
+    meddle: Meddle = ""
+    agents: int = 1
+    """How many programs work on the one spool at once."""
+    containers: bool = False
+    """Each of them in a pid namespace of its own."""
+    executable: str | None = ""
+    """What `sys.executable` says in the program; "" for what it is."""
+    no_locks: bool = False
+    """The file system refuses to lock files."""
+    is_refused: bool = False
+    """Set-up has to say no."""
     kill_drainer_seconds: float = 0.0
     """How often the drainer is killed while the producer runs; 0 means never."""
     ours_only: bool = False

@@ -17,6 +17,7 @@ from . import disk, processes, soak
 from .checks import CHECKS
 from .contenders import SECRET_KEY, Target, is_ours
 from .evidence import Evidence, read_ended
+from .meddling import meddling
 from .processes import Program
 from .producer import Work
 from .receiver import Receiver
@@ -48,6 +49,8 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     """The targets that were missed, for ours."""
     skipped: str = ""
+    told: str = ""
+    """What else there is to say of it."""
 
     @property
     def lost_percent(self) -> float:
@@ -62,6 +65,8 @@ def run_row(row: Row, contender: str, folder: Path) -> Outcome:
         with ExitStack() as stack:
             spool = stack.enter_context(disk.prepared(row.disk, folder / "spool"))
             stack.callback(processes.kill_others, spool)
+            if row.containers and not processes.has_namespaces():
+                raise disk.Unavailable("no pid namespace can be had here")
             evidence = _evidence(row, contender, folder, stack)
             return _run(evidence)
     except disk.Unavailable as error:
@@ -105,23 +110,31 @@ def _run(evidence: Evidence) -> Outcome:
 
 def _run_program(evidence: Evidence) -> None:
     program = evidence.program = _start(evidence, restarted=False)
-    if not program.wait_for("ready"):
+    others = [_start(evidence, restarted=False, agent=n) for n in range(1, evidence.row.agents)]
+    if not all(one.wait_for("ready") for one in (program, *others)):
         if _refused_set_up(evidence):
             return
         raise RuntimeError(f"the program never began:\n{evidence.logs}")
     evidence.receiver.script.start()
-    with _drainer_killer(evidence):
+    with _drainer_killer(evidence), meddling(evidence):
         _follow(evidence, program)
-    evidence.ended = read_ended(evidence.folder / "ended-0")
+    for other in others:
+        other.wait(_PROGRAM_GRACE_SECONDS)
+    for path in evidence.folder.rglob("ended-0"):
+        evidence.ended.update(read_ended(path))
+    evidence.ended.update(evidence.more_ended)
 
 
 def _refused_set_up(evidence: Evidence) -> bool:
     """Whether set-up has said no, as it may where nothing can be written."""
-    return evidence.row.disk == "read-only" and "ConfigError" in evidence.logs
+    may_refuse = evidence.row.disk == "read-only" or evidence.row.is_refused
+    return may_refuse and "ConfigError" in evidence.logs
 
 
-def _start(evidence: Evidence, *, restarted: bool) -> Program:
+def _start(evidence: Evidence, *, restarted: bool, agent: int = 0) -> Program:
     row = evidence.row
+    folder = evidence.folder / f"agent-{agent}" if agent else evidence.folder
+    folder.mkdir(exist_ok=True)
     wrong = row.wrong_key and not restarted
     target = Target(
         evidence.receiver.base_url,
@@ -131,7 +144,7 @@ def _start(evidence: Evidence, *, restarted: bool) -> Program:
     work = Work(
         contender=evidence.contender,
         target=dataclasses.asdict(target),
-        ended_file=str(evidence.folder / f"ended-{int(restarted)}"),
+        ended_file=str(folder / f"ended-{int(restarted)}"),
         kind="steady" if restarted else row.kind,
         seconds=1.0 if restarted else row.seconds,
         count=row.count,
@@ -139,9 +152,12 @@ def _start(evidence: Evidence, *, restarted: bool) -> Program:
         ending=_ending(row, evidence.contender, restarted),
         directory=str(evidence.spool) if row.delete_spool else "",
         clock_step_seconds=row.clock_step_seconds,
+        executable="" if restarted else row.executable,
+        no_locks=row.no_locks,
     )
     module = "tests.faults.producer" if restarted else row.module
-    return processes.start(work, evidence.folder, evidence.spool, module, dict(row.settings))
+    settings, is_inside = dict(row.settings), row.containers
+    return processes.start(work, folder, evidence.spool, module, settings, in_container=is_inside)
 
 
 def _ending(row: Row, contender: str, restarted: bool) -> str:
@@ -241,6 +257,7 @@ def _account(evidence: Evidence, outcome: Outcome) -> None:
     outcome.failures = [failure for failure in found if failure]
     if row.kind == "soak":
         outcome.failures += soak.missed(evidence, outcome.sent_again)
+        outcome.told = soak.summary(evidence)
     for name in row.checks:
         outcome.failures += CHECKS[name](evidence)
 

@@ -1,4 +1,4 @@
-"""The bounded fault suite: nothing is lost, and the voice never waits."""
+"""The bounded fault suite: nothing is lost, and nobody waits for a backend."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from tracing.config.backends import STORE_NAME
 from tracing.deliver.adoption import waits_for
-from tracing.deliver.inspection import SpoolState, inspect_spools
+from tracing.deliver.inspection import SpoolState, inspect_spools, unreadable
 from tracing.places import data_directory
+from tracing.spool.locks import no_locks, why_no_locks
 from tracing.spool.losses import noun_of
 from tracing.store.store import Store
 
@@ -34,6 +35,9 @@ def check_directory(directory: Path) -> list[Check]:
     if mode & 0o077:
         text = f"others may look into {directory} (mode {mode:o}): chmod 700 {directory}"
         return [Check("directory", False, text)]
+    why = why_no_locks(directory)
+    if why:
+        return [Check("directory", False, no_locks(directory, why))]
     return [Check("directory", True, str(directory))]
 
 
@@ -84,6 +88,13 @@ def _check_spool(spool: SpoolState) -> Iterator[Check]:
         f"{_count(spool.waiting_spans, 'span')} waiting in {spool.size_bytes / 1024:,.1f} KiB; "
         f"{_count(spool.writers, 'agent process')} writing, {drained}{outlook}",
     )
+    if spool.silent_seconds:
+        yield Check(
+            f"{name}, drainer",
+            False,
+            f"process {spool.drainer_pid} has given no sign of life for "
+            f"{spool.silent_seconds:,.0f} s: agents end it where they can; else end it by hand",
+        )
     for backend in spool.backends:
         if backend["state"] != "delivering":
             since = datetime.fromtimestamp(backend["since"]).strftime("%Y-%m-%d %H:%M:%S")
@@ -93,6 +104,9 @@ def _check_spool(spool: SpoolState) -> Iterator[Check]:
         yield Check(f"{name}, lost", False, f"{_count(number, noun_of(reason))} dropped: {reason}")
     for reason, number in spool.changed.items():
         yield Check(f"{name}, changed", True, f"{_count(number, 'attribute')}: {reason}")
+    if spool.unreadable:
+        text = unreadable(spool.directory, spool.unreadable)
+        yield Check(f"{name}, format", False, text)
     for path in spool.quarantined:
         yield Check(f"{name}, rejected", False, f"spans that the backend rejected are in {path}")
 

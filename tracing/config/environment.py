@@ -16,6 +16,7 @@ VARIABLES: Mapping[str, str] = {
     "TRACING_SPOOL_MIB": "disk that undelivered spans may take, in MiB; default 256",
     "TRACING_MAX_AGE_DAYS": "undelivered spans are dropped after so many days; default 7",
     "TRACING_DRAINER": "process (default) or thread: where spans are delivered from",
+    "TRACING_WRITE": "direct (default) or thread: who waits for the disk, and what SIGKILL costs",
     "TRACING_STOP_SECONDS": "what a stopping worker gives the drain; default 5",
     "TRACING_METRICS": "true: export metrics, to an OTLP endpoint and never to Langfuse",
     "TRACING_OTLP_DIALECT": "plain (default), or langfuse: for a collector that forwards to it",

@@ -107,6 +107,7 @@ def load_settings(
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", Settings.max_age_seconds / 86400)
         * 86400,
         drainer=env.choice("TRACING_DRAINER", Settings.drainer, ("process", "thread")),
+        write=env.choice("TRACING_WRITE", Settings.write, ("direct", "thread")),
         stop_seconds=env.number("TRACING_STOP_SECONDS", Settings.stop_seconds, zero=True),
         metrics=_metrics(asked, unclaimed(chosen, given), env) if export_metrics else None,
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),

@@ -58,6 +58,7 @@ class Settings:
     spool_bytes: int = SPOOL_BYTES
     max_age_seconds: float = MAX_AGE_SECONDS
     drainer: Literal["process", "thread"] = "process"
+    write: Literal["direct", "thread"] = "direct"
     stop_seconds: float = 5.0
     metrics: MetricsSettings | None = None
     """None where none are exported."""

@@ -27,6 +27,7 @@ from tracing.safe_text import get_logger, keep_secret
 from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.acks import DONE, Acks
+from tracing.spool.formats import is_foreign
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import segment_paths, size_of
 
@@ -71,6 +72,8 @@ class Delivery(threading.Thread):
         )
         self.done: frozenset[str] = frozenset()
         """The segments that this backend needs no more."""
+        self.unreadable: frozenset[str] = frozenset()
+        """The segments in a format of another version, which are left as they are."""
         self.stopping = threading.Event()
         self.hurry = threading.Event()
         self._directory = directory
@@ -110,7 +113,8 @@ class Delivery(threading.Thread):
         """Whether every segment is delivered as far as it is written by now."""
         if self.status.state != "delivering":
             return False
-        offsets = ((path, self._acks.offset(path.name)) for path in segment_paths(self._directory))
+        paths = [p for p in segment_paths(self._directory) if p.name not in self.unreadable]
+        offsets = ((path, self._acks.offset(path.name)) for path in paths)
         return all(offset == DONE or offset >= size_of(path) for path, offset in offsets)
 
     def _step(self) -> None:
@@ -130,9 +134,17 @@ class Delivery(threading.Thread):
         self._readers = {n: reader for n, reader in self._readers.items() if n in names}
         for path in paths:
             offset = self._acks.offset(path.name)
-            if path.name not in self._readers and offset != DONE:
-                self._readers[path.name] = SegmentReader(path, offset, self._backend.open_spans)
+            if offset != DONE and path.name not in self._readers.keys() | self.unreadable:
+                self._begin(path, offset)
         self.done = frozenset(n for n in names if self._acks.offset(n) == DONE)
+
+    def _begin(self, path: Path, offset: int) -> None:
+        """Read a segment from now on, if it is in a format that can be read."""
+        if is_foreign(path):
+            self.unreadable |= {path.name}
+            return
+        with contextlib.suppress(OSError):  # gone meanwhile, or to be tried again
+            self._readers[path.name] = SegmentReader(path, offset, self._backend.open_spans)
 
     def _await_batch(self) -> bool:
         """Whether there is something to do; lets a batch grow for a while."""
@@ -162,7 +174,7 @@ class Delivery(threading.Thread):
             batch.add(reader, reader.read(room, _BATCH_SPANS - batch.size))
             room -= reader.position - before
             batch.readers.append(reader)
-            if not alive and reader.position == before:
+            if not alive and reader.position == before and not reader.is_gone:
                 batch.add(reader, reader.recovered())
                 batch.finished.append(reader)
             if room <= 0 or batch.size >= _BATCH_SPANS:

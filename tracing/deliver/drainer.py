@@ -16,11 +16,12 @@ from logging import WARNING
 from pathlib import Path
 
 from tracing.config.backends import Backend, digest, parse
-from tracing.deliver.adoption import adopt_siblings
+from tracing.deliver.adoption import adopt_siblings, is_left, take_over
 from tracing.deliver.confinement import confine
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.flush import HURRY_NAME
-from tracing.deliver.lease import Lease
+from tracing.deliver.inspection import unreadable
+from tracing.deliver.lease import Lease, holder, kill_holder
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import post_notice, write_status
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
@@ -29,6 +30,7 @@ from tracing.spool import losses
 from tracing.spool.acks import acknowledged_offset, settle_acks
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import Ledger
+from tracing.spool.moved import forget_moved, moved_places
 from tracing.spool.records import count_ended
 from tracing.spool.segments import evict_oldest, segment_paths
 
@@ -62,9 +64,13 @@ class Drainer:
         self._pace = pace
         self._ledger = Ledger(directory, say=self._say)
         self._deliveries: list[Delivery] = []
+        self._lease: Lease | None = None
         self._notice_numbers = itertools.count()
         self._hurried_at = 0.0
+        self._unreadable: frozenset[str] = frozenset()
         self._reported_at = 0.0
+        self._moved_since: dict[Path, float] = {}
+        """Since when a drainer has been seen where this spool was moved to."""
 
     def run(self) -> bool:
         """Drain until nothing is left or `stopping` is set; False when another drainer is at it.
@@ -74,33 +80,49 @@ class Drainer:
         lease = Lease.take(self.directory, digest(self._backends), in_agent=self._in_agent)
         if lease is None:
             return False
+        self._lease = lease
         with lease:
             settle_acks(self.directory, [backend.name for backend in self._backends])
-            adopt_siblings(self.directory, self._backends)
-            self._deliveries = [
-                Delivery(self.directory, backend, self._ledger, pace=self._pace)
-                for backend in self._backends
-            ]
-            for delivery in self._deliveries:
-                delivery.start()
-            while lease.is_valid() and not self.stopping.is_set() and self._has_work():
+            adopt_siblings(self.directory, self._backends, beat=lease.beat)
+            self._begin_deliveries()
+            while lease.is_valid() and not self.stopping.is_set():
+                if not self._has_work():
+                    lease.leave()
+                    break
                 self._tick()
+                self._bring_back_moved()
                 self.stopping.wait(self._pace.drainer_tick_seconds)
             self._stop()
         return True
+
+    def _begin_deliveries(self) -> None:
+        self._deliveries = [
+            Delivery(self.directory, backend, self._ledger, pace=self._pace)
+            for backend in self._backends
+        ]
+        for delivery in self._deliveries:
+            delivery.start()
+
+    def _end_deliveries(self, within_seconds: float) -> None:
+        deadline = time.monotonic() + within_seconds
+        for delivery in self._deliveries:
+            delivery.stopping.set()
+        for delivery in self._deliveries:
+            delivery.join(max(deadline - time.monotonic(), self._pace.drainer_tick_seconds))
 
     def _tick(self) -> None:
         self._delete_delivered()
         evict_oldest(self.directory, self._spool_bytes, self._ledger)
         self._expire()
         self._pass_on_hurry()
+        self._say_unreadable()
         if time.monotonic() - self._reported_at > self._pace.status_seconds:
             self._report()
 
     def _has_work(self) -> bool:
         """Whether a producer lives, or something waits that a backend may still take."""
         segments = segment_paths(self.directory)
-        if not segments:
+        if not segments and not moved_places(self.directory):
             return False
         progressed = max(delivery.progressed_at for delivery in self._deliveries)
         if time.monotonic() - progressed < self._give_up_after_seconds:
@@ -136,11 +158,24 @@ class Drainer:
             for delivery in self._deliveries:
                 delivery.hurry.set()
 
+    def _say_unreadable(self) -> None:
+        """Say once of each segment that this version cannot read that it is left alone."""
+        found = frozenset().union(*(delivery.unreadable for delivery in self._deliveries))
+        new = found - self._unreadable
+        if new:
+            self._unreadable = found
+            self._say(unreadable(self.directory, len(new)))
+
     def _report(self) -> None:
         self._reported_at = time.monotonic()
         self._ledger.settle()
+        self._beat()
         with contextlib.suppress(OSError):
             write_status(self.directory, [delivery.status for delivery in self._deliveries])
+
+    def _beat(self) -> None:
+        if self._lease is not None:
+            self._lease.beat()
 
     def _say(self, text: str) -> None:
         """Have a living agent process log it; there is no terminal here."""
@@ -156,13 +191,34 @@ class Drainer:
             if all(d.is_idle or d.status.state != "delivering" for d in self._deliveries):
                 break
             time.sleep(self._pace.drainer_tick_seconds)
-        for delivery in self._deliveries:
-            delivery.stopping.set()
-        for delivery in self._deliveries:
-            delivery.join(max(deadline - time.monotonic(), self._pace.drainer_tick_seconds))
+        self._end_deliveries(deadline - time.monotonic())
         self._delete_delivered()
         self._ledger.settle(finally_=True)
         self._report()
+
+    def _bring_back_moved(self) -> None:
+        """Take back what lies where this spool's directory was moved to, once nobody is there."""
+        for place in moved_places(self.directory):
+            if not place.is_dir() or place == self.directory:
+                forget_moved(self.directory, place)
+            elif is_left(place) and self._has_no_drainer(place):
+                self._end_deliveries(_STOP_WITHIN_SECONDS)
+                try:
+                    take_over(self.directory, place, self._backends)
+                except OSError as error:
+                    self._say(f"spans stay in {place}, where the spool was moved to: {error}")
+                forget_moved(self.directory, place)
+                self._begin_deliveries()
+
+    def _has_no_drainer(self, place: Path) -> bool:
+        """Whether the drainer that worked there has ended, as it does at once if it can."""
+        if holder(place) is None:
+            self._moved_since.pop(place, None)
+            return True
+        since = self._moved_since.setdefault(place, time.monotonic())
+        if time.monotonic() - since > self._pace.silent_end_seconds:
+            kill_holder(place)
+        return False
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tracing.deliver.status import read_backends
 from tracing.spool.acks import acknowledged_offset
+from tracing.spool.formats import is_foreign
+from tracing.spool.moved import moved_places
 from tracing.spool.segments import segment_paths, size_of
 
 _POLL_SECONDS = 0.02
@@ -22,19 +24,31 @@ def flush_spool(directory: Path, timeout_seconds: float, *, patient: bool = Fals
     """Wait until all that is on disk now is acknowledged; False when something is left.
 
     Gives up early where every backend that something waits for has failed or does not
-    answer, unless `patient`.
+    answer, unless `patient`, and where only segments of another version are left. A directory
+    that is not there tells nothing of what was in it: False.
     """
     deadline = time.monotonic() + timeout_seconds
-    wanted = {path.name: size_of(path) for path in segment_paths(directory)}
     _hurry(directory)
-    while True:
-        left = [name for name, size in wanted.items() if not _is_delivered(directory, name, size)]
-        if not left:
-            return True
-        remaining = deadline - time.monotonic()
-        if remaining <= 0 or (not patient and _is_hopeless(directory)):
+    while moved_places(directory):
+        if not _wait(directory, deadline, patient=patient):
             return False
-        time.sleep(min(_POLL_SECONDS, remaining))
+    wanted = {path.name: size_of(path) for path in segment_paths(directory)}
+    foreign = {name for name in wanted if is_foreign(directory / name)}
+    while True:
+        left = {name for name, size in wanted.items() if not _is_delivered(directory, name, size)}
+        if not left:
+            return directory.is_dir()
+        if left <= foreign or not _wait(directory, deadline, patient=patient):
+            return False
+
+
+def _wait(directory: Path, deadline: float, *, patient: bool) -> bool:
+    """Wait a little, unless the time is over or there is no hope."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0 or (not patient and _is_hopeless(directory)):
+        return False
+    time.sleep(min(_POLL_SECONDS, remaining))
+    return True
 
 
 def waiting_bytes(directory: Path) -> int:

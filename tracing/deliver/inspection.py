@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tracing.deliver import lease
+from tracing.deliver.pace import PRODUCTION
 from tracing.deliver.status import read_backends
+from tracing.deliver.watch import stands_still
 from tracing.spool.acks import acknowledged_offset
+from tracing.spool.formats import is_foreign
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import NOT_SPANS, count_losses
 from tracing.spool.quarantine import quarantined_files
@@ -27,12 +30,16 @@ class SpoolState:
     writers: int
     """Living processes that write spans here."""
     drainer_pid: int | None
+    silent_seconds: float
+    """For how long the drainer has given no sign of life, where it stands still; else 0.0."""
     backends: tuple[dict[str, Any], ...]
     """What the drainer said last of each backend: name, url, state, since, detail."""
     lost: dict[str, int]
     """Spans by reason, since the spool was made."""
     changed: dict[str, int]
     """Attributes that were truncated or withheld, by reason."""
+    unreadable: int
+    """Segments in a format of another version, which are left as they are."""
     quarantined: tuple[Path, ...]
     """OTLP JSON files of spans that a backend rejected for good."""
 
@@ -56,9 +63,20 @@ def _inspect(directory: Path) -> SpoolState:
         ),
         size_bytes=sum(path.stat().st_size for path in segments if path.exists()),
         writers=sum(is_locked(path) for path in segments),
-        drainer_pid=holder[0] if holder else None,
+        drainer_pid=holder.pid if holder else None,
+        silent_seconds=stands_still(directory, PRODUCTION) if holder else 0.0,
         backends=tuple(read_backends(directory)),
         lost={reason: n for reason, n in losses.items() if reason not in NOT_SPANS},
         changed={reason: n for reason, n in losses.items() if reason in NOT_SPANS},
+        unreadable=sum(map(is_foreign, segments)),
         quarantined=tuple(quarantined_files(directory)),
+    )
+
+
+def unreadable(directory: Path, segments: int) -> str:
+    """What there is to say of segments that another version wrote."""
+    files = "1 file" if segments == 1 else f"{segments:,} files"
+    return (
+        f"{files} of spans in {directory} were written by another version of this package, in a "
+        "format that this one cannot read. They are left as they are: run the newer version"
     )

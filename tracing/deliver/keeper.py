@@ -7,23 +7,22 @@ drains in a thread where no process can be started.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tracing.config.backends import CONSOLE, Backend, digest, dump
+from tracing.config.backends import Backend, digest
 from tracing.deliver import lease
-from tracing.deliver.confinement import WORKING_DIRECTORY, environment
+from tracing.deliver.lease import Holder
 from tracing.deliver.pace import PRODUCTION, Pace
+from tracing.deliver.starter import BOOTSTRAP, Starter
 from tracing.deliver.status import read_backends, take_notices
+from tracing.deliver.watch import Watch
 from tracing.safe_text import get_logger
+from tracing.spool.locks import leave_locks_to_parent
 from tracing.spool.losses import Ledger
 from tracing.spool.segments import segment_paths
 
@@ -33,18 +32,6 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _STOP_WITHIN_SECONDS = 1.0
-_FAILURES_BEFORE_THREAD = 3
-_MAX_LOG_BYTES = 2**20
-LOG_NAME = "drainer.log"
-
-# Runs isolated from the user's working directory and environment, with this process's own
-# import path, so that what is importable here is importable there.
-_BOOTSTRAP = """
-import json, sys
-sys.path[:] = json.loads(sys.argv.pop(1))
-from tracing.deliver.drainer import main
-main()
-"""
 
 
 class Keeper:
@@ -57,18 +44,23 @@ class Keeper:
         ledger: Ledger,
         *,
         checkpoint: Callable[[], None] = lambda: None,
+        look: Callable[[], object] = lambda: None,
         place: Literal["process", "thread"] = "process",
         spool_bytes: int,
         max_age_seconds: float,
         pace: Pace = PRODUCTION,
-        program: str = _BOOTSTRAP,
+        program: str = BOOTSTRAP,
     ) -> None:
-        """Keep the spool drained; `program` is the Python that a drainer's process runs."""
+        """Keep the spool drained; `program` is the Python that a drainer's process runs.
+
+        `look` sees whether what this process wrote is where it is looked for.
+        """
         self._directory = directory
         self._backends = backends
         self._digest = digest(backends)
         self._ledger = ledger
         self._checkpoint = checkpoint
+        self._look = look
         self._place = place
         self._spool_bytes = spool_bytes
         self._max_age_seconds = max_age_seconds
@@ -79,9 +71,21 @@ class Keeper:
     def _begin_process(self) -> None:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._known_drainer: int | None = None
-        self._failures = 0
+        self._starter = Starter(
+            self._directory,
+            self._backends,
+            spool_bytes=self._spool_bytes,
+            max_age_seconds=self._max_age_seconds,
+            pace=self._pace,
+            program=self._program,
+        )
+        self._watch = Watch(self._directory, self._pace)
+        self._holder: Holder | None = None
+        """Who was last seen to drain."""
+        self._said_silent = False
+        self._gave_up_on: Holder | None = None
+        """The drainer that stood still and was ended, or could not be."""
+        self._said_thread = False
         self._drainer: Drainer | None = None
         self._drainer_thread: threading.Thread | None = None
 
@@ -98,11 +102,11 @@ class Keeper:
         self._ledger.settle(finally_=True)
         _guarded(self._checkpoint)
         if self._place == "process":
-            _guarded(self._tend)
+            _guarded(lambda: self._tend(is_last_chance=True))
 
     def after_fork(self) -> None:
         """In a forked child: the thread stayed in the parent, so start one here."""
-        lease.leave_to_parent()
+        leave_locks_to_parent()
         if self._stopping.is_set():
             return  # a shutdown holds for the processes that come after it
         self._begin_process()
@@ -126,30 +130,72 @@ class Keeper:
             if self._stopping.wait(self._pace.checkpoint_seconds):
                 return
 
-    def _tend(self) -> None:
+    def _tend(self, *, is_last_chance: bool = False) -> None:
+        _guarded(self._look)
         self._ledger.settle()
         for level, text in take_notices(self._directory):
             logger.log(level, "%s", text)
-        self._reap()
-        drainer = lease.holder(self._directory)
-        if drainer is None:
-            if segment_paths(self._directory):
-                self._drain()
+        holder = lease.holder(self._directory)
+        self._starter.tend(holder)
+        if holder is not None:
+            self._holder = holder
+            self._mind(holder)
             return
-        self._known_drainer, settings = drainer
-        if settings != self._digest and self._is_refused():
+        if self._holder is not None:
+            self._holder.process.reap()
+        if segment_paths(self._directory):
+            self._drain(is_last_chance=is_last_chance)
+
+    def _mind(self, holder: Holder) -> None:
+        """See whether the drainer at work does work, and with settings that its backends take."""
+        silent_seconds = self._watch.silent_seconds(holder)
+        if silent_seconds >= self._pace.silent_say_seconds:
+            self._mind_silence(holder, silent_seconds)
+            return
+        self._said_silent = False
+        if holder.settings != self._digest and self._is_refused():
             lease.end_holder(self._directory, within_seconds=0.0)
+
+    def _mind_silence(self, holder: Holder, seconds: float) -> None:
+        """Say that the drainer stands still; end it after a while, so that another one begins."""
+        if not os.access(self._directory, os.W_OK):
+            return  # on a disk that can only be read nobody can give a sign of life
+        if not self._said_silent:
+            self._said_silent = True
+            logger.warning(
+                "the drainer of %s (process %d) has given no sign of life for %.0f s: "
+                "nothing is lost, spans wait on disk",
+                self._directory,
+                holder.pid,
+                seconds,
+            )
+        if seconds < self._pace.silent_end_seconds or self._gave_up_on == holder:
+            return
+        if self._starter.kill(holder.pid) or lease.kill_holder(self._directory):
+            logger.warning("the drainer that stood still (process %d) was ended", holder.pid)
+        else:
+            logger.warning(
+                "process %d cannot be ended from here: it is an agent, or in another container. "
+                "Mend: see whether it is stopped, and end it",
+                holder.pid,
+            )
+        self._gave_up_on = holder
 
     def _is_refused(self) -> bool:
         """Whether the drainer at work waits for other settings; perhaps ours are the mended."""
         backends = read_backends(self._directory)
         return any(backend["state"] == "paused" for backend in backends)
 
-    def _drain(self) -> None:
-        if self._place == "process" and self._failures < _FAILURES_BEFORE_THREAD:
-            if self._child is None:
-                self._spawn()
-        elif self._drainer_thread is None or not self._drainer_thread.is_alive():
+    def _drain(self, *, is_last_chance: bool) -> None:
+        if self._place == "process":
+            self._starter.start(is_last_chance=is_last_chance)
+        if self._place == "process" and not self._starter.hopeless:
+            return
+        if self._starter.hopeless and not self._said_thread:
+            self._said_thread = True
+            reason = self._starter.hopeless
+            logger.info("draining in a thread, because no process can be started: %s", reason)
+        if self._drainer_thread is None or not self._drainer_thread.is_alive():
             self._drain_in_thread()
 
     def _drain_in_thread(self) -> None:
@@ -164,54 +210,12 @@ class Keeper:
             pace=self._pace,
         )
         self._drainer_thread = threading.Thread(
-            target=self._drainer.run, name="tracing-drainer", daemon=True
+            target=_guarded, args=(self._drainer.run,), name="tracing-drainer", daemon=True
         )
         self._drainer_thread.start()
 
-    def _spawn(self) -> None:
-        paths = json.dumps([os.path.abspath(path) for path in sys.path if path])
-        limits = [str(self._spool_bytes), str(self._max_age_seconds)]
-        arguments = [paths, str(self._directory), *limits]
-        prints = any(backend.sender == CONSOLE for backend in self._backends)
-        try:
-            with open_log(self._directory / LOG_NAME) as log:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-I", "-c", self._program, *arguments],
-                    stdin=subprocess.PIPE,
-                    stdout=None if prints else subprocess.DEVNULL,
-                    stderr=log,
-                    cwd=WORKING_DIRECTORY,
-                    env=environment(),
-                    start_new_session=True,
-                )
-            assert self._child.stdin is not None
-            with self._child.stdin as stdin:
-                stdin.write(dump(self._backends).encode())
-        except OSError as error:
-            self._failures = _FAILURES_BEFORE_THREAD
-            logger.info("draining in a thread, because no process can be started: %s", error)
 
-    def _reap(self) -> None:
-        """Collect drainers that ended: our own, and as process 1 those of dead processes."""
-        if self._child is not None and self._child.poll() is not None:
-            # A drainer that was killed (a negative status) says nothing against the next.
-            self._failures = self._failures + 1 if self._child.returncode > 0 else 0
-            self._child = None
-        if os.getpid() == 1 and self._child is None and self._known_drainer:  # pragma: no cover
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._known_drainer, os.WNOHANG)
-
-
-def open_log(path: Path) -> IO[bytes]:
-    """The drainer's own log, for errors of ours; begun anew when it has grown too long."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    with contextlib.suppress(OSError):
-        if path.stat().st_size > _MAX_LOG_BYTES:
-            flags |= os.O_TRUNC
-    return os.fdopen(os.open(path, flags, 0o600), "ab")
-
-
-def _guarded(tend: Callable[[], None]) -> None:
+def _guarded(tend: Callable[[], object]) -> None:
     try:
         tend()
     except Exception:

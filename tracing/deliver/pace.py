@@ -27,6 +27,18 @@ class Pace:
     """How often the keeper looks whether somebody drains, and logs what the drainer says."""
     checkpoint_seconds: float = 0.2
     """How often the keeper runs the processor's checkpoint of open spans."""
+    start_within_seconds: float = 30.0
+    """How soon a drainer that was started has to hold the lease."""
+    first_restart_seconds: float = 1.0
+    """How soon a drainer is started again that has come to nothing; twice that the next time."""
+    longest_restart_seconds: float = 30.0
+    """How rarely a drainer is started that comes to nothing every time."""
+    well_after_seconds: float = 10.0
+    """How long a drainer has to live for the next one to be started at once."""
+    silent_say_seconds: float = 10.0
+    """How long a drainer gives no sign of life before a person reads of it."""
+    silent_end_seconds: float = 30.0
+    """How long a drainer gives no sign of life before it is ended and replaced."""
 
 
 PRODUCTION = Pace()

@@ -10,8 +10,9 @@ from tracing import names, stamps
 from tracing.config.backends import OpenSpans
 from tracing.span import STATUS_ERROR, Attributes, Span
 from tracing.spool.acks import DONE
+from tracing.spool.formats import FORMATS, HEADER, segment_version
 from tracing.spool.locks import is_locked
-from tracing.spool.records import CLOSED, DAMAGED, END, HEADER, START, Record, read_records
+from tracing.spool.records import CLOSED, DAMAGED, END, START, Record, read_records
 from tracing.spool.segments import size_of
 
 _LARGEST_READ_BYTES = 80 * 2**20
@@ -27,14 +28,18 @@ class SegmentReader:
     """Reads a segment from the last acknowledged offset on, and again after `rewind`.
 
     A segment whose process died is finished by `recovered`: the spans that it left open,
-    closed as errors at the time of the last sign of life.
+    closed as errors at the time of the last sign of life. Raises KeyError for a segment in a
+    format that is none of `FORMATS`, and OSError for one that cannot be read.
     """
 
     def __init__(self, path: Path, acknowledged: int, open_spans: OpenSpans = "none") -> None:
         self.path = path
+        self._format = FORMATS[segment_version(path)]
         self._open_spans = open_spans
         self.acknowledged = acknowledged
         self.position = 0
+        self.is_gone = False
+        """Whether there was no file at the last read; it may come back, so it is not finished."""
         self.damaged = 0
         """Damaged stretches behind what was acknowledged when reading began."""
         self._header: Mapping[str, Any] = {}
@@ -100,10 +105,11 @@ class SegmentReader:
         want = max(limit_bytes, 4096)
         is_whole = not self.is_being_written()  # asked before reading: then nothing is missed
         while True:
-            data = _read_at(self.path, self.position, want)
+            data = self._read_at(self.position, want)
             is_end = len(data) < want
-            resource = self._header.get("resource")
-            records = list(read_records(data, resource=resource, is_whole=is_whole and is_end))
+            resource, whole = self._header.get("resource"), is_whole and is_end
+            found = read_records(data, resource=resource, is_whole=whole, format=self._format)
+            records = list(found)
             if records or is_end or want > _LARGEST_READ_BYTES:
                 break
             want *= 4
@@ -112,6 +118,16 @@ class SegmentReader:
             self._note(record)
         self.position += records[-1].end_offset if records else 0
         return records
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                self.is_gone = False
+                file.seek(offset)
+                return file.read(length)
+        except FileNotFoundError:
+            self.is_gone = True
+            return b""
 
     def _note(self, record: Record) -> None:
         """Remember what a record says of the segment, and of the spans that are open."""
@@ -170,12 +186,3 @@ def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
     """The records up to and with the span number `limit_spans`."""
     ended = [index for index, record in enumerate(records) if record.kind == END]
     return records[: ended[limit_spans - 1] + 1] if len(ended) > limit_spans else records
-
-
-def _read_at(path: Path, offset: int, length: int) -> bytes:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            file.seek(offset)
-            return file.read(length)
-    except FileNotFoundError:
-        return b""

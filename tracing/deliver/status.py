@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -65,6 +66,14 @@ def read_status(directory: Path) -> dict[str, Any]:
         return {}
 
 
+def status_written_at(directory: Path) -> float:
+    """When the status was last written, by the file's own clock; 0.0 where none is."""
+    try:
+        return (directory / _FILE_NAME).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def read_backends(directory: Path) -> list[dict[str, Any]]:
     """What the drainer said last of each backend: the fields of `BackendStatus`."""
     backends: list[dict[str, Any]] = read_status(directory).get("backends", [])
@@ -82,7 +91,7 @@ def take_notices(directory: Path) -> list[tuple[int, str]]:
     """The notices that no other process has taken: (logging level, sentence)."""
     taken: list[tuple[int, str]] = []
     for path in sorted((directory / _NOTICES).glob("*.json")):
-        mine = path.with_suffix(f".{os.getpid()}")
+        mine = path.with_suffix(f".{secrets.token_hex(4)}")
         try:
             path.rename(mine)
             level, text = json.loads(mine.read_text())

@@ -35,7 +35,7 @@ class Acks:
 
     def adopt(self, other: Acks) -> None:
         """Take over what the same backend acknowledged of another spool's segments."""
-        self.acknowledge(other._offsets)
+        self.acknowledge({**other._offsets, **self._offsets})
 
     def forget(self, keep: Iterable[str]) -> None:
         """Drop the offsets of segments that are gone."""

@@ -26,6 +26,8 @@ _MAX_LOOKED_AT = 2**14
 
 WRITE_FAILED = "the spool could not be written"
 SPOOL_DELETED = "the spool directory was deleted"
+SPOOL_MOVED = "the spool directory was moved away"
+DISK_HANGS = "the disk did not answer"
 SPOOL_FULL = "the spool was full"
 EXPIRED = "the spans were too old"
 DAMAGED = "the record was damaged"

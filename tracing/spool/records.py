@@ -1,35 +1,28 @@
 """Span -> bytes -> span: framed, checksummed, versioned records that are safe to read.
 
-A segment is a sequence of frames. A frame is a 4-byte mark, the payload's length (32 bits) and
-XXH3 (64 bits), both little endian, and the payload: a msgpack array, its kind first. The mark
-lets a reader find the next good frame behind a damaged one; msgpack can fail on hostile bytes
-but never executes anything.
+A segment is a sequence of frames (`formats.py`), the payload of each a msgpack array, its kind
+first. A frame's mark lets a reader find the next good one behind a damaged one; msgpack can fail
+on hostile bytes but never executes anything.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from xxhash import xxh3_64_intdigest
 
 from tracing.span import Attributes, Event, Link, Span
+from tracing.spool.formats import CURRENT, FORMATS, HEADER, MARK, Format, segment_version
 
-FORMAT_VERSION = 2
-
-HEADER, START, END, CLOSED, NOT_OPEN, DAMAGED = 0, 1, 2, 3, 4, -1
+START, END, CLOSED, NOT_OPEN, DAMAGED = 1, 2, 3, 4, -1
 """Record kinds: what a segment begins with, a span that opened, a span that ended, the mark of
 a segment whose open spans live on in the next one, a start record that came too late; and, only
 when read, bytes that are no record."""
 
-_MARK = b"\xf4SPN"
-_FRAME = struct.Struct("<4sIQ")
-_head = _FRAME.pack
-_MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+_head, _checksum = CURRENT.head.pack, CURRENT.checksum
 
 _MAX_DECIMAL_BITS = 10_000
 """Of an integer that Python still writes in decimal digits."""
@@ -70,7 +63,7 @@ def packed(attributes: Attributes) -> bytes:
 
 def header_frame(values: Mapping[str, Any]) -> bytes:
     """The frame a segment begins with: format version, process, resource attributes."""
-    return _frame((HEADER, {"version": FORMAT_VERSION, **values}))
+    return _frame((HEADER, {"version": CURRENT.version, **values}))
 
 
 def closed_frame() -> bytes:
@@ -84,7 +77,12 @@ def not_open_frame(trace_id: bytes, span_id: bytes) -> bytes:
 
 
 def read_records(
-    data: bytes, offset: int = 0, *, resource: Attributes | None = None, is_whole: bool = True
+    data: bytes,
+    offset: int = 0,
+    *,
+    resource: Attributes | None = None,
+    is_whole: bool = True,
+    format: Format = CURRENT,
 ) -> Iterator[Record]:
     """The records of `data` from `offset` on; damaged stretches come as one record each.
 
@@ -94,32 +92,40 @@ def read_records(
     """
     resource = resource or {}
     good_until = offset
-    while (found := _next_payload(data, offset, is_whole)) is not None:
-        payload, offset = found
-        record = _decode(payload, offset, resource)
+    while (found := format.next_payload(data, offset, is_whole)) is not None:
+        payload, end = found
+        start, offset = end - len(payload) - format.head.size, end
+        kind, span, values = _decode(payload, resource, _END_DECODERS[format.version])
+        record = Record(kind, span, values, start, end)
         if record.start_offset > good_until:
             yield _damaged(data, good_until, record.start_offset)
         good_until = offset
         if record.kind == HEADER:
             resource = record.values.get("resource", {})
         yield record
-    if is_whole and _holds_whole_frame(data, good_until):
+    if is_whole and format.holds_whole_frame(data, good_until):
         yield _damaged(data, good_until, len(data))
 
 
 def _damaged(data: bytes, start: int, end: int) -> Record:
     """A stretch without a good record; its marks tell how many there were, one at least."""
-    return Record(DAMAGED, None, {"records": max(data.count(_MARK, start, end), 1)}, start, end)
+    return Record(DAMAGED, None, {"records": max(data.count(MARK, start, end), 1)}, start, end)
 
 
 def count_ended(path: Path, offset: int = 0) -> int:
-    """How many ended spans a segment holds behind `offset`; walks frames, decodes none."""
+    """How many ended spans a segment holds behind `offset`; walks frames, decodes none.
+
+    In a format that cannot be read, each record might be one.
+    """
     try:
         data = path.read_bytes()
+        format = FORMATS.get(segment_version(path))
     except OSError:
         return 0
+    if format is None:
+        return max(data.count(MARK, max(offset, 1)), 1)
     count = 0
-    while (found := _next_payload(data, offset, True)) is not None:
+    while (found := format.next_payload(data, offset, True)) is not None:
         payload, offset = found
         count += len(payload) > 3 and _kind_of(payload) == END
     return count
@@ -130,7 +136,7 @@ def _frame(values: tuple[object, ...]) -> bytes:
         payload = _encode(values)
     except (OverflowError, ValueError):  # UnicodeEncodeError is one
         payload = _encode(_portable(values))
-    return _head(_MARK, len(payload), xxh3_64_intdigest(payload)) + payload
+    return _head(MARK, len(payload), _checksum(payload)) + payload
 
 
 def _nearest(value: object) -> object:
@@ -157,31 +163,6 @@ def _portable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_portable(item) for item in value]
     return value
-
-
-def _next_payload(data: bytes, offset: int, is_whole: bool) -> tuple[bytes, int] | None:
-    """The first whole, undamaged payload at or behind `offset`, and where it ends."""
-    while len(data) - offset >= _FRAME.size:
-        mark, length, checksum = _FRAME.unpack_from(data, offset)
-        end = offset + _FRAME.size + length
-        if mark == _MARK and length <= _MAX_PAYLOAD_BYTES:
-            if end > len(data) and not is_whole:
-                return None  # the rest of this frame is still to be read, or to be written
-            payload = data[offset + _FRAME.size : end]
-            if len(payload) == length and xxh3_64_intdigest(payload) == checksum:
-                return payload, end
-        offset = data.find(_MARK, offset + 1)
-        if offset == -1:
-            return None
-    return None
-
-
-def _holds_whole_frame(data: bytes, offset: int) -> bool:
-    """Whether what lies there is no torn tail but a frame, written whole and damaged since."""
-    if len(data) - offset < _FRAME.size:
-        return False
-    mark, length, _ = _FRAME.unpack_from(data, offset)
-    return bool(mark != _MARK or length <= len(data) - offset - _FRAME.size)
 
 
 _TraceId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -238,6 +219,24 @@ class _Start(_Begun):
     scope_name: str
 
 
+class _End1(_Begun):
+    """The end of a span in version 1, where nothing was shared."""
+
+    attributes: dict[str, Any]
+    events: tuple[_Event, ...]
+    links: tuple[_Link, ...]
+    status_code: int
+    status_message: str
+    span_kind: int
+    trace_state: str
+    dropped_attributes_count: int
+    dropped_events_count: int
+    dropped_links_count: int
+    scope_name: str
+    scope_version: str
+    resource: dict[str, Any]
+
+
 class _End(_Begun):
     shared: bytes
     attributes: dict[str, Any]
@@ -258,6 +257,7 @@ class _End(_Begun):
 _decode_header = msgspec.msgpack.Decoder(_Header).decode
 _decode_start = msgspec.msgpack.Decoder(_Start).decode
 _decode_end = msgspec.msgpack.Decoder(_End).decode
+_decode_end_1 = msgspec.msgpack.Decoder(_End1).decode
 _decode_not_open = msgspec.msgpack.Decoder(_NotOpen).decode
 _decode_attributes = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
@@ -268,29 +268,30 @@ def _kind_of(payload: bytes) -> int:
     return payload[1 if payload[0] < 0xA0 else 3]
 
 
-def _decode(payload: bytes, end: int, resource: Attributes) -> Record:
-    """The record of a frame's payload; DAMAGED where it is none of this version."""
-    start = end - len(payload) - _FRAME.size
+def _decode(
+    payload: bytes, resource: Attributes, decode_end: _DecodeEnd
+) -> tuple[int, Span | None, Mapping[str, Any]]:
+    """Kind, span and values of a frame's payload; DAMAGED where it is none of its version."""
     try:
         kind = _kind_of(payload)
         if kind == END:
-            return Record(kind, _ended_span(_decode_end(payload), resource), {}, start, end)
+            return kind, decode_end(payload, resource), {}
         if kind == START:
-            return Record(kind, _started_span(_decode_start(payload), resource), {}, start, end)
+            return kind, _started_span(_decode_start(payload), resource), {}
         if kind == HEADER:
-            return Record(kind, None, _checked_header(_decode_header(payload)), start, end)
+            return kind, None, _checked_header(_decode_header(payload))
         if kind == CLOSED:
-            return Record(kind, None, {}, start, end)
+            return kind, None, {}
         if kind == NOT_OPEN:
             taken = _decode_not_open(payload)
-            span = Span(taken.trace_id, taken.span_id, b"", "", 0, 0)
-            return Record(kind, span, {}, start, end)
+            return kind, Span(taken.trace_id, taken.span_id, b"", "", 0, 0), {}
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         pass
-    return Record(DAMAGED, None, {}, start, end)
+    return DAMAGED, None, {}
 
 
-def _ended_span(end: _End, resource: Attributes) -> Span:
+def _ended_span(payload: bytes, resource: Attributes) -> Span:
+    end = _decode_end(payload)
     attributes = end.attributes
     if end.shared != NO_ATTRIBUTES:
         attributes = {**_shared_attributes(end.shared), **attributes}
@@ -299,6 +300,19 @@ def _ended_span(end: _End, resource: Attributes) -> Span:
     fields = msgspec.structs.astuple(end)
     rest = fields[11:20]
     return _new(Span, (*fields[1:7], attributes, events, links, *rest, end.resource or resource))
+
+
+def _ended_span_1(payload: bytes, resource: Attributes) -> Span:
+    end = _decode_end_1(payload)
+    events, links = (tuple(Event(*e) for e in end.events), tuple(Link(*k) for k in end.links))
+    fields = msgspec.structs.astuple(end)
+    rest = fields[10:19]
+    return _new(Span, (*fields[1:8], events, links, *rest, end.resource or resource))
+
+
+_DecodeEnd = Callable[[bytes, Attributes], Span]
+_END_DECODERS: Mapping[int, _DecodeEnd] = {2: _ended_span, 1: _ended_span_1}
+"""By format version, what decodes the end of a span; all else has not changed between them."""
 
 
 @lru_cache(maxsize=256)

@@ -26,6 +26,7 @@ from tracing.spool.acks import acknowledged_offset
 from tracing.spool.files import make_private_directory
 from tracing.spool.locks import is_locked, try_lock
 from tracing.spool.losses import Ledger
+from tracing.spool.moved import note_moved, place_of
 from tracing.spool.records import (
     closed_frame,
     count_ended,
@@ -114,7 +115,9 @@ class SegmentWriter:
         segment_bytes: int = 4 * 2**20,
         spool_bytes: int = SPOOL_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        open_file: Callable[[int], io.FileIO] = lambda fd: io.FileIO(fd, "w"),
     ) -> None:
+        """Write to segments in `directory`; `open_file` makes a descriptor writable."""
         self.directory = directory
         self._resource = resource
         self._labels = labels or {}
@@ -123,7 +126,10 @@ class SegmentWriter:
         self._segment_bytes = min(segment_bytes, max(spool_bytes // 8, 64 * 1024))
         self._spool_bytes = spool_bytes
         self._clock = clock
+        self._open_file = open_file
         self._closed = False
+        self._has_lost = False
+        """Whether what was written is gone, since somebody asked."""
         self._begin_process()
 
     def after_fork(self) -> None:
@@ -181,6 +187,16 @@ class SegmentWriter:
         if segment.frames == 0 and not any(True for _ in self._open_frames()):
             segment.path.unlink(missing_ok=True)
 
+    def look(self) -> bool:
+        """See now whether what was written is where it is looked for.
+
+        False where some of it is gone since the last look; called off the voice loop.
+        """
+        if self._segment is not None and not self._closed and self._pid == os.getpid():
+            self._check()
+        has_lost, self._has_lost = self._has_lost, False
+        return not has_lost
+
     @property
     def segment_path(self) -> Path | None:
         """The segment that is being written now."""
@@ -196,7 +212,8 @@ class SegmentWriter:
             return None
         if self._pid != os.getpid():
             self._begin_process()
-        if now >= self._next_check:
+        is_being_opened = self._segment is None and self._rotation.locked()
+        if now >= self._next_check or is_being_opened:
             self._next_check = now + _CHECK_EVERY_SECONDS
             self._check()
         if self._segment is None:
@@ -205,39 +222,68 @@ class SegmentWriter:
 
     def _check(self) -> None:
         """See whether the file is still there; if there is none, see whether one can be had."""
-        if self._segment is None or not self._is_safe(self._segment):
-            self._reopen()
+        if not self._rotation.acquire(blocking=self._segment is None):
+            return  # another thread does it, and the old one is good until then
+        try:
+            if self._segment is None or not self._is_safe(self._segment):
+                self._reopen(self._segment)
+        finally:
+            self._rotation.release()
 
     def _is_safe(self, segment: _Segment) -> bool:
-        """Whether a segment is in its directory; counts what was lost with it where it is not."""
-        try:
-            if os.fstat(segment.file.fileno()).st_nlink > 0:
-                segment.frames_safe = segment.frames
-                return True
-        except OSError:
-            pass
-        lost = segment.frames - segment.frames_safe
-        self._ledger.count(losses.SPOOL_DELETED, lost, detail="at most")
-        return False
+        """Whether a segment is under its path; counts what is lost with it where it is not.
 
-    def _reopen(self) -> None:
+        A directory that was moved away, or another in its place, leaves the file where no drainer
+        looks for it. What the system cannot say now, it is asked again.
+        """
+        try:
+            file = os.fstat(segment.file.fileno())
+            if file.st_nlink == 0:
+                self._lose(losses.SPOOL_DELETED, segment.frames - segment.frames_safe)
+                return False
+            is_in_place = os.path.samestat(file, segment.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        if is_in_place:
+            segment.frames_safe = segment.frames
+        return is_in_place
+
+    def _lose(self, reason: str, number: int) -> None:
+        self._has_lost = True
+        self._ledger.count(reason, number, detail="at most")
+
+    def _reopen(self, old: _Segment | None) -> None:
+        """Begin a segment where there is none, or where the old one is lost or moved away."""
         try:
             make_private_directory(self.directory)
-            self._segment = self._create_segment(self._open_frames())
+            self._move_on(old)
         except OSError as error:
             self._segment = None
             logger.debug("cannot open a segment: %s", error)
+        if old is not None and _exists(old.file):
+            self._find_again(old)
+
+    def _find_again(self, segment: _Segment) -> None:
+        """Have the drainer bring back what lies at another place now; count it where none is."""
+        place = place_of(segment.file.fileno())
+        try:
+            if place is None:
+                raise FileNotFoundError(str(segment.path))
+            note_moved(self.directory, place.parent)
+        except OSError:
+            self._lose(losses.SPOOL_MOVED, segment.frames)
 
     def _rotate(self) -> None:
         if not self._rotation.acquire(blocking=False):
             return  # another thread does it
         try:
             old = self._segment
-            carried = list(self._open_frames())
-            self._segment = self._create_segment(carried)
-            self._take_back_ended(carried)
-            if old is not None and self._is_safe(old):
-                old.file.write(closed_frame())
+            if old is None or self._is_safe(old):
+                self._move_on(old)
+            else:
+                self._reopen(old)
             # The drainer keeps the bound; this is for when none is alive.
             evict_oldest(self.directory, self._spool_bytes * 9 // 8, self._ledger)
         except OSError as error:
@@ -246,6 +292,14 @@ class SegmentWriter:
                 self._segment.rotate_at += self._segment_bytes
         finally:
             self._rotation.release()
+
+    def _move_on(self, old: _Segment | None) -> None:
+        """Begin a new segment with the spans that are open, and say so in the old one."""
+        carried = list(self._open_frames())
+        self._segment = self._create_segment(carried)
+        self._take_back_ended(carried)
+        if old is not None and _exists(old.file):
+            old.file.write(closed_frame())
 
     def _take_back_ended(self, carried: list[bytes]) -> None:
         """Spans that ended in another thread between the look at them and the new segment."""
@@ -270,7 +324,7 @@ class SegmentWriter:
         path = self.directory / name
         new = path.with_suffix(_NEW_SUFFIX) if os.name != "nt" else path
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
-        file = io.FileIO(fd, "w")
+        file = self._open_file(fd)
         try:
             try_lock(fd)
             beginning = b"".join((header_frame(self._header()), *carried))
@@ -283,6 +337,14 @@ class SegmentWriter:
             new.unlink(missing_ok=True)
             raise
         return _Segment(path, file, len(beginning), self._segment_bytes)
+
+
+def _exists(file: io.FileIO) -> bool:
+    """Whether an open file is in some directory; False where that cannot be told."""
+    try:
+        return os.fstat(file.fileno()).st_nlink > 0
+    except OSError:
+        return False
 
 
 _HOST = socket.gethostname()
