@@ -45,6 +45,10 @@ ANSWERS: Mapping[str, Callable[[str], Reply]] = {
 
 SETTINGS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "header": lambda url: {"endpoint": url, "headers": {"Authorization": f"Bearer {SECRET}"}},
+    "header as curl has it": lambda url: {
+        "endpoint": url,
+        "headers": f"Authorization: Bearer {SECRET}",
+    },
     "header of a vendor": lambda url: {"endpoint": url, "headers": {"x-honeycomb-team": SECRET}},
     "password": lambda url: {"endpoint": url.replace("//", f"//user:{SECRET}@")},
     "key pair": lambda url: {"base_url": url, "public_key": "pk-lf-1", "secret_key": SECRET},
@@ -118,11 +122,8 @@ def test_secret_in_an_address_is_not_repeated(
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"headers": f"Authorization: Bearer {SECRET}"},
-        {"headers": f"Authorization: Bearer {SECRET}=="},
         {"headers": {f"Authorization: Bearer {SECRET}": ""}},
         {"headers": {"Authorization": f"Bearer {SECRET}\n"}},
-        {"headers": f"Authorization=Bearer {SECRET};x"},
         {"headers": [SECRET]},
         {"endpoint": f"user:{SECRET}@127.0.0.1:4318"},
         {"endpoint": f"http://user:{SECRET}@[127.0.0.1:4318"},

@@ -77,7 +77,9 @@ def test_what_others_left_there_is_not_read(in_thread: None, shared: Path, tmp_p
     assert target.read_bytes() == b""
     said = CliRunner().invoke(app, ["doctor", "--dir", str(shared)])
     assert said.exit_code == 1
-    assert f"{shared / 'calls.db'} is not read, for others can write there" in said.output
+    assert f"{shared / 'calls.db'} is not read, for others can write there" in said.output.replace(
+        "\n", ""
+    )
     assert CliRunner().invoke(app, ["report", "--dir", str(shared)]).exit_code == 0
 
 

@@ -71,7 +71,7 @@ def settle(tracing: Tracing, asked: Asked, build: Callable[[Settings, Asked], Tr
         tracing.shutdown()
         tracing.become(build(settings, asked))
     except ConfigError as error:
-        logger.warning("%s", error)
+        logger.warning(str(error))  # its lines stay lines
     make_current(tracing)
 
 

@@ -136,7 +136,7 @@ def _first(asked: Asked, *, strict: bool) -> Tracing:
     except ConfigError as error:
         if is_strict is not False:
             raise
-        logger.warning("%s\nNothing is recorded.", error)
+        logger.warning(f"{error}\nNothing is recorded.")  # its lines stay lines
         return Tracing(trace.NoOpTracerProvider(), asked=asked)
 
 

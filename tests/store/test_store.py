@@ -400,5 +400,5 @@ def test_a_store_that_is_no_file_is_refused(path: Path) -> None:
     """A pipe would be waited for."""
     path.parent.mkdir(exist_ok=True)
     os.mkfifo(path)
-    with pytest.raises(StoreError, match="is not a file"):
+    with pytest.raises(OSError, match="is no file"):
         Store(path, read_only=True)

@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from tracing.deliver import lease
 from tracing.deliver.status import read_backends
 from tracing.spool.acks import acknowledged_offset
 from tracing.spool.formats import is_foreign
@@ -66,7 +67,12 @@ def _is_delivered(directory: Path, name: str, size: int) -> bool:
 
 
 def _is_hopeless(directory: Path) -> bool:
-    """Whether some backend takes nothing now: it failed last time, or lets a request hang."""
+    """Whether some backend takes nothing now: it failed last time, or lets a request hang.
+
+    What a drainer wrote down that is no more tells nothing: another one is about to begin.
+    """
+    if lease.last_holder(directory).pid and lease.holder(directory) is None:
+        return False
     now = time.time()
     return any(
         backend["state"] != "delivering"

@@ -110,8 +110,6 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     """Open the store so that nothing is changed; one that is not there yet is an empty one."""
     _check_own(path)
     if path.exists():
-        if not path.is_file():
-            raise StoreError(f"{path} is not a file")
         db = _connect(f"{path.absolute().as_uri()}?mode=ro")
         try:
             db.execute("PRAGMA trusted_schema = OFF")

@@ -37,9 +37,9 @@ def source(tmp_path: Path) -> Path:
     return record(tmp_path / "job")
 
 
-def root_of(attributes: dict[str, Any], **fields: Any) -> Span:
+def root_of(attributes: dict[str, Any], name: str = "job_entrypoint", **fields: Any) -> Span:
     """The root of a call with these attributes."""
-    return livekit_span("job_entrypoint", attributes, **{"parent_span_id": b"", **fields})
+    return livekit_span(name, attributes, **{"parent_span_id": b"", **fields})
 
 
 def media_backend(server: LangfuseServer, backend: Any = "langfuse") -> Backend:
@@ -99,7 +99,7 @@ def test_recording_of_a_session_below_a_root_is_the_observations(
 ) -> None:
     """Whichever span carries it, there it is linked."""
     kept = keep(source, tmp_path / "recordings")
-    write_segment(tmp_path / "spool", root_of(kept, parent_span_id=b"p" * 8))
+    write_segment(tmp_path / "spool", root_of(kept, "agent_session", parent_span_id=b"p" * 8))
     with delivering(tmp_path / "spool", media_backend(server)) as delivery:
         until(lambda: delivery.done)
     [uploaded] = server.media.values()
