@@ -49,6 +49,24 @@ DECISION = "decision_model.evaluate"
 ASIDES = frozenset({JUDGE_EVALUATION, KEYTERM_DETECTION, AMD, DECISION})
 """Spans whose calls to a model are no step of a turn, whenever they end."""
 EVENT_LOOP_BLOCKED = "event_loop_blocked"
+PLUMBING = frozenset(
+    {
+        *(ROOM_CONNECT, WAIT_FOR_PARTICIPANT, "wait_for_audio_track", "publish_audio_output"),
+        *("session_start", "setup_toolsets", "on_enter", "on_exit", "drain_agent_activity"),
+        *(START_AGENT_ACTIVITY, "resume_agent_activity", "pause_agent_activity"),
+        *(USER_SPEAKING, EOU_WAIT, EOU_DETECTION, ON_USER_TURN_COMPLETED),
+        *(TTS_NODE, "tts_stream_adapter", AGENT_SPEAKING, KEYTERM_DETECTION),
+        *(JOB_SHUTDOWN, "on_session_end", "session_end_upload", "room_disconnect"),
+        "shutdown_callback",
+    }
+)
+"""Spans that only hold others, or that few need to see."""
+INNER = PLUMBING | {
+    *(LLM_NODE, LLM_REQUEST_RUN, LLM_FALLBACK_ADAPTER),
+    *(TTS_REQUEST_RUN, TTS_FALLBACK_ADAPTER, SESSION_CLOSE),
+}
+"""Spans that a person sees only where something about them went wrong: what is below them is a
+part of what is above them."""
 
 # LiveKit's identity of a call.
 JOB_ID = "lk.job_id"

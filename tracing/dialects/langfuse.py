@@ -18,7 +18,8 @@ from functools import lru_cache
 from tracing import names, stamps
 from tracing.dialects import media, observations, usage
 from tracing.dialects.messages import dumps
-from tracing.dialects.observations import Observation
+from tracing.dialects.model_calls import COMPLETION_START
+from tracing.dialects.observed import Observation
 from tracing.span import Attributes, AttributeValue, Event, Span
 
 MAX_LENGTH = 200
@@ -105,7 +106,7 @@ class LangfuseDialect:
                 "langfuse.observation.model.name": shown.model,
                 "langfuse.observation.usage_details": dumps(details) if details else None,
                 "langfuse.observation.cost_details": dumps(costs) if costs else None,
-                observations.COMPLETION_START: _iso(shown.first_output_unix_nano),
+                COMPLETION_START: _iso(shown.first_output_unix_nano),
             }
         )
 
@@ -237,7 +238,7 @@ def _users_own(attributes: Attributes) -> dict[str, AttributeValue]:
     return {
         key: value
         for key, value in attributes.items()
-        if key.startswith("langfuse.") and key != observations.COMPLETION_START
+        if key.startswith("langfuse.") and key != COMPLETION_START
     }
 
 
