@@ -82,7 +82,7 @@ def load(directory: Path, executor: str, place: str, file: str) -> Worked:
         url = f"{server.url}/api/public/otel/v1/traces"
         line = f"INFO tracing.setup tracing to langfuse at {url} (LANGFUSE_PUBLIC_KEY)"
         assert found.said == [line]
-        ended = [span for span in server.accepted if span.name == "job"]
+        ended = [span for span in server.accepted if span.name.startswith("call ")]
         return found._replace(roots=len({span.trace_id for span in ended}))
 
 

@@ -104,6 +104,8 @@ TURN_EOT = "turn.eot."
 TURN_INTERRUPTION = "turn.interruption."
 """Prefixes; fields of LiveKit's STTMetrics, EOUMetrics, EOTInferenceMetrics, InterruptionMetrics
 under their own names, of the user's speech that the turn answers, or that interrupted it."""
+STT_IS_COUNTED = "turn.stt_is_counted"
+"""bool on `agent_turn`: the `user_turn` that it answers has the same `turn.stt.*`, and counts."""
 
 # Ours, on `user_speaking`.
 DETECTION_DELAY = "turn.end_of_speech_delay_seconds"

@@ -278,6 +278,10 @@ async def test_what_events_tell_of_the_user_is_on_the_users_turn() -> None:
     for name in ("user_turn", "agent_turn"):
         spans = running.recorder.named(name)
         assert [s.attributes["turn.stt.audio_duration"] for s in spans] == [0.5, 0.5]
+    counted = [
+        s.attributes.get("turn.stt_is_counted") for s in running.recorder.named("agent_turn")
+    ]
+    assert counted == [True, True]
 
 
 async def test_observing_twice_counts_once() -> None:

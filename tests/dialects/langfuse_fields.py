@@ -165,6 +165,18 @@ def _livekit_sides(span: Span, prefix: str) -> tuple[Any, Any]:
     return next((value for value in read if value is not None), None), made
 
 
+def claimed_tools(given: Any, metadata: dict[str, str]) -> Any:
+    """What the server takes out of the metadata as definitions of tools, and puts into the input.
+
+    A key `attributes` replaces all that the span's attributes said.
+    """
+    if "attributes" in metadata:
+        for key in [key for key in metadata if key.startswith("attributes.")]:
+            del metadata[key]
+    tools = metadata.pop("tools", None)
+    return _with_tools(given, tools) if tools else given
+
+
 def _event_sides(span: Span) -> tuple[Any, Any]:
     roles = ("system", "user", "assistant", "tool")
     given = [

@@ -21,6 +21,7 @@ from .langfuse_fields import (
     V4,
     V4_WITH_PII,
     Server,
+    claimed_tools,
     completion_start,
     cost_of,
     environment,
@@ -183,6 +184,8 @@ def observation(span: Span, server: Server = V4) -> Shown:
     """Show one span."""
     kind = observation_type(span)
     given_input, given_output = sides(span, server)
+    metadata = metadata_of(span)
+    given_input = claimed_tools(given_input, metadata)
     model = model_of(span)
     provided = provided_usage(span)
     costs = provided_cost(span)
@@ -207,7 +210,7 @@ def observation(span: Span, server: Server = V4) -> Shown:
         usage=used,
         cost=cost_of(costs, used, model),
         completion_start=first,
-        metadata=metadata_of(span),
+        metadata=metadata,
         span=span,
     )
 

@@ -134,6 +134,50 @@ def test_foreign_spans_keep_everything() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["agent_turn", "function_tool", "agent_session", "GET /menu"])
+@pytest.mark.parametrize("of", ["observation.metadata", "trace.metadata", "metadata"])
+@pytest.mark.parametrize("key", ["tools", "attributes", "tools.weather"])
+def test_no_metadata_is_what_the_server_claims(name: str, of: str, key: str) -> None:
+    """It would be moved into the input, or replace what else there is."""
+    scope = "httpx" if name.startswith("GET") else "livekit-agents"
+    for attributes in (
+        {f"langfuse.{of}.{key}": "[1]"},
+        {f"langfuse.{of}": json.dumps({key: "[1]", "kept": "yes"})},
+    ):
+        span = livekit_span(name, {"turn.tools": "[]", **attributes}, scope_name=scope)
+        found = translate(span).attributes
+        whole = json.loads(str(found.get(f"langfuse.{of}", "{}")))
+        keys = {*whole, *(k.removeprefix(f"langfuse.{of}.") for k in found)}
+        assert keys.isdisjoint({"tools", "attributes", "tools.weather"})
+        assert f"own_{key}" in keys
+
+
+def test_input_of_a_turn_that_used_a_tool_is_what_the_user_said() -> None:
+    """What the tools did is metadata, under a name that the server leaves there."""
+    ran = '[{"name": "get_weather", "duration_seconds": 0.2, "is_error": false}]'
+    shown = show("agent_turn", {"lk.pii.user_input": "hi", "turn.tools": ran})
+    assert (shown.input, shown.metadata["tool_runs"]) == ("hi", ran)
+
+
+@pytest.mark.parametrize(
+    ("name", "parent", "options", "shown_as"),
+    [
+        ("job_entrypoint", b"", {}, "call host"),
+        ("job_entrypoint", b"p" * 8, {}, "call host"),
+        ("agent_session", b"", {}, "call host"),
+        ("agent_session", b"p" * 8, {}, "call"),
+        ("agent_session", b"", {"trace_name": "front desk"}, "front desk"),
+        ("on_enter", b"", {}, "on_enter"),
+    ],
+)
+def test_root_is_named_for_the_page(
+    name: str, parent: bytes, options: dict[str, Any], shown_as: str
+) -> None:
+    """The page's title is the root's name: the agent's, or the name that traces were given."""
+    span = livekit_span(name, {"agent.label": "agents.host"}, parent_span_id=parent)
+    assert langfuse.name_of(translate(span, **options)) == shown_as
+
+
 # What single spans show
 
 
@@ -273,7 +317,7 @@ def test_stamps_become_metadata_under_short_names() -> None:
         "lk.speech_id": "speech_1",
     }
     shown = show("agent_turn", attributes)
-    assert (shown.name, shown.input) == ("agent turn 2", "hi")
+    assert (shown.name, shown.input) == ("agent turn", "hi")
     own = {key: value for key, value in shown.metadata.items() if "langfuse" not in key}
     assert own == {
         "user_bot_latency_seconds": "0.8",

@@ -218,6 +218,7 @@ def test_speech_is_counted_in_its_own_units() -> None:
     assert span is not None
     shown = langfuse.observation(span)
     assert (shown.usage, shown.cost) == ({"characters": 40, "milliseconds": 2500, "total": 0}, {})
+    assert (shown.model, shown.type) == ("sonic-2", "SPAN")
 
 
 def test_speech_by_tokens() -> None:
@@ -260,4 +261,16 @@ def test_transcription_is_counted_where_it_is_stamped(name: str) -> None:
     shown = langfuse.observation(span)
     assert shown.usage == {"milliseconds": 4250, "total": 0}
     assert shown.cost == {"milliseconds": 0.000425, "total": 0.000425}
-    assert shown.model is None
+    assert shown.model == "nova-3"
+
+
+def test_transcription_is_counted_once() -> None:
+    """On the user turn, where there is one: an agent turn that answers it only shows it."""
+    attributes = {"turn.stt.audio_duration": 4.25, "turn.stt.model_name": "nova-3"}
+    span = LangfuseDialect()(
+        livekit_span("agent_turn", {**attributes, "turn.stt_is_counted": True})
+    )
+    assert span is not None
+    shown = langfuse.observation(span)
+    assert (shown.usage, shown.model) == ({}, None)
+    assert shown.metadata["stt_audio_duration"] == "4.25"

@@ -146,6 +146,7 @@ def end_turn(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
     sort = kind_of(turn, user_has_spoken=open_turn.user_has_spoken, is_nested=open_turn.is_nested)
     if sort == "reply":
         observed.update(_told_of(session, turn))
+        observed.update(_counted_already(turn, observed))
     stamped = {
         **facts_of(turn, sort),
         **observed,
@@ -177,6 +178,12 @@ def _told_of(session: Session, turn: Turn) -> Attributes:
         return session.told_by_turn.pop(answered.span_id, {})
     told, session.pending = session.pending, {}
     return told
+
+
+def _counted_already(turn: Turn, told: Attributes) -> Attributes:
+    """Where the user's own turn has what its transcription used, as it does once it is over."""
+    is_told = any(key.startswith(stamps.TURN_STT) for key in told)
+    return {stamps.STT_IS_COUNTED: True} if is_told and turn.answered is not None else {}
 
 
 def _still_running(session: Session, now: int) -> Iterator[Span]:

@@ -16,21 +16,18 @@ from datetime import datetime, timezone
 from functools import lru_cache
 
 from tracing import names, stamps
-from tracing.dialects import media, observations, usage
+from tracing.dialects import media, metadata, observations, usage
 from tracing.dialects.messages import dumps
 from tracing.dialects.model_calls import COMPLETION_START
 from tracing.dialects.observed import Observation
-from tracing.span import Attributes, AttributeValue, Event, Span
+from tracing.span import AttributeValue, Span
 
 MAX_LENGTH = 200
 """Characters of a session, a user, a tag, a release, a version and a trace name."""
 MAX_ENVIRONMENT = 40
-MAX_EVENTS = 200
+TRACE_NAME = "langfuse.trace.name"
 ENVIRONMENT = "langfuse.environment"
 _ENVIRONMENTS = (ENVIRONMENT, "deployment.environment.name", "deployment.environment")
-_METADATA = "langfuse.observation.metadata."
-_NO_NEWS = frozenset({"exception", names.EVENT_CHOICE, *names.EVENT_ROLES})
-"""Events that are shown as the status, or as input and output."""
 
 
 class LangfuseDialect:
@@ -52,7 +49,7 @@ class LangfuseDialect:
         that Langfuse does not price: `{"nova-3": {"seconds": 0.00007}}`.
         """
         given: dict[str, AttributeValue | None] = {
-            "langfuse.trace.name": _cut(trace_name),
+            TRACE_NAME: _cut(trace_name),
             "langfuse.trace.tags": [tag[:MAX_LENGTH] for tag in tags if tag],
             ENVIRONMENT: valid_environment(environment or ""),
             "langfuse.release": _cut(release),
@@ -67,20 +64,29 @@ class LangfuseDialect:
             # A call in progress: Langfuse needs an end, and gets the true one later.
             span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
         if span.scope_name != names.SCOPE:
-            own = span.attributes
+            own = metadata.unclaimed(span.attributes)
             return span._replace(attributes={**self._identity(span), **_root(span), **own})
         span = observations.with_late_metrics(span)
         shown = observations.observation_of(span)
         attributes = {
-            **_kept(span.attributes),
+            **metadata.kept(span.attributes),
             **self._identity(span),
             **_root(span),
             **self._observed(shown),
-            **_metadata(span, shown),
+            **metadata.of(span, shown),
             **media.metadata(span.attributes),
-            **_users_own(span.attributes),
+            **metadata.users_own(span.attributes),
         }
-        return span._replace(name=shown.name, attributes=attributes, events=(), links=())
+        return span._replace(
+            name=self._name(span, shown), attributes=attributes, events=(), links=()
+        )
+
+    def _name(self, span: Span, shown: Observation) -> str:
+        """Its name, without numbers to be filtered by; of the call's root, the page's title."""
+        is_root = span.name == names.JOB_ENTRYPOINT or not span.parent_span_id
+        if not is_root or shown.name != observations.CALL:
+            return shown.name
+        return str(self._given.get(TRACE_NAME) or f"{shown.name} {_cut(_agent(span))}".rstrip())
 
     def _identity(self, span: Span) -> dict[str, AttributeValue]:
         """Which call, which user, which deployment: on every span, for nothing is inherited."""
@@ -88,7 +94,7 @@ class LangfuseDialect:
         found: dict[str, AttributeValue | None] = {
             "langfuse.session.id": _cut(attributes.get(stamps.SESSION_ID)),
             "langfuse.user.id": _cut(attributes.get(stamps.USER_ID)),
-            "langfuse.trace.name": _cut(_agent(span)),
+            TRACE_NAME: _cut(_agent(span)),
             ENVIRONMENT: environment_of(span),
         }
         return {**_known(found), **self._given}
@@ -153,92 +159,6 @@ def _root(span: Span) -> dict[str, AttributeValue]:
         for side, value in sides.items()
         if value
         for whose in ("observation", "trace")
-    }
-
-
-def _kept(attributes: Attributes) -> dict[str, AttributeValue]:
-    return {key: value for key, value in attributes.items() if _is_kept(key)}
-
-
-@lru_cache(maxsize=4096)
-def _is_kept(key: str) -> bool:
-    """Whether an attribute goes on as it is: not if it is content, or is shown elsewhere."""
-    if key in _DROPPED or key in _NOT_SHOWN or key.startswith(_DROPPED_PREFIXES):
-        return False
-    return "pii" not in key.split(".")
-
-
-_DROPPED = frozenset(
-    {
-        *names.CHAT_CTX,
-        *names.USER_INPUT,
-        *names.INSTRUCTIONS,
-        *names.USER_TRANSCRIPT,
-        *names.RESPONSE_TEXT,
-        *names.TOOL_OUTPUT,
-        *names.TOOL_ARGUMENTS,
-        *names.FUNCTION_CALLS,
-        *names.TTS_TEXT,
-        names.REQUEST_MODEL,
-        names.RESPONSE_MODEL,
-        names.OPERATION,
-        names.INPUT_MESSAGES,
-        names.OUTPUT_MESSAGES,
-        names.SYSTEM_INSTRUCTIONS,
-        names.TOOL_DEFINITIONS,
-        "gen_ai.tool.description",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-    }
-)
-_NOT_SHOWN = frozenset(
-    {
-        stamps.TURN_USER_TEXT,
-        stamps.TURN_AGENT_TEXT,
-        stamps.TURN_ERROR,
-        stamps.CONVERSATION,
-        stamps.IS_FALLBACK,
-        stamps.IS_PROBE,
-        stamps.IS_PREEMPTIVE,
-        stamps.IS_REBUILT,
-        stamps.ERROR_IS_BELOW,
-        stamps.INFERENCE_PARENT,
-        stamps.INFERENCE_START,
-        stamps.INFERENCE_END,
-    }
-)
-"""Stamps that are read here, and not for show."""
-_DROPPED_PREFIXES = (
-    *(stamps.TURN, stamps.CALL, stamps.RECORDING, "langfuse."),
-    *(usage.USAGE, "gen_ai.prompt."),
-)
-
-
-def _metadata(span: Span, shown: Observation) -> dict[str, AttributeValue]:
-    """What can be filtered by: what the span shows, what was stamped on it, and its events."""
-    found = {_METADATA + key: value for key, value in shown.metadata.items() if value is not None}
-    for key, value in span.attributes.items():
-        if key.startswith((stamps.TURN, stamps.CALL)) and key not in _NOT_SHOWN:
-            found[_METADATA + key.partition(".")[2].replace(".", "_")] = value
-    happened = [_happened(span, event) for event in span.events if event.name not in _NO_NEWS]
-    if happened:
-        found[_METADATA + "events"] = dumps(happened[-MAX_EVENTS:])
-    return found
-
-
-def _happened(span: Span, event: Event) -> str:
-    """An event in a line, for Langfuse stores none: seconds into the span, name, what it says."""
-    seconds = (event.time_unix_nano - span.start_time_unix_nano) / 1e9
-    says = " -> ".join(str(value) for key, value in event.attributes.items() if _is_kept(key))
-    return f"{seconds:.3f} {event.name} {says}".rstrip()
-
-
-def _users_own(attributes: Attributes) -> dict[str, AttributeValue]:
-    """What somebody set for Langfuse goes before what we make of the span."""
-    return {
-        key: value
-        for key, value in attributes.items()
-        if key.startswith("langfuse.") and key != COMPLETION_START
     }
 
 

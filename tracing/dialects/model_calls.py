@@ -105,7 +105,7 @@ def speech(span: Span) -> Observation:
     attributes = span.attributes
     measured = json_object(attributes.get(names.TTS_METRICS))
     by, units = usage.part(measured, "metadata"), usage.speech_units(measured)
-    model = attributes.get(names.REQUEST_MODEL) or by.get("model_name")
+    model = usage.model_name(attributes.get(names.REQUEST_MODEL), by.get("model_name"))
     seconds, ttfb = units.get("seconds"), measured.get("ttfb")
     ttfb = ttfb if isinstance(ttfb, float) and ttfb >= 0 else None
     shown = Observation(
@@ -115,7 +115,8 @@ def speech(span: Span) -> Observation:
         level="DEFAULT" if measured or span.status_code == STATUS_ERROR else "DEBUG",
         status_message="cut short" if measured.get("cancelled") else "",
         units=units,
-        priced_as=usage.model_name(model),
+        model=model if units else "",
+        priced_as=model,
         first_output_unix_nano=span.start_time_unix_nano + round(ttfb * 1e9) if ttfb else 0,
         metadata={
             "model": model,

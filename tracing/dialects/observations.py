@@ -37,12 +37,16 @@ def with_late_metrics(span: Span) -> Span:
 # The call and its turns
 
 
+CALL = "call"
+
+
 def _job(span: Span) -> Observation:
-    return failing(span, Observation("job"))
+    is_elsewhere = stamps.CALL_CONTINUED_IN in span.attributes
+    return failing(span, Observation("job" if is_elsewhere else CALL))
 
 
 def _call(span: Span) -> Observation:
-    shown = Observation("call")
+    shown = Observation(CALL)
     if span.attributes.get(stamps.CALL_CLOSE_REASON) == "error":
         shown = shown._replace(level="ERROR", status_message="closed by an error")
     return failing(span, shown)
@@ -58,9 +62,7 @@ def _user_turn(span: Span) -> Observation:
         "provider": attributes.get(names.PROVIDER_NAME),
         **_measured(attributes, _USER_TURN_NUMBERS),
     }
-    shown = Observation(
-        _numbered("user turn", attributes), input=said, output=said, metadata=metadata
-    )
+    shown = Observation("user turn", input=said, output=said, metadata=metadata)
     return failing(span, _with_stt(attributes, shown))
 
 
@@ -75,7 +77,7 @@ def _agent_turn(span: Span) -> Observation:
     both = messages.dumps(messages.said(("system", asked), ("user", user)))
     level, message = _interruption(attributes)
     shown = Observation(
-        _numbered("agent turn", attributes),
+        "agent turn",
         type="agent",
         level=level,
         status_message=message,
@@ -102,7 +104,9 @@ def _interruption(attributes: Attributes) -> tuple[str, str]:
 
 
 def _with_stt(attributes: Attributes, shown: Observation) -> Observation:
-    """Add what the transcription of the user's speech used."""
+    """Add what the transcription of the user's speech used, where that is counted."""
+    if attributes.get(stamps.STT_IS_COUNTED) is True:
+        return shown
     measured = {
         key.removeprefix(stamps.TURN_STT): value
         for key, value in attributes.items()
@@ -111,7 +115,8 @@ def _with_stt(attributes: Attributes, shown: Observation) -> Observation:
     units = usage.speech_units(measured) if measured else {}
     if not units or shown.units:
         return shown
-    return shown._replace(units=units, priced_as=text(measured.get("model_name")))
+    model = usage.model_name(measured.get("model_name"), attributes.get(names.REQUEST_MODEL))
+    return shown._replace(units=units, model=model, priced_as=model)
 
 
 def _handoff(span: Span) -> Observation:
@@ -137,11 +142,6 @@ def _blocked(span: Span) -> Observation:
         level="ERROR" if failed else "WARNING",
         status_message=f"for {span.duration_seconds:.2f} s",
     )
-
-
-def _numbered(name: str, attributes: Attributes) -> str:
-    number = attributes.get(stamps.TURN_NUMBER)
-    return f"{name} {number}" if isinstance(number, int) else name
 
 
 def _measured(attributes: Attributes, keys: Mapping[str, str]) -> dict[str, AttributeValue | None]:

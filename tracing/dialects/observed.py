@@ -21,7 +21,7 @@ class Observation(NamedTuple):
     output: str = ""
     metadata: Mapping[str, AttributeValue | None] = {}
     model: str = ""
-    """Only of what is one call to a language model."""
+    """Of a call to a language model, and of speech of which is known what it used."""
     units: Mapping[str, float] = {}
     """What was used, in buckets that add up."""
     priced_as: str = ""
