@@ -103,6 +103,8 @@ class Call:
         self._session = self._new_session()
         self._session.is_over = True  # none has begun
         self._afterwards = Summary()
+        self._is_call = False
+        """Whether something of LiveKit's began: a trace of others alone is none."""
 
     def _new_session(self) -> Session:
         session = Session(self._budget_seconds, self._watchers, self._open_span)
@@ -151,6 +153,7 @@ class Call:
         """Take note of a span that starts, and of what it tells of its call."""
         span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
         opened = self.opened(span_id, parent_id, span.name, span.attributes)
+        self._is_call = self._is_call or span.scope_name == names.SCOPE
         if span.name in TELLING or not self.identity.attributes:
             self._learn(span, opened, is_news=True)
         if span.name == names.AGENT_SESSION:
@@ -178,10 +181,26 @@ class Call:
         if know is not None:
             scope = opened.scope if opened is not None else None
             stamped = know(self, scope or self._session, span)
-        if opened is None or not (name in CONCERNED or span.status_code or not span.parent_span_id):
+        if opened is None:
+            return stamped
+        if span.scope_name != names.SCOPE:
+            stamped = {**stamped, **self._foreign_ended(span, opened)}
+        if opened.shown_parent:
+            stamped = {**stamped, **shown_parent(opened)}
+        if not (name in CONCERNED or span.status_code or not span.parent_span_id):
             return stamped  # as for most
         told = self._neighbours.ended(span, opened, stamped)
         return {**told, **stamped} if told else stamped
+
+    def _foreign_ended(self, span: Span, opened: OpenSpan) -> Attributes:
+        if not self._is_call:
+            return {stamps.OUTSIDE_CALLS: True}
+        return self._neighbours.foreign_ended(span, opened)
+
+    def place(self, span_id: int) -> Attributes:
+        """What an open span's place in the call is, as far as its parent does not say."""
+        opened = self._neighbours.open.get(span_id)
+        return shown_parent(opened) if opened is not None and opened.shown_parent else _NOTHING
 
     def _learn(self, span: Span, opened: OpenSpan | None, *, is_news: bool) -> None:
         """Read what a span says of the call, and of who is at the other end of its session.
@@ -254,6 +273,11 @@ _KNOWN_BY: Mapping[str, Callable[[Call, Scope, Span], Mapping[str, AttributeValu
     names.JOB_ENTRYPOINT: Call._job_ended,
 }
 """The spans that a call learns from when they end; for all others it has nothing to do."""
+
+
+def shown_parent(opened: OpenSpan) -> Attributes:
+    """The stamp of a span whose parent is seen only where it went wrong."""
+    return {stamps.SHOWN_PARENT: f"{opened.shown_parent:016x}"}
 
 
 def _slim(span: Span, keys: tuple[str, ...]) -> Span:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
+from tracing.account.foreign import is_model_call
 from tracing.account.rewrites import RebuiltInputs
 from tracing.account.said import (
     Asked,
@@ -31,6 +32,7 @@ _MAX_OPEN = 4096
 _MAX_MESSAGES = 1000
 _MAX_INFERENCES = 32
 _MAX_FALLBACKS = 256
+_MAX_INNER = 1024
 _MAX_RUNNING = 64
 _NOTHING: Attributes = {}
 _STT_ERRORS = stamps.TURN_ERRORS + "stt"
@@ -50,6 +52,14 @@ class OpenSpan:
     """Of an `agent_turn`: the text of each generation."""
     speaking: Sequence[int] = ()
     """Of an `agent_turn`: when the agent began to be heard."""
+    shown_parent = 0
+    """The nearest span above that is none of `names.INNER`, where the parent is one; else 0."""
+    request: OpenSpan | None = None
+    """The `llm_request` that it is in, or is."""
+    span_id = 0
+    """Of an `llm_request`."""
+    holds_model_calls = False
+    """Of an `llm_request`: another instrumentation counts what was used below it."""
     error_type: str | None = None
     """Of a `session_close`: the error that it was for, once it ended."""
 
@@ -75,6 +85,8 @@ class Neighbours:
         """What each `agent_turn` was asked: typed, unless it was heard."""
         self._in_vain: list[Said] = []
         """What events tell that no turn answered."""
+        self._inner: dict[int, int] = {}
+        """What is shown above each of `names.INNER`, by its id: it may end before those below."""
         self._fallbacks: dict[int, None] = {}
         """Fallback adapters and their runs, which may end before the requests below them begin."""
         self._inferences: dict[bytes, dict[str, AttributeValue]] = {}
@@ -88,8 +100,14 @@ class Neighbours:
         opened = self.open[span_id] = OpenSpan()
         parent = self.open.get(parent_span_id)
         if parent is not None:
-            opened.parent, opened.scope = parent, parent.scope
+            opened.parent, opened.scope, opened.request = parent, parent.scope, parent.request
         forget_oldest(self.open, _MAX_OPEN)
+        above = self._inner.get(parent_span_id, 0)
+        if above:
+            opened.shown_parent = above
+        if name in names.INNER and parent_span_id:
+            self._inner[span_id] = above or parent_span_id
+            forget_oldest(self._inner, _MAX_INNER)
         begin = _ON_START.get(name)
         if begin is not None:
             begin(self, opened, name, span_id, parent_span_id, attributes)
@@ -112,6 +130,20 @@ class Neighbours:
         if not span.parent_span_id and (self._messages or self._asked or self._in_vain):
             found[stamps.CONVERSATION] = self._conversation()
         return found
+
+    def foreign_ended(self, span: Span, opened: OpenSpan) -> Attributes:
+        """What is told of a span of another instrumentation that ends in an `llm_request`.
+
+        LiveKit counts what a model used that it can name; one that it cannot is a framework.
+        """
+        request = opened.request
+        if request is None or not is_model_call(span.attributes):
+            return _NOTHING
+        asked = self._attributes_of(request.span_id.to_bytes(8, "big"))
+        if names.text(asked, names.REQUEST_MODEL) not in ("", "unknown"):
+            return {stamps.COUNTED_ABOVE: True}
+        request.holds_model_calls = True
+        return _NOTHING
 
     def _attributes_of(self, span_id: bytes) -> Attributes:
         span = self._open_span(span_id)
@@ -155,7 +187,9 @@ class Neighbours:
         self, opened: OpenSpan, name: str, span_id: int, parent_id: int, attributes: Attributes
     ) -> None:
         opened.is_probe = names.is_true(attributes, names.FALLBACK_RECOVERY)
-        opened.is_preemptive = name == names.LLM_REQUEST and self._open_user_turns > 0
+        if name == names.LLM_REQUEST:
+            opened.request, opened.span_id = opened, span_id
+            opened.is_preemptive = self._open_user_turns > 0
 
     def _user_turn(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         self._open_user_turns -= 1
@@ -215,6 +249,8 @@ class Neighbours:
 
     def _request(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         found: dict[str, AttributeValue] = {}
+        if opened.holds_model_calls:
+            found[stamps.HOLDS_MODEL_CALLS] = True
         if self._fallbacks and as_number(span.parent_span_id) in self._fallbacks:
             found[stamps.IS_FALLBACK] = True
         if opened.is_preemptive:

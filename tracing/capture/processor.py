@@ -227,7 +227,7 @@ class TracingProcessor(SpanProcessor):
         span_id = span.context.span_id
         certain = call.identity_in(call.scope(span_id)).certain
         bare = without_known_content(record.attributes)
-        known = {**certain, **bare} if certain else bare
+        known = {**certain, **bare, **call.place(span_id)}
         frame = start_frame(record, known)
         if len(frame) > _MAX_RECORD_BYTES:
             shorter = self._shortened(record._replace(attributes=known, events=(), links=()))
