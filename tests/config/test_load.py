@@ -29,6 +29,7 @@ CLOUD = Langfuse(
     sample_rate=1.0,
     scores=True,
     recording=False,
+    detail="call",
 )
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 COLLECTOR = Otlp(
@@ -344,7 +345,20 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
             release="1.2",
             version="7",
             cost={"m": {"seconds": 1.0}},
+            detail="call",
         ),
+    ),
+    (
+        "every span for Langfuse",
+        {**KEYS, "TRACING_LANGFUSE_DETAIL": "Full"},
+        {},
+        langfuse(detail="full"),
+    ),
+    (
+        "the detail as argument",
+        {**KEYS, "TRACING_LANGFUSE_DETAIL": "full"},
+        {"detail": "call"},
+        langfuse(),
     ),
     (
         "the dialect as argument",

@@ -429,6 +429,8 @@ ODD: list[tuple[dict[str, str], dict[str, Any], str]] = [
     (KEYS, {"sample_rate": "half"}, "sample_rate="),
     (KEYS, {"scores": "most"}, "scores"),
     (KEYS, {"cost": "0.1"}, "cost"),
+    (KEYS, {"detail": "all"}, "detail="),
+    ({**KEYS, "TRACING_LANGFUSE_DETAIL": "all"}, {}, "TRACING_LANGFUSE_DETAIL"),
     (ENDPOINT, {"dialect": True}, "dialect"),
     ({}, {"capture_content": None, "metrics": object()}, "metrics="),
     ({}, {"capture_content": [False]}, "capture_content="),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,11 @@ from .langfuse_rules import Shown, Trace
 from .recorded import recorded, stamped
 from .spans import SECOND, livekit_span
 
-OPTIONS = {"trace_name": "restaurant", "tags": ["voice"], "environment": "test"}
+OPTIONS: dict[str, Any] = {"trace_name": "restaurant", "tags": ["voice"], "environment": "test"}
 
 
 def exported(spans: Sequence[Span]) -> list[Span]:
-    dialect = LangfuseDialect(**OPTIONS)
+    dialect = LangfuseDialect(**OPTIONS, detail="full")
     return [translated for span in spans if (translated := dialect(span)) is not None]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tracing import names
 from tracing.dialects.langfuse import LangfuseDialect
 from tracing.span import Span
 
@@ -24,7 +25,7 @@ SHOWN = {
 
 
 def translate(span: Span) -> Span:
-    translated = LangfuseDialect()(span)
+    translated = LangfuseDialect(detail="full")(span)
     assert translated is not None
     return translated
 
@@ -81,6 +82,31 @@ def _agent(span: Span) -> str:
 
 
 @pytest.mark.parametrize(("version", "scenario"), EVERY)
+def test_by_default_what_a_person_sees_is_sent_below_the_nearest(
+    version: str, scenario: str
+) -> None:
+    """All that is seen in full, in the same order from above; no orphan, and one root."""
+    spans = stamped(scenario, version)
+    dialect = LangfuseDialect()
+    sent = langfuse.show([s for span in spans if (s := dialect(span))]).observations
+    full = langfuse.show([translate(span) for span in spans]).observations
+    by_id = {one.id: one for one in sent}
+    assert {o.id for o in full if o.level != "DEBUG"} <= by_id.keys()
+    assert {o.name for o in sent if o.level == "DEBUG"} <= {"speech"}  # of which nothing was made
+    assert [one.name for one in sent if one.parent not in by_id] == [
+        one.name for one in full if not one.parent
+    ]
+    above = {one.id: one.parent for one in full}
+    kinds = {span.span_id.hex(): span.name for span in spans}
+    for one in sent:
+        parent = above[one.id]
+        while parent and parent != one.parent:
+            assert parent not in by_id or kinds[parent] in names.INNER
+            parent = above[parent]
+        assert parent == one.parent
+
+
+@pytest.mark.parametrize(("version", "scenario"), EVERY)
 def test_nothing_is_read_but_what_we_wrote(version: str, scenario: str) -> None:
     """Servers that guess differently show the same: input, output, names, levels, usage."""
     spans = [translate(span) for span in stamped(scenario, version)]
@@ -109,7 +135,7 @@ JUNK += ('{"prompt_tokens": "x", "output_token_details": {"text_tokens": null}}'
 @pytest.mark.parametrize("scenario", ["tools", "realtime_late", "llm_fallback"])
 def test_whatever_the_attributes_hold_the_span_survives(scenario: str, junk: Any) -> None:
     """A LiveKit to come, or a value cut off by a limit, costs what it says and not the span."""
-    dialect = LangfuseDialect(cost={"x": {"seconds": 1.0, "input": 1.0}})
+    dialect = LangfuseDialect(cost={"x": {"seconds": 1.0, "input": 1.0}}, detail="full")
     for span in stamped(scenario):
         for changed in ({}, {"gen_ai.request.model": "x"}):
             attributes = {**dict.fromkeys(span.attributes, junk), **changed}

@@ -18,7 +18,7 @@ from .spans import START, event, livekit_span
 
 
 def translate(span: Span, **options: Any) -> Span:
-    translated = LangfuseDialect(**options)(span)
+    translated = LangfuseDialect(**{"detail": "full", **options})(span)
     assert translated is not None
     return translated
 
@@ -339,9 +339,9 @@ def test_options_come_out_of_json() -> None:
     """As the drainer gets them."""
     options = json.loads(
         '{"trace_name": null, "tags": [], "environment": null, "release": null,'
-        ' "version": null, "cost": {"nova-3": {"seconds": 0.0001}}}'
+        ' "version": null, "cost": {"nova-3": {"seconds": 0.0001}}, "detail": "call"}'
     )
-    span = LangfuseDialect(**options)(livekit_span("eou_wait"))
+    span = LangfuseDialect(**options)(livekit_span("agent_turn"))
     assert span is not None
     assert "langfuse.trace.tags" not in span.attributes
 

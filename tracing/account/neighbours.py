@@ -188,6 +188,8 @@ class Neighbours:
     ) -> None:
         opened.is_probe = names.is_true(attributes, names.FALLBACK_RECOVERY)
         if name == names.LLM_REQUEST:
+            if opened.is_probe:  # which few need to see
+                self._inner[span_id] = opened.shown_parent or parent_id
             opened.request, opened.span_id = opened, span_id
             opened.is_preemptive = self._open_user_turns > 0
 

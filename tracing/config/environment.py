@@ -20,6 +20,7 @@ VARIABLES: Mapping[str, str] = {
     "TRACING_STOP_SECONDS": "what a stopping worker gives the drain; default 5",
     "TRACING_METRICS": "true: export metrics, to an OTLP endpoint and never to Langfuse",
     "TRACING_OTLP_DIALECT": "plain (default), or langfuse: for a collector that forwards to it",
+    "TRACING_LANGFUSE_DETAIL": "call (default): what a person sees in Langfuse; full: every span",
     "TRACING_SCORES": "scores of turns and calls in Langfuse: true (default), false, or all",
     "TRACING_RECORDING": "true: a session's audio goes to Langfuse, unless content is withheld",
     "LANGFUSE_PUBLIC_KEY": "pk-lf-...",

@@ -1,16 +1,18 @@
-"""What is said of every trace in Langfuse's dialect: its name, tags, environment, prices."""
+"""What is said of every trace in Langfuse's dialect: its name, tags, environment, prices, and how
+much of it is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from tracing.config.environment import Environment
+from tracing.config.environment import Environment, shown, unquoted
 
 MAX_TAG_LENGTH = 200
 
+Detail = Literal["call", "full"]
 Prices = Mapping[str, Mapping[str, float]]
 _Labelled = TypeVar("_Labelled", bound="TraceLabels")
 
@@ -33,6 +35,10 @@ class TraceLabels:
     """Prices of your own, US dollars per unit by model and bucket, for what Langfuse does not
     price: `{"nova-3": {"seconds": 0.00007}}`."""
 
+    detail: Detail | None = None
+    """`call`: what a person sees, and what failed; `full`: every span; else
+    TRACING_LANGFUSE_DETAIL, call."""
+
     def labels(self) -> dict[str, Any]:
         """The options of Langfuse's dialect; JSON."""
         return {
@@ -42,6 +48,7 @@ class TraceLabels:
             "release": self.release,
             "version": self.version,
             "cost": self.cost,
+            "detail": self.detail or "call",
         }
 
 
@@ -58,7 +65,17 @@ def read_labels(asked: TraceLabels, env: Environment) -> dict[str, Any]:
         or None,
         "version": env.check_text("version=", asked.version) or None,
         "cost": _checked_cost(asked.cost or {}, env.problems),
+        "detail": _read_detail(asked.detail, env),
     }
+
+
+def _read_detail(given: object, env: Environment) -> str:
+    source = "TRACING_LANGFUSE_DETAIL" if given is None else "detail="
+    text = env.text(source) if given is None else env.check_text(source, given)
+    detail = unquoted(text).lower() or "call"
+    if detail not in ("call", "full"):
+        env.problems.append(f"{source} is {shown(text)}: give call or full")
+    return detail
 
 
 def _checked_tags(tags: object, env: Environment) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from tracing.config.dotenv_files import process_environ
 from tracing.config.endpoints import Compression, without_password
 from tracing.config.environment import Environment, shown
 from tracing.config.headers import read_headers
-from tracing.config.labels import Prices
+from tracing.config.labels import Detail, Prices
 from tracing.config.langfuse import OTLP_PATH, Langfuse, Scores
 from tracing.config.otlp import Otlp, OtlpDialect, signal_url
 from tracing.config.proxies import proxy_problems
@@ -66,6 +66,7 @@ class BackendArguments(TypedDict, total=False):
     release: str | None
     version: str | None
     cost: Prices | None
+    detail: Detail | None
 
 
 def load_settings(

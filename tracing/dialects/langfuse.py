@@ -16,10 +16,10 @@ from datetime import datetime, timezone
 from functools import lru_cache
 
 from tracing import names, stamps
-from tracing.dialects import media, metadata, observations, usage
+from tracing.dialects import foreign, media, metadata, observations, usage
 from tracing.dialects.messages import dumps
 from tracing.dialects.model_calls import COMPLETION_START
-from tracing.dialects.observed import Observation
+from tracing.dialects.observed import Observation, span_id
 from tracing.span import AttributeValue, Span
 
 MAX_LENGTH = 200
@@ -42,11 +42,13 @@ class LangfuseDialect:
         release: str | None = None,
         version: str | None = None,
         cost: usage.Prices | None = None,
+        detail: str = "call",
     ) -> None:
         """Take what is the same for every span.
 
         `cost` are the user's own prices, US dollars per unit by model and bucket, for models
-        that Langfuse does not price: `{"nova-3": {"seconds": 0.00007}}`.
+        that Langfuse does not price: `{"nova-3": {"seconds": 0.00007}}`. `detail` is `call`, what
+        a person sees, each below the nearest that is sent, or `full`, every span.
         """
         given: dict[str, AttributeValue | None] = {
             TRACE_NAME: _cut(trace_name),
@@ -56,18 +58,20 @@ class LangfuseDialect:
             "langfuse.version": _cut(version),
         }
         self._given = _known(given)
+        self._is_full = detail == "full"
         self._prices = {usage.model_name(model): prices for model, prices in (cost or {}).items()}
 
     def __call__(self, span: Span) -> Span | None:
         """The span as Langfuse should get it."""
+        if span.scope_name != names.SCOPE:
+            return self._foreign(span)
         if span.is_open:
             # A call in progress: Langfuse needs an end, and gets the true one later.
             span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
-        if span.scope_name != names.SCOPE:
-            own = metadata.unclaimed(span.attributes)
-            return span._replace(attributes={**self._identity(span), **_root(span), **own})
         span = observations.with_late_metrics(span)
         shown = observations.observation_of(span)
+        if not (self._is_full or _is_seen(span, shown)):
+            return None
         attributes = {
             **metadata.kept(span.attributes),
             **self._identity(span),
@@ -77,9 +81,25 @@ class LangfuseDialect:
             **media.metadata(span.attributes),
             **metadata.users_own(span.attributes),
         }
-        return span._replace(
+        return self._placed(span)._replace(
             name=self._name(span, shown), attributes=attributes, events=(), links=()
         )
+
+    def _foreign(self, span: Span) -> Span | None:
+        """A span of another instrumentation, as its maker meant it; a trace of these is no call."""
+        is_none = span.is_open or span.attributes.get(stamps.OUTSIDE_CALLS) is True
+        if is_none and not self._is_full:
+            return None
+        if span.is_open:
+            span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
+        own = metadata.unclaimed(foreign.counted_once(span.attributes))
+        attributes = {**self._identity(span), **_root(span), **own}
+        return self._placed(span)._replace(attributes=attributes)
+
+    def _placed(self, span: Span) -> Span:
+        """The span below the nearest one that is sent."""
+        parent = span_id(span.attributes.get(stamps.SHOWN_PARENT))
+        return span if self._is_full or parent is None else span._replace(parent_span_id=parent)
 
     def _name(self, span: Span, shown: Observation) -> str:
         """Its name, without numbers to be filtered by; of the call's root, the page's title."""
@@ -115,6 +135,12 @@ class LangfuseDialect:
                 COMPLETION_START: _iso(shown.first_output_unix_nano),
             }
         )
+
+
+def _is_seen(span: Span, shown: Observation) -> bool:
+    """Whether a person sees a span, or one that is seen may be below it."""
+    is_inner = span.name in names.INNER or span.name == names.LLM_REQUEST
+    return shown.level != "DEBUG" or not is_inner or not span.parent_span_id
 
 
 def valid_environment(name: str) -> str:

@@ -25,6 +25,8 @@ def generation(span: Span, name: str = "llm call") -> Observation:
     )
     if span.attributes.get(names.FALLBACK_RECOVERY):
         return shown._replace(name="recovery probe", level="DEBUG", status_message=message_of(span))
+    if span.attributes.get(stamps.HOLDS_MODEL_CALLS) is True:
+        shown = shown._replace(type="span", model="", units={}, priced_as="")
     return failing(span, shown)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tracing import names, stamps
 from tracing.dialects import messages, model_calls, usage
-from tracing.dialects.observed import Observation, failing, other, plumbing, text
+from tracing.dialects.observed import Observation, failing, other, plumbing, span_id, text
 from tracing.span import Attributes, AttributeValue, Span
 
 
@@ -19,11 +19,10 @@ def with_late_metrics(span: Span) -> Span:
     """The inference that late metrics belong to: a later version of its span, with its usage."""
     attributes = span.attributes
     start, end = attributes.get(stamps.INFERENCE_START), attributes.get(stamps.INFERENCE_END)
+    parent = span_id(attributes.get(stamps.INFERENCE_PARENT))
     if span.name != names.REALTIME_METRICS or not (isinstance(start, int) and start):
         return span
-    try:
-        parent = bytes.fromhex(text(attributes.get(stamps.INFERENCE_PARENT)))
-    except ValueError:
+    if parent is None:
         return span
     return span._replace(
         name=names.REALTIME_INFERENCE,

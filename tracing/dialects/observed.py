@@ -68,6 +68,15 @@ def json_object(given: AttributeValue | None) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def span_id(value: object) -> bytes | None:
+    """A span's id from its hex digits; None for whatever is none."""
+    try:
+        found = bytes.fromhex(value) if isinstance(value, str) else b""
+    except ValueError:
+        return None
+    return found if len(found) == 8 else None
+
+
 def text(value: object) -> str:
     """A value as text; "" for none."""
     return value if isinstance(value, str) else "" if value is None else str(value)
