@@ -178,6 +178,50 @@ def test_root_is_named_for_the_page(
     assert langfuse.name_of(translate(span, **options)) == shown_as
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"},
+        {"llm.model_name": "gpt-4o", "llm.token_count.prompt": 100},
+        {"langfuse.observation.type": "generation", "model": "gpt-4o"},
+        {"langfuse.observation.model.name": "gpt-4o"},
+    ],
+)
+def test_a_call_that_livekit_counts_is_a_plain_span(attributes: dict[str, Any]) -> None:
+    """Its input and output stay; nothing is counted, nor estimated from them."""
+    used = {
+        "gen_ai.usage.input_tokens": 100,
+        "langfuse.observation.usage_details": '{"input": 100}',
+        "langfuse.observation.cost_details": '{"total": 1}',
+        "langfuse.observation.input": "hi",
+    }
+    span = livekit_span("chat", {**attributes, **used}, scope_name="another")
+    kept = langfuse.observation(translate(span))
+    assert (kept.type, kept.model, kept.total_tokens) == ("GENERATION", "gpt-4o", 100)
+    counted = span._replace(attributes={**span.attributes, "model.is_counted_above": True})
+    plain = langfuse.observation(translate(counted))
+    assert (plain.type, plain.model, plain.usage, plain.cost) == ("SPAN", None, {}, {})
+    assert plain.input == "hi"
+
+
+def test_a_frameworks_request_is_the_span_around_what_it_asked() -> None:
+    """Another instrumentation counts what is below it."""
+    shown = show("llm_request", {"model.holds_calls": True, "gen_ai.request.model": "unknown"})
+    assert (shown.name, shown.type, shown.model, shown.usage) == ("llm call", "SPAN", None, {})
+
+
+@pytest.mark.parametrize("detail", ["call", "full"])
+def test_what_is_no_call_is_sent_only_in_full(detail: str) -> None:
+    """Such as a client's warm-up, whose trace has nothing of LiveKit's."""
+    attributes = {"shown.is_outside_calls": True}
+    span = livekit_span("GET /", attributes, scope_name="httpx", parent_span_id=b"")
+    assert (LangfuseDialect(detail=detail)(span) is None) == (detail == "call")
+    in_a_call = span._replace(attributes={"shown.parent_span_id": "aa" * 8})
+    found = LangfuseDialect(detail=detail)(in_a_call)
+    assert found is not None
+    assert found.parent_span_id == (b"" if detail == "full" else b"\xaa" * 8)
+
+
 # What single spans show
 
 
