@@ -118,6 +118,8 @@ CALL_ERRORS = "call.errors."
 """Prefix; int per stage."""
 CALL_RECOVERABLE_ERRORS = "call.recoverable_errors."
 """Prefix; int per stage of those that LiveKit went on from by itself; told by events."""
+CALL_CHANGED_OPTIONS = "call.options.changed"
+"""list of str, `group.name=value`: the options that are not LiveKit's default."""
 CALL_USAGE = "call.usage"
 """str, JSON list of LiveKit's `*ModelUsage` per model; with `purpose`, the name of LiveKit's span,
 where it was beside the turns (`keyterm_detection`). On `job_entrypoint` what was used in no
@@ -129,6 +131,11 @@ CALL_CLOSE_REASON = "call.close_reason"
 """str, LiveKit's reason for the session's end."""
 CALL_REPORT = "call.report"
 """str: the file under `reports` of TRACING_DIR with LiveKit's own report of the session."""
+
+# Ours, on the root, where that is another span than `agent_session`.
+ROOT_SUMMARY = "root.summary."
+"""Prefix; the numbers of the latest session, its errors, its close reason and its changed options,
+so that calls can be filtered by them: the keys of `call.` without those of what was used."""
 
 # Ours, on `job_entrypoint`, from the job's `Tagger`; absent where nothing was tagged.
 CALL_OUTCOME = "call.outcome"

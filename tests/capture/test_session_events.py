@@ -196,6 +196,8 @@ async def test_the_summary_has_usage_and_options() -> None:
         "fake-tts",
     )
     assert options["turn_detection"] == "vad"
+    assert "endpointing.min_delay=0.4" in options["changed"]
+    assert not any(one.startswith("preemptive_generation") for one in options["changed"])
 
 
 async def test_names_and_budget_can_be_given() -> None:

@@ -18,7 +18,7 @@ from tracing.account.session import (
     end_session,
     end_turn,
 )
-from tracing.account.summary import BUDGET_SECONDS, Summary, as_attributes
+from tracing.account.summary import BUDGET_SECONDS, Summary, as_attributes, of_root
 from tracing.account.usage import add_usage
 from tracing.limits import forget_oldest
 from tracing.span import EARLIEST, Attributes, AttributeValue, Span, as_number
@@ -103,6 +103,7 @@ class Call:
         self._session = self._new_session()
         self._session.is_over = True  # none has begun
         self._afterwards = Summary()
+        self._told_of_session: Attributes = _NOTHING
         self._is_call = False
         """Whether something of LiveKit's began: a trace of others alone is none."""
 
@@ -185,6 +186,8 @@ class Call:
             return stamped
         if span.scope_name != names.SCOPE:
             stamped = {**stamped, **self._foreign_ended(span, opened)}
+        if name == names.JOB_ENTRYPOINT or not (span.parent_span_id or name == names.AGENT_SESSION):
+            stamped = {**of_root(self._told_of_session), **stamped}
         if opened.shown_parent:
             stamped = {**stamped, **shown_parent(opened)}
         if not (name in CONCERNED or span.status_code or not span.parent_span_id):
@@ -244,7 +247,9 @@ class Call:
     def _session_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
         session = scope.session or self._session
         session.is_over = True
-        return end_session(session, span)
+        stamped = end_session(session, span)
+        self._told_of_session = stamped
+        return stamped
 
     def _user_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
         session, stamped, name = scope.session or self._session, _NOTHING, span.name

@@ -30,6 +30,9 @@ _COUNTED = {
 """Numbers of a turn that a session adds up."""
 
 
+_NOT_OF_ROOT = frozenset({stamps.CALL_USAGE, stamps.CALL_REPORT})
+
+
 class Summary:
     """What the turns of a session add up to; bounded, however long the session."""
 
@@ -151,6 +154,16 @@ def as_attributes(numbers: Mapping[str, Any]) -> dict[str, AttributeValue]:
         else:
             flat[stamps.CALL + key] = value
     return flat
+
+
+def of_root(stamped: Attributes) -> dict[str, AttributeValue]:
+    """A session's summary as attributes of the root above it."""
+    return {
+        stamps.ROOT_SUMMARY + key[len(stamps.CALL) :]: value
+        for key, value in stamped.items()
+        if key.startswith((stamps.CALL_ERRORS, stamps.CALL_CHANGED_OPTIONS))
+        or (key.startswith(stamps.CALL) and key.count(".") == 1 and key not in _NOT_OF_ROOT)
+    }
 
 
 def from_attributes(attributes: Attributes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from livekit.agents import AgentSession
+from livekit.agents.voice import turn
 
 from tracing import stamps
 from tracing.span import AttributeValue
@@ -14,11 +15,16 @@ from tracing.span import AttributeValue
 def options_of(session: AgentSession[Any]) -> dict[str, AttributeValue]:
     """Models, endpointing, interruption and preemptive generation, as attributes."""
     found: dict[str, AttributeValue] = {}
+    changed: list[str] = []
     handling: Mapping[str, Any] = getattr(session.options, "turn_handling", None) or {}
     for group in ("preemptive_generation", "endpointing", "interruption"):
         for key, value in (handling.get(group) or {}).items():
             if isinstance(value, (bool, int, float, str)):
                 found[f"{stamps.CALL}options.{group}.{key}"] = value
+                if _is_changed(group, key, value):
+                    changed.append(f"{group}.{key}={value}")
+    if changed:
+        found[stamps.CALL_CHANGED_OPTIONS] = [*sorted(changed)]
     for kind in ("stt", "llm", "tts", "vad"):
         model = getattr(getattr(session, kind, None), "model", None)
         if isinstance(model, str) and model != "unknown":
@@ -28,3 +34,10 @@ def options_of(session: AgentSession[Any]) -> dict[str, AttributeValue]:
         detection if isinstance(detection, str) else getattr(detection, "model", "default")
     )
     return found
+
+
+def _is_changed(group: str, key: str, value: object) -> bool:
+    """Whether an option is none of LiveKit's defaults, as far as this version tells them."""
+    named = (f"_{group.upper()}_DEFAULTS", f"_STREAMING_{group.upper()}_DEFAULTS")
+    defaults = [d for name in named if key in (d := getattr(turn, name, {}))]
+    return bool(defaults) and all(default[key] != value for default in defaults)

@@ -82,7 +82,7 @@ _NOT_SHOWN = frozenset(
 )
 """Stamps that are read here, and not for show."""
 _DROPPED_PREFIXES = (
-    *(stamps.TURN, stamps.CALL, stamps.RECORDING, "langfuse."),
+    *(stamps.TURN, stamps.CALL, stamps.ROOT_SUMMARY, stamps.RECORDING, "langfuse."),
     *(usage.USAGE, "gen_ai.prompt."),
 )
 
@@ -93,7 +93,9 @@ def of(span: Span, shown: Observation) -> dict[str, AttributeValue]:
     if shown.model:
         found.pop(_METADATA + "model", None)  # it has a place of its own
     for key, value in span.attributes.items():
-        if key.startswith((stamps.TURN, stamps.CALL)) and key not in _NOT_SHOWN:
+        if key.startswith(stamps.ROOT_SUMMARY):
+            found[_METADATA + key.removeprefix(stamps.ROOT_SUMMARY).replace(".", "_")] = value
+        elif key.startswith((stamps.TURN, stamps.CALL)) and key not in _NOT_SHOWN:
             short = _SHORT.get(key) or key.partition(".")[2].replace(".", "_")
             found[_METADATA + short] = value
     happened = [_happened(span, event) for event in span.events if event.name not in _NO_NEWS]
