@@ -95,7 +95,7 @@ def test_call_with_recording_through_a_drainers_process(
         SCORES: [Reply(500), Reply(429, b"{}", {"Retry-After": "0"})],
         MEDIA: [Reply(500)],
     }
-    server.proxy_limit_bytes = 4_000
+    server.proxy_limit_bytes = 2_000
     spool = tmp_path / "spool" / "one"
     path = write_segment(spool, *spans)
     with running_drainer(spool, *backends_of(settings)) as drainer:

@@ -75,6 +75,8 @@ AGENT_NAME = "lk.agent_name"
 """str; empty for the default dispatch."""
 ROOM_SID = "lk.room_sid"
 """str."""
+CONVERSATION_ID = "gen_ai.conversation.id"
+"""str; the room's sid, so that all calls of one room share it."""
 ROOM_NAME = ("lk.pii.room_name", "lk.room_name")
 """str."""
 PARTICIPANT_IDENTITY = ("lk.pii.participant_identity", "lk.participant_identity")

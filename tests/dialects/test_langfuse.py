@@ -235,7 +235,7 @@ def test_what_is_no_call_is_sent_only_in_full(detail: str) -> None:
         ),
         (
             [{"role": "assistant", "content": "hello"}],
-            None,
+            "(the agent spoke first)",
             {"role": "assistant", "content": "hello"},
         ),
         ([{"role": "user", "content": "hi"}], [{"role": "user", "content": "hi"}], None),
@@ -250,6 +250,85 @@ def test_conversation_is_the_traces_input_and_output(
     for parent in (b"", b"\7" * 8):
         root = show("agent_session", attributes, parent_span_id=parent)
         assert (root.input, root.output) == (given, answered)
+
+
+@pytest.mark.parametrize("prefix", ["call.", "root.summary."])
+@pytest.mark.parametrize(
+    ("recorded", "told", "given", "answered"),
+    [
+        ([{"role": "user", "content": "hi"}], {"turns": 1}, 1, "(not answered)"),
+        (
+            [{"role": "user", "content": "hi"}],
+            {"turns": 1, "close_reason": "error", "errors.llm": 4, "errors.stt": 1},
+            1,
+            "(not answered; closed by an error; errors of llm, stt)",
+        ),
+        (None, {"turns": 0}, "(nothing was said)", "(not answered)"),
+        (None, {"turns": 2}, None, None),  # and withheld
+        (None, {}, None, None),
+    ],
+)
+def test_a_call_without_an_answer_says_so_in_words(
+    prefix: str, recorded: Any, told: dict[str, Any], given: Any, answered: str | None
+) -> None:
+    """And which errors there were; a call that goes on says nothing yet."""
+    attributes = {prefix + key: value for key, value in told.items()}
+    if recorded:
+        attributes["conversation.messages"] = json.dumps(recorded)
+    root = show("job_entrypoint", attributes, parent_span_id=b"")
+    assert (root.input, root.output) == (recorded if given == 1 else given, answered)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("greeting", "(the agent speaks first)"),
+        ("say", "(said by the application)"),
+        ("prompted", "(asked for by the application)"),
+        ("tool_follow_up", "(after a tool)"),
+        ("reply", "(nothing was asked)"),
+    ],
+)
+def test_a_turn_that_nobody_asked_for_says_so_in_words(kind: str, words: str) -> None:
+    """An output without an input looks like an error; withheld, there is neither."""
+    said = {"turn.kind": kind, "turn.agent_text": "Hello."}
+    assert (show("agent_turn", said).input, show("agent_turn", said).output) == (words, "Hello.")
+    assert show("agent_turn", {"turn.kind": kind}).input is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "service"),
+    [
+        ({"service.name": "unknown_service:python"}, "host"),
+        ({"service.name": "unknown_service"}, "host"),
+        ({}, "host"),
+        ({"service.name": "front-desk"}, "front-desk"),
+    ],
+)
+def test_the_service_is_the_agent_where_nobody_named_one(
+    resource: dict[str, Any], service: str
+) -> None:
+    """And spans of one resource keep one."""
+    dialect = LangfuseDialect()
+    span = livekit_span("agent_turn", {"agent.label": "agents.host"}, resource=resource)
+    first, second = dialect(span), dialect(span)
+    assert first is not None
+    assert second is not None
+    assert first.resource["service.name"] == service
+    assert first.resource is second.resource
+
+
+def test_a_realtime_models_first_token_is_said_once() -> None:
+    """The page's badge and the metadata are one number, whatever the two clocks say."""
+    attributes = {
+        "langfuse.observation.completion_start_time": "2026-11-18T11:06:40.250Z",
+        "gen_ai.response.time_to_first_chunk": 0.75,
+    }
+    shown = show("realtime_inference", attributes)
+    assert (shown.time_to_first_token, shown.metadata["time_to_first_token_seconds"]) == (
+        0.25,
+        "0.25",
+    )
 
 
 def test_instructions_of_a_prompted_turn_are_its_input() -> None:

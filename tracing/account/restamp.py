@@ -22,7 +22,8 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     by_id = {span.span_id: span for span in timed}
     root = _outermost(timed)
     call = Call(
-        session_id=names.first_text(spans, stamps.SESSION_ID),
+        session_id=names.first_text(spans, stamps.SESSION_ID)
+        or names.first_text(spans, names.CONVERSATION_ID),  # of what was recorded without us
         user_id=names.first_text(spans, stamps.USER_ID),
         clock=None,
         open_span=by_id.get,

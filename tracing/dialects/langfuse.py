@@ -9,24 +9,24 @@ is shown and not into metadata as well.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 
 from tracing import names, stamps
-from tracing.dialects import foreign, media, metadata, observations, usage
+from tracing.dialects import conversation, foreign, media, metadata, observations, usage
 from tracing.dialects.messages import dumps
 from tracing.dialects.model_calls import COMPLETION_START
 from tracing.dialects.observed import Observation, span_id
-from tracing.span import AttributeValue, Span
+from tracing.span import Attributes, AttributeValue, Span
 
 MAX_LENGTH = 200
 """Characters of a session, a user, a tag, a release, a version and a trace name."""
 MAX_ENVIRONMENT = 40
 TRACE_NAME = "langfuse.trace.name"
 ENVIRONMENT = "langfuse.environment"
+_SERVICE, _UNNAMED = "service.name", "unknown_service"
 _ENVIRONMENTS = (ENVIRONMENT, "deployment.environment.name", "deployment.environment")
 
 
@@ -59,6 +59,7 @@ class LangfuseDialect:
         }
         self._given = _known(given)
         self._is_full = detail == "full"
+        self._latest_resource: tuple[Attributes, str, Attributes] = ({}, "", {})
         self._prices = {usage.model_name(model): prices for model, prices in (cost or {}).items()}
 
     def __call__(self, span: Span) -> Span | None:
@@ -75,13 +76,13 @@ class LangfuseDialect:
         attributes = {
             **metadata.kept(span.attributes),
             **self._identity(span),
-            **_root(span),
+            **conversation.sides(span),
             **self._observed(shown),
             **metadata.of(span, shown),
             **media.metadata(span.attributes),
             **metadata.users_own(span.attributes),
         }
-        return self._placed(span)._replace(
+        return self._placed(self._served(span))._replace(
             name=self._name(span, shown), attributes=attributes, events=(), links=()
         )
 
@@ -93,8 +94,22 @@ class LangfuseDialect:
         if span.is_open:
             span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
         own = metadata.unclaimed(foreign.counted_once(span.attributes))
-        attributes = {**self._identity(span), **_root(span), **own}
+        attributes = {**self._identity(span), **conversation.sides(span), **own}
         return self._placed(span)._replace(attributes=attributes)
+
+    def _served(self, span: Span) -> Span:
+        """The span of a service that is named for the agent, where nobody named it.
+
+        Spans of one resource keep one resource, by which they are sent together.
+        """
+        agent = _cut(_agent(span))
+        if not agent or not str(span.resource.get(_SERVICE, _UNNAMED)).startswith(_UNNAMED):
+            return span
+        known, named, resource = self._latest_resource
+        if known is not span.resource or named != agent:
+            resource = {**span.resource, _SERVICE: agent}
+            self._latest_resource = span.resource, agent, resource
+        return span._replace(resource=resource)
 
     def _placed(self, span: Span) -> Span:
         """The span below the nearest one that is sent."""
@@ -167,25 +182,6 @@ def _agent(span: Span) -> AttributeValue | None:
     """The name that the trace gets: the agent's, else the class of the one that took the call."""
     named = span.attributes.get(names.AGENT_NAME)
     return named or str(span.attributes.get(stamps.FIRST_AGENT, "")).rpartition(".")[2]
-
-
-def _root(span: Span) -> dict[str, AttributeValue]:
-    """The conversation as the trace's input and output, under the names of all versions."""
-    recorded = span.attributes.get(stamps.CONVERSATION)
-    if not isinstance(recorded, str):  # it is on the call's root, which may have a remote parent
-        return {}
-    try:
-        said = json.loads(recorded)
-        is_answered = bool(said) and said[-1]["role"] == "assistant"
-    except (LookupError, TypeError, ValueError, RecursionError):
-        said, is_answered = recorded, False
-    sides = {"input": said[:-1] if is_answered else said, "output": said[-1] if is_answered else ""}
-    return {
-        f"langfuse.{whose}.{side}": dumps(value)
-        for side, value in sides.items()
-        if value
-        for whose in ("observation", "trace")
-    }
 
 
 def _known(attributes: Mapping[str, AttributeValue | None]) -> dict[str, AttributeValue]:

@@ -41,12 +41,15 @@ def used(span: Span, shown: Observation) -> Observation:
     units = usage.tokens(attributes, measured, model)
     ttft = attributes.get(names.TIME_TO_FIRST_CHUNK, measured.get("ttft"))
     ttft = ttft if isinstance(ttft, float) and ttft >= 0 else None
+    first = _first_token(span, ttft)
+    if first:  # so that the page and the metadata say the same
+        ttft = round((first - span.start_time_unix_nano) / 1e9, 3)
     return shown._replace(
         status_message=shown.status_message or ("cut short" if measured.get("cancelled") else ""),
         model=model,
         units=units or (usage.UNKNOWN if model else {}),
         priced_as=model if units else "",
-        first_output_unix_nano=_first_token(span, ttft),
+        first_output_unix_nano=first,
         metadata={
             **shown.metadata,
             "provider": attributes.get(names.PROVIDER_NAME),

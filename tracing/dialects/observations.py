@@ -61,7 +61,7 @@ def _user_turn(span: Span) -> Observation:
         "provider": attributes.get(names.PROVIDER_NAME),
         **_measured(attributes, _USER_TURN_NUMBERS),
     }
-    shown = Observation("user turn", input=said, output=said, metadata=metadata)
+    shown = Observation("user turn", input=said, metadata=metadata)
     return failing(span, _with_stt(attributes, shown))
 
 
@@ -73,15 +73,17 @@ def _agent_turn(span: Span) -> Observation:
         attributes.get(stamps.TURN_AGENT_TEXT) or names.first(attributes, names.RESPONSE_TEXT)
     )
     called = text(names.first(attributes, names.FUNCTION_CALLS))
+    answered = said or (called if called != "[]" else "")
     both = messages.dumps(messages.said(("system", asked), ("user", user)))
+    heard = both if user and asked else user or asked
     level, message = _interruption(attributes)
     shown = Observation(
         "agent turn",
         type="agent",
         level=level,
         status_message=message,
-        input=both if user and asked else user or asked,
-        output=said or (called if called != "[]" else ""),
+        input=heard or (_unasked(attributes) if answered else ""),
+        output=answered,
         metadata=_measured(attributes, _AGENT_TURN_NUMBERS),
     )
     if names.REALTIME_METRICS_JSON in attributes:
@@ -90,6 +92,19 @@ def _agent_turn(span: Span) -> Observation:
     if attributes.get(stamps.TURN_KIND) == "discarded":
         shown = shown._replace(name="discarded reply", status_message="nothing of it was said")
     return failing(span, _with_stt(attributes, shown))
+
+
+def _unasked(attributes: Attributes) -> str:
+    """Why the agent spoke where nobody had asked, in words: an output alone looks like an error."""
+    return _UNASKED.get(names.text(attributes, stamps.TURN_KIND), "(nothing was asked)")
+
+
+_UNASKED = {
+    "greeting": "(the agent speaks first)",
+    "say": "(said by the application)",
+    "prompted": "(asked for by the application)",
+    "tool_follow_up": "(after a tool)",
+}
 
 
 def _interruption(attributes: Attributes) -> tuple[str, str]:
