@@ -25,6 +25,7 @@ TECHNICAL = [
     *("exception.type", "http.request.method", "http.route", "server.address", "db.system"),
     *("openinference.span.kind", "langfuse.observation.type", "traceloop.span.kind"),
     *("turn.kind", "turn.stt.model_name", "call.options.llm_model"),
+    *("shown.parent_span_id", "root.summary.close_reason", "root.summary.options.changed"),
     *("service.name", "host.name", "k8s.pod.name"),
 ]
 CONTENT = [

@@ -75,7 +75,7 @@ _OURS = frozenset(
     {
         *(stamps.FIRST_AGENT, stamps.TURN_KIND, stamps.CALL_OUTCOME),
         *(stamps.CALL_CLOSE_REASON, stamps.CALL_REPORT, stamps.CALL_USAGE),
-        stamps.CALL_CONTINUED_IN,
+        *(stamps.CALL_CONTINUED_IN, stamps.SHOWN_PARENT, stamps.ROOT_SUMMARY + "close_reason"),
         *(stamps.INFERENCE_PARENT, stamps.RECOVERED_REASON, stamps.RECORDED_ON),
         *(
             f"{prefix}{field}"
@@ -90,7 +90,7 @@ _OURS = frozenset(
 TEXTS = _LIVEKIT | _GEN_AI | _OPENTELEMETRY | _OTHERS | _OURS
 """Attributes whose texts are technical."""
 PREFIXES = (
-    stamps.CALL + "options.",
+    *(stamps.CALL + "options.", stamps.ROOT_SUMMARY + "options."),
     # of the resource: what runs, and where
     *("service.", "telemetry.", "deployment.", "host.", "os.", "process.runtime."),
     *("process.executable.", "container.", "k8s.", "cloud.", "aws.", "gcp.", "azure."),
