@@ -19,10 +19,10 @@ from opentelemetry import trace
 
 from tracing import names, stamps
 from tracing.account.call import Call
+from tracing.account.event_metrics import PLACES, add_metrics, usage_of
 from tracing.account.session import OpenTurn, Session, Watcher
 from tracing.account.turns.turn import names_in
 from tracing.capture.current import current_capture
-from tracing.capture.event_metrics import PLACES, add_metrics, usage_of
 from tracing.capture.redaction import without_words
 from tracing.capture.session_options import options_of
 from tracing.limits import OncePerMinute
