@@ -1,7 +1,8 @@
 """A stand-in for Langfuse on loopback: takes what version 4.16 takes, refuses what it refuses.
 
-Traces as OTLP, scores one by one, media in three steps; the object store that media goes to is a
-server of its own, as in every installation. What it keeps is what a person could look at.
+Traces as OTLP, scores as events or one by one, media in three steps; the object store that media
+goes to is a server of its own, as in every installation. What it keeps is what a person could
+look at.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from tracing.span import Span
 
 TRACES = "/api/public/otel/v1/traces"
 SCORES = "/api/public/scores"
+INGESTION = "/api/public/ingestion"
 MEDIA = "/api/public/media"
 PUBLIC_KEY, SECRET_KEY = "pk-lf-test", "sk-lf-test"
 AUDIO_TYPES = {
     *("audio/mpeg", "audio/mp3", "audio/wav", "audio/ogg", "audio/oga", "audio/aac"),
     *("audio/mp4", "audio/flac", "audio/opus", "audio/webm"),
 }
+NOW = "now"
+"""The time of a score that was posted by itself: `POST /api/public/scores` reads none."""
 MAX_MEDIA_BYTES = 10**9
 TOKEN = re.compile(r"@@@langfuseMedia:type=([^|]+)\|id=([^|]+)\|source=([^@]+)@@@")
 _WRONG_KEYS = "Invalid credentials. Confirm that you've configured the correct host."
@@ -84,6 +88,9 @@ class LangfuseServer:
         self.spans: dict[tuple[bytes, bytes], Span] = {}
         """By trace and span id; a later version replaces the row."""
         self.scores: dict[str, dict[str, Any]] = {}
+        """By id; `timestamp` is the time that is shown: that of the request, or of the event."""
+        self.event_replies: dict[str, tuple[int, str]] = {}
+        """By an event's id: the status and the words that it gets once in place of its own."""
         self.media: dict[str, Media] = {}
         self.asked: list[Asked] = []
         self.replies: dict[str, list[Reply]] = {}
@@ -158,12 +165,13 @@ class LangfuseServer:
         take = {
             ("POST", TRACES): self._take_spans,
             ("POST", SCORES): self._take_score,
+            ("POST", INGESTION): self._take_events,
             ("POST", MEDIA): self._take_media,
         }.get((method, urlsplit(path).path))
         if method == "PATCH" and route.startswith(f"{MEDIA}/"):
             take = self._take_upload_status
         if take is None:
-            known = (TRACES, SCORES, MEDIA)
+            known = (TRACES, SCORES, INGESTION, MEDIA)
             raise Refusal(405 if urlsplit(path).path in known else 404, "Method not allowed")
         self._check_key(headers.get("authorization", ""))
         self._check_rate()
@@ -209,8 +217,30 @@ class LangfuseServer:
         score = _document(headers, body)
         _check_score(score)
         score_id = score.get("id") or f"made up {len(self.scores)}"
-        self.scores[score_id] = score
+        self.scores[score_id] = {**score, "timestamp": NOW}
         return Reply(200, json.dumps({"id": score_id}).encode())
+
+    def _take_events(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Take a batch of events, each with an answer of its own; an event's time is kept."""
+        batch = _document(headers, body).get("batch")
+        if not isinstance(batch, list):
+            raise Refusal(400, "Invalid request data: batch")
+        successes, errors = [], []
+        for event in batch:
+            try:
+                if event["id"] in self.event_replies:
+                    status, words = self.event_replies.pop(event["id"])
+                    raise Refusal(status, words)
+                _check_event(event)
+                self.scores[event["body"]["id"]] = {
+                    **event["body"],
+                    "timestamp": event["timestamp"],
+                }
+                successes.append({"id": event["id"], "status": 201})
+            except Refusal as refusal:
+                answer = {"id": event["id"], "status": refusal.reply.status}
+                errors.append({**answer, "message": str(refusal), "error": "InvalidRequestError"})
+        return Reply(207, json.dumps({"successes": successes, "errors": errors}).encode())
 
     def _take_media(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         asked = _document(headers, body)
@@ -309,6 +339,12 @@ def _check_score(score: Mapping[str, Any]) -> None:
     trace, session = score.get("traceId"), score.get("sessionId")
     if bool(trace) == bool(session) or (score.get("observationId") and not trace):
         raise Refusal(400, "Provide exactly one of traceId, sessionId")
+
+
+def _check_event(event: Mapping[str, Any]) -> None:
+    if event.get("type") != "score-create" or not isinstance(event.get("timestamp"), str):
+        raise Refusal(400, "Invalid request data: type or timestamp")
+    _check_score(event.get("body") or {})
 
 
 def _check_media(asked: Mapping[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from tests.deliver.delivering import delivering
 from tests.dialects.scored import CALL, turn
 from tests.dialects.spans import livekit_span
 from tests.fakes import Reply, draining, until, write_segment
+from tests.langfuse_server import INGESTION, NOW, LangfuseServer
 from tests.langfuse_server import SCORES as SCORES_PATH
-from tests.langfuse_server import LangfuseServer
 from tracing.config.backends import Backend, fingerprint
 from tracing.config.load import load_settings
 from tracing.config.settings import ConfigError, backends_of
 from tracing.deliver.status import read_backends, take_notices
+from tracing.dialects.scores import documents_of
 from tracing.spool.losses import count_losses, read_losses
 from tracing.spool.segments import segment_paths
 
@@ -37,8 +40,17 @@ def scores_backend(server: LangfuseServer, scores: Any = True) -> Backend:
     return next(b for b in backends_of(settings) if b.carries == "scores")
 
 
-def test_scores_are_delivered_one_by_one(tmp_path: Path, server: LangfuseServer) -> None:
-    """As one JSON object each, with the keys and nothing that only spans need."""
+@pytest.fixture
+def old_server(server: LangfuseServer) -> LangfuseServer:
+    """A Langfuse that takes no events."""
+    server.replies[INGESTION] = [Reply(404, b'{"message": "no such route"}')] * 9
+    return server
+
+
+def test_scores_are_delivered_in_batches_and_keep_their_time(
+    tmp_path: Path, server: LangfuseServer
+) -> None:
+    """As events of one request, with the keys and nothing that only spans need."""
     path = write_segment(tmp_path, turn(), livekit_span("agent_session", CALL))
     with delivering(tmp_path, scores_backend(server)) as delivery:
         until(lambda: delivery.done == {path.name})
@@ -49,9 +61,81 @@ def test_scores_are_delivered_one_by_one(tmp_path: Path, server: LangfuseServer)
         "call_interruption_rate": 0.25,
         "call_tool_failures": 1,
     }
-    assert [(a.method, a.path, a.status) for a in server.asked] == [("POST", SCORES_PATH, 200)] * 4
+    assert [(a.method, a.path, a.status) for a in server.asked] == [("POST", INGESTION, 207)]
+    ends = {turn().end_time_unix_nano, livekit_span("agent_session", CALL).end_time_unix_nano}
+    assert {_nanoseconds(score["timestamp"]) for score in server.scores.values()} == ends
     assert all("x-langfuse-ingestion-version" not in asked.headers for asked in server.asked)
     assert count_losses(tmp_path) == {}
+
+
+def _nanoseconds(timestamp: str) -> int:
+    seconds = datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+    return round(seconds * 1000) * 1_000_000
+
+
+def test_scores_go_one_by_one_where_events_are_refused(
+    tmp_path: Path, old_server: LangfuseServer
+) -> None:
+    """The refusal is learnt once; what such a server takes has the time of its request."""
+    write_segment(tmp_path, turn(1), turn(2))
+    with delivering(tmp_path, scores_backend(old_server)) as delivery:
+        until(lambda: delivery.done)
+        write_segment(tmp_path, turn(3), number=2)
+        until(lambda: len(old_server.scores) == 3)
+    one = [(SCORES_PATH, 200)]
+    assert [(a.path, a.status) for a in old_server.asked] == [(INGESTION, 404), *one * 3]
+    assert {score["timestamp"] for score in old_server.scores.values()} == {NOW}
+    assert count_losses(tmp_path) == {}
+
+
+def test_each_event_has_an_answer_of_its_own(tmp_path: Path, server: LangfuseServer) -> None:
+    """One is rejected and counted, one comes again, and those that were taken do not."""
+    turns = [turn(1), turn(2), turn(3)]
+    first, second, third = (documents_of(one)[0]["id"] for one in turns)
+    server.event_replies = {second: (400, "no such config"), third: (500, "queue is full")}
+    write_segment(tmp_path, *turns)
+    with delivering(tmp_path, scores_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    asked = [[event["id"] for event in one.document["batch"]] for one in server.of(INGESTION)]
+    assert asked == [[first, second, third], [third]]
+    assert set(server.scores) == {first, third}
+    [loss] = read_losses(tmp_path)
+    assert (loss["reason"], loss["number"]) == ("Langfuse rejected the score", 1)
+    assert loss["detail"] == (
+        f"turn_latency_seconds: POST {server.url}{INGESTION} answered 400: no such config"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ({"successes": [], "errors": []}, "retrying"),
+        ({"successes": [], "errors": [{"status": 429}]}, "retrying"),
+        ({"successes": [], "errors": [{"id": "?", "status": 403, "message": "no"}]}, "paused"),
+    ],
+)
+def test_event_without_a_yes_waits(
+    tmp_path: Path, server: LangfuseServer, answer: dict[str, Any], state: str
+) -> None:
+    """Nothing is taken for delivered of which the server did not say so."""
+    write_segment(tmp_path, turn())
+    server.replies[INGESTION] = [Reply(207, json.dumps(answer).encode())] * 500
+    with delivering(tmp_path, scores_backend(server)) as delivery:
+        until(lambda: delivery.status.state == state)
+        assert server.scores == {}
+        server.replies.clear()
+        until(lambda: delivery.done)
+    assert len(server.scores) == 1
+    assert count_losses(tmp_path) == {}
+
+
+def test_many_scores_are_a_few_requests(tmp_path: Path, server: LangfuseServer) -> None:
+    """A batch holds a hundred."""
+    write_segment(tmp_path, *(turn(number) for number in range(1, 251)))
+    with delivering(tmp_path, scores_backend(server)) as delivery:
+        until(lambda: delivery.done)
+    assert len(server.scores) == 250
+    assert max(len(asked.document["batch"]) for asked in server.asked) <= 100
 
 
 def test_repeat_makes_no_second_score(tmp_path: Path, server: LangfuseServer) -> None:
@@ -60,51 +144,54 @@ def test_repeat_makes_no_second_score(tmp_path: Path, server: LangfuseServer) ->
         write_segment(spool, turn(1), turn(2))
         with delivering(spool, scores_backend(server, "all")) as delivery:
             until(lambda delivery=delivery: delivery.done)
-    assert (len(server.asked), len(server.scores)) == (20, 10)
+    assert (len(server.asked), len(server.scores)) == (2, 10)
 
 
 def test_rate_limit_is_waited_for_and_nothing_is_posted_twice(
-    tmp_path: Path, server: LangfuseServer
+    tmp_path: Path, old_server: LangfuseServer
 ) -> None:
     """`Retry-After` is obeyed; what was taken before it is not sent again."""
     write_segment(tmp_path, *(turn(number) for number in range(1, 6)))
-    server.requests_left = 2
+    old_server.requests_left = 2
     began = time.monotonic()
-    with delivering(tmp_path, scores_backend(server)) as delivery:
+    with delivering(tmp_path, scores_backend(old_server)) as delivery:
         until(lambda: delivery.done)
-    assert [asked.status for asked in server.asked] == [200, 200, 429, 200, 200, 200]
+    assert [asked.status for asked in old_server.of(SCORES_PATH)] == [200, 200, 429, 200, 200, 200]
     assert time.monotonic() - began >= 1.0
-    assert len({asked.document["id"] for asked in server.asked if asked.status == 200}) == 5
+    taken = [asked for asked in old_server.of(SCORES_PATH) if asked.status == 200]
+    assert len({asked.document["id"] for asked in taken}) == 5
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_rejected_score_is_counted_and_the_others_pass(
-    tmp_path: Path, server: LangfuseServer, status: int
+    tmp_path: Path, old_server: LangfuseServer, status: int
 ) -> None:
     """One bad score blocks neither scores nor the spool."""
     write_segment(tmp_path, turn(1), turn(2), turn(3))
     words = b'{"message": "no such config"}'
-    server.replies[SCORES_PATH] = [Reply(200, b'{"id": "1"}'), Reply(status, words)]
-    with delivering(tmp_path, scores_backend(server)) as delivery:
+    old_server.replies[SCORES_PATH] = [Reply(200, b'{"id": "1"}'), Reply(status, words)]
+    with delivering(tmp_path, scores_backend(old_server)) as delivery:
         until(lambda: delivery.done)
-    assert [asked.status for asked in server.asked] == [200, status, 200]
+    assert [asked.status for asked in old_server.of(SCORES_PATH)] == [200, status, 200]
     [loss] = read_losses(tmp_path)
     assert (loss["reason"], loss["number"]) == ("Langfuse rejected the score", 1)
     assert loss["detail"] == (
-        f"turn_latency_seconds: POST {server.url}{SCORES_PATH} answered {status}: "
+        f"turn_latency_seconds: POST {old_server.url}{SCORES_PATH} answered {status}: "
         '{"message": "no such config"}'
     )
 
 
 @pytest.mark.parametrize("body", [b"<html>log in</html>", b'"OK"', b"{}", b""])
-def test_yes_of_another_server_is_none(tmp_path: Path, server: LangfuseServer, body: bytes) -> None:
+def test_yes_of_another_server_is_none(
+    tmp_path: Path, old_server: LangfuseServer, body: bytes
+) -> None:
     """A 200 without the score's id took nothing: the score waits for the mend."""
     write_segment(tmp_path, turn())
-    server.replies[SCORES_PATH] = [Reply(200, body)]
-    with delivering(tmp_path, scores_backend(server)) as delivery:
+    old_server.replies[SCORES_PATH] = [Reply(200, body)]
+    with delivering(tmp_path, scores_backend(old_server)) as delivery:
         until(lambda: delivery.done)
-    assert [asked.status for asked in server.asked] == [200, 200]
-    assert len(server.scores) == 1
+    assert [asked.status for asked in old_server.of(SCORES_PATH)] == [200, 200]
+    assert len(old_server.scores) == 1
     assert count_losses(tmp_path) == {}
 
 
@@ -113,10 +200,11 @@ def test_not_found_page_of_another_server_is_no_rejection(
 ) -> None:
     """A wrong address answers 404 in HTML: the scores wait for the mend, as spans do."""
     write_segment(tmp_path, turn())
-    server.replies[SCORES_PATH] = [Reply(404, b"<html>nothing here</html>")] * 2
+    page = Reply(404, b"<html>nothing here</html>")
+    server.replies = {INGESTION: [page] * 2, SCORES_PATH: [page] * 2}
     with delivering(tmp_path, scores_backend(server)) as delivery:
         until(lambda: delivery.done)
-    assert [asked.status for asked in server.asked] == [404, 404, 200]
+    assert [asked.status for asked in server.asked] == [404, 404, 404, 404, 207]
     assert count_losses(tmp_path) == {}
 
 
