@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tracing.capture.recording import save_recording
+from tracing.capture.langfuse.recording import save_recording
 
 AUDIO = b"OggS" + bytes(range(256)) * 5000
 

@@ -87,6 +87,8 @@ class LangfuseServer:
         self.secret_key = SECRET_KEY
         self.spans: dict[tuple[bytes, bytes], Span] = {}
         """By trace and span id; a later version replaces the row."""
+        self.versions: list[Span] = []
+        """Every version of every span: what was filed by its session once, stays there."""
         self.scores: dict[str, dict[str, Any]] = {}
         """By id; `timestamp` is the time that is shown: that of the request, or of the event."""
         self.event_replies: dict[str, tuple[int, str]] = {}
@@ -127,6 +129,16 @@ class LangfuseServer:
     def trace(self, trace_id: bytes) -> list[Span]:
         """The rows of one trace."""
         return [span for (trace, _), span in self.spans.items() if trace == trace_id]
+
+    def filed(self, attribute: str) -> set[Any]:
+        """Under what calls are found by an attribute, such as their session's: all versions count.
+
+        A span without a session is filed under what LiveKit calls the conversation.
+        """
+        found = [span.attributes for span in self.versions]
+        if attribute == "langfuse.session.id":
+            return {told.get(attribute) or told.get("gen_ai.conversation.id") for told in found}
+        return {told.get(attribute) for told in found}
 
     def scores_by_name(self, subject: str) -> dict[str, Any]:
         """The values of the scores of an observation, or of a trace as a whole, by name."""
@@ -209,6 +221,7 @@ class LangfuseServer:
         spans = _spans(kind, body)
         for span in spans:
             _check_ids(span)
+        self.versions += spans
         for span in spans:
             self.spans[span.trace_id, span.span_id] = span
         return Reply(200, b"{}")

@@ -1,7 +1,8 @@
 """A real LiveKit worker with one offline job: `python -m tests.offline_job [seconds]`.
 
 Settings come from the environment. The caller types, a scripted model answers and calls a tool.
-With `seconds` the call goes on for so long after the last answer.
+With `seconds` the call goes on for so long after the last answer. JOB_NAMES, a JSON object, is
+what the application says of the call, after its first answer.
 """
 
 from __future__ import annotations
@@ -74,10 +75,13 @@ async def entrypoint(ctx: JobContext) -> None:
     """The call."""
     session: AgentSession[None] = AgentSession(llm=ScriptedLLM())
     session.output.set_audio_enabled(False)
-    observe(session)
+    names = json.loads(os.environ.get("JOB_NAMES", "{}"))
+    if not names:
+        observe(session)
     await session.start(Agent(instructions="You book tables.", tools=[book]))
     for text in TYPED:
         await session.run(user_input=text)
+        observe(session, **names)
     say(event="answered", pid=os.getpid(), threads=sorted(t.name for t in threading.enumerate()))
     await asyncio.sleep(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0)
     if os.environ.get("JOB_ENDS") == "kill":

@@ -13,6 +13,10 @@ MAX_AGE_SECONDS = 7 * 86400.0
 """How long spans and recordings wait to be delivered, where nobody says otherwise."""
 TIMEOUT_SECONDS = 10.0
 """What one request to a backend may take, where nobody says otherwise."""
+SETTLE_SECONDS = 2.0
+"""How long after its session began a call may be named, where names are for good once sent."""
+IN_PROGRESS_SECONDS = 10.0
+"""The age at which a call is shown as going on, and up to which it may wait for a session."""
 MAX_DEPTH = 100
 """Lists and maps inside each other, in one attribute; what is deeper is kept as text.
 
@@ -31,6 +35,15 @@ def forget_oldest(kept: dict[Any, Any], most: int) -> None:
     if len(kept) > most:
         with contextlib.suppress(KeyError, RuntimeError, StopIteration):
             del kept[next(iter(kept))]
+
+
+def settled_at(began: int, session_began: int, settle_seconds: float) -> int:
+    """When a call has the names that it keeps; nanoseconds since the Unix epoch, all three.
+
+    Its session has begun for a while then, or did not begin (0) for so long that nobody waits.
+    """
+    at_last = began + int(IN_PROGRESS_SECONDS * 1e9)
+    return min(session_began + int(settle_seconds * 1e9), at_last) if session_began else at_last
 
 
 class OncePerMinute:

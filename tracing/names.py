@@ -19,6 +19,8 @@ SCOPE = "livekit-agents"
 JOB_ENTRYPOINT = "job_entrypoint"
 JOB_SHUTDOWN = "job_shutdown"
 AGENT_SESSION = "agent_session"
+BEGIN_CALLS = frozenset({JOB_ENTRYPOINT, AGENT_SESSION})
+"""The outermost of a call is one of these; a trace from outside may go on above it."""
 SESSION_CLOSE = "session_close"
 ROOM_CONNECT = "room_connect"
 START_AGENT_ACTIVITY = "start_agent_activity"

@@ -31,6 +31,7 @@ from tracing.capture.jobs import (
     job_outcome,
     join_running_job,
 )
+from tracing.capture.langfuse.progress import Progress
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
 from tracing.capture.redaction import Redaction
@@ -193,6 +194,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         content_safe=settings.content_safe,
         watchers=[metrics] if metrics else [],
         rebuild_inputs=settings.speaks_langfuse and not settings.input_delta,
+        settle_seconds=max(backend.settle_seconds for backend in backends) or None,
     )
     processor = TracingProcessor(
         redaction,
@@ -211,7 +213,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         directory,
         backends,
         ledger,
-        checkpoint=processor.record_open_spans,
+        checkpoint=Progress(processor).checkpoint,
         look=writer.look,
         place=settings.drainer,
         spool_bytes=settings.spool_bytes,

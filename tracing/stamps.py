@@ -161,6 +161,10 @@ RECORDING_TYPE = "recording.content_type"
 RECORDING_STARTED_AT = "recording.started_at"
 """double, seconds since the Unix epoch."""
 
+# Ours, on the start record of a root; no backend gets it.
+IN_PROGRESS = "call.in_progress"
+"""bool: the call lasts, and this tells so far as it has come."""
+
 # Ours, where a span can only know it from others: read by dialects and readers.
 TURN_USER_TEXT = "turn.user_text"
 """str on `agent_turn`, `user_turn`, `realtime_inference`: what the user said, if LiveKit did not

@@ -140,3 +140,46 @@ def test_the_user_given_for_all_calls_is_everybody() -> None:
     assert carried(call, session) == "line 1"
     call.set_identity(user_id="alice")
     assert (carried(call, session), call.identity.attributes["user.id"]) == ("alice", "alice")
+
+
+@pytest.mark.parametrize(
+    ("began", "session_began", "now", "session_id"),
+    [
+        (1, 3, 4.9, "late"),
+        (1, 3, 5.0, "s"),
+        (1, None, 10.9, "late"),
+        (1, None, 11.0, "s"),
+        (1, 10, 11.0, "s"),
+    ],
+)
+def test_a_name_that_comes_too_late_is_none(
+    began: int, session_began: int | None, now: float, session_id: str
+) -> None:
+    """Where spans have left with another; a backend would show the call twice."""
+    call = Call(session_id="s", settle_seconds=2.0, clock=lambda: nanos(now * 1000))
+    call.started(span("job_entrypoint", began * 1000, None, JOB))
+    if session_began is not None:
+        call.started(span("agent_session", session_began * 1000, None))
+    call.set_identity("late", "ann")
+    known = call.identity.attributes
+    assert (known["session.id"], known["user.id"]) == (session_id, "ann")
+
+
+def test_the_user_that_spans_left_with_stays_the_calls(caplog: pytest.LogCaptureFixture) -> None:
+    """Said once where it is contradicted; a second session has its own all the same."""
+    call = Call(settle_seconds=2.0, clock=lambda: nanos(60_000))
+    job, first, second = (
+        span("job_entrypoint", 1, None, JOB),
+        *(span("agent_session", at, None) for at in (2, 30)),
+    )
+    call.started(job)
+    call.started(first)
+    call.started(span("user_turn", 3, None, {WHO: "caller"}, parent=first))
+    call.set_identity(None, "ann", call.session(first.span_id))
+    assert carried(call, first) == carried(call, job) == "caller"
+    assert [record.getMessage() for record in caplog.records] == [
+        "user_id= came too late: the call's spans have left with another"
+    ]
+    call.started(second)
+    call.set_identity(None, "ben", call.session(second.span_id))
+    assert (carried(call, second), carried(call, job)) == ("ben", "caller")

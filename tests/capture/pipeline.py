@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.redaction import Redaction
 from tracing.capture.withholding import Withholding
-from tracing.deliver.segment_reader import SegmentReader
+from tracing.deliver.reading.segment_reader import SegmentReader
 from tracing.harmless.filter import Harmless
 from tracing.span import Span
 from tracing.spool.losses import Ledger

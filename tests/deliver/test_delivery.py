@@ -28,6 +28,7 @@ from tracing.span import STATUS_ERROR
 from tracing.spool.acks import DONE, Acks
 from tracing.spool.losses import Ledger
 from tracing.spool.records import start_frame
+from tracing.stamps import IN_PROGRESS
 from tracing.store.store import Store
 
 
@@ -231,7 +232,7 @@ def test_console_is_a_backend(spool: Path, capsys: pytest.CaptureFixture[str]) -
     [
         ("none", ["ended"]),
         ("roots", ["ended", "root"]),
-        ("all", ["child", "ended", "root"]),
+        ("all", ["child", "ended", "root", "root"]),
     ],
 )
 def test_open_spans_are_sent_to_backends_that_replace_them(
@@ -241,8 +242,9 @@ def test_open_spans_are_sent_to_backends_that_replace_them(
     root = make_span(1, "root", end_time_unix_nano=0)
     child = make_span(2, "child", end_time_unix_nano=0, parent_span_id=root.span_id)
     writer = open_segment(spool)
-    for frame in (start_frame(root), start_frame(child)):
-        writer.append(frame)
+    lasts = root._replace(attributes={**root.attributes, IN_PROGRESS: True})
+    for started in (root, child, lasts):
+        writer.append(start_frame(started))
     append(writer, make_span(3, "ended"))
     with RecordingServer() as server:
         backend = Backend("x", OTLP_HTTP, f"{server.url}/v1/traces", open_spans=open_spans)

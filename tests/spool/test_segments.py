@@ -18,7 +18,7 @@ from tests.spool.segment_files import (
     kinds_and_names,
     make_writer,
 )
-from tracing.deliver.segment_reader import SegmentReader
+from tracing.deliver.reading.segment_reader import SegmentReader
 from tracing.span import Span
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import Ledger

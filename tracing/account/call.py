@@ -20,8 +20,11 @@ from tracing.account.session import (
 )
 from tracing.account.summary import BUDGET_SECONDS, Summary, as_attributes, of_root
 from tracing.account.usage import add_usage
-from tracing.limits import forget_oldest
+from tracing.limits import forget_oldest, settled_at
+from tracing.safe_text import get_logger
 from tracing.span import EARLIEST, Attributes, AttributeValue, Span, as_number
+
+logger = get_logger(__name__)
 
 _MAX_STEPS = 64
 _BACK_DATED_NANOS = 5_000_000
@@ -67,7 +70,11 @@ Scope: TypeAlias = "Session | OpenTurn | Aside"
 
 
 class Call:
-    """The state of one trace; bounded, and cheap enough for the voice loop."""
+    """The state of one trace; bounded, and cheap enough for the voice loop.
+
+    With `settle_seconds` the application's names come too late that long after the first session
+    began: spans have left with others, and the call keeps those.
+    """
 
     def __init__(
         self,
@@ -79,6 +86,7 @@ class Call:
         watchers: Sequence[Watcher] = (),
         open_span: Callable[[bytes], Span | None] = lambda span_id: None,
         rebuild_inputs: bool = False,
+        settle_seconds: float | None = None,
         pack: Callable[[Attributes], bytes] = lambda attributes: b"",
         content_safe: Container[str] = (),
         mask: Callable[[str], str] = str,
@@ -95,6 +103,9 @@ class Call:
         """Whether its content is withheld, from the moment on that somebody demanded it."""
         self._budget_seconds = budget_seconds
         self._clock = clock
+        self._settle_seconds = settle_seconds
+        self._began = self._session_began = 0
+        """In nanoseconds since the Unix epoch; 0 until then."""
         self._turns = 0
         self._open_span = open_span
         self._sessions = 0
@@ -124,9 +135,37 @@ class Call:
         session: Session | None = None,
     ) -> None:
         """Take the application's own name of the call and, for one of its sessions, the user."""
+        session = session or self._session
+        if self.is_settled:
+            self._name_late(session_id, user_id, session)
+            return
         user = self.identity.give(session_id, user_id)
         if user is not None:
-            (session or self._session).caller = user
+            session.caller = user
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether spans may have left with the names that the call has now."""
+        if self._settle_seconds is None or self._clock is None or not self._began:
+            return False
+        at = settled_at(self._began, self._session_began, self._settle_seconds)
+        return self._clock() >= at
+
+    def _name_late(self, session_id: str | None, user_id: str | None, session: Session) -> None:
+        """Keep the names that spans have left with: a later session has a user of its own."""
+        own, user = self.identity.user, self.identity.as_given(user_id)
+        if user is not None and own is None:
+            session.caller = self.identity.give(user_id=user_id)
+        elif user is not None and self._sessions > 1:
+            session.caller = user
+        elif user is not None and user != own:
+            logger.warning("user_id= came too late: the call's spans have left with another")
+        if session_id and self.identity.attributes.get(stamps.SESSION_ID) != session_id:
+            logger.warning("session_id= came too late: the call's spans have left with another")
+
+    def conversation(self) -> str:
+        """What was said so far, as `stamps.CONVERSATION`; "" while the user said nothing."""
+        return self._neighbours.conversation_so_far()
 
     def identity_in(self, scope: Scope | None) -> Known:
         """What every span in a session or a turn carries; in neither, what the call's own do."""
@@ -157,7 +196,10 @@ class Call:
         self._is_call = self._is_call or span.scope_name == names.SCOPE
         if span.name in TELLING or not self.identity.attributes:
             self._learn(span, opened, is_news=True)
+        if span.name in names.BEGIN_CALLS:
+            self._began = self._began or span.start_time_unix_nano
         if span.name == names.AGENT_SESSION:
+            self._session_began = self._session_began or span.start_time_unix_nano
             self._unknown = NOBODY if self._sessions else None
             self._sessions += 1
             opened.scope = self._session = self._new_session()

@@ -80,7 +80,7 @@ class Identity:
         self._content_safe = content_safe
         self._mask = mask
         self._given_session_id = session_id
-        self.everybody = self._given(user_id)
+        self.everybody = self.as_given(user_id)
         """The user that the application gave for all calls."""
         self.user = self.everybody
         """The call's own: the first that was given, else the first that was heard of."""
@@ -117,13 +117,14 @@ class Identity:
         if session_id is not None:
             self._given_session_id = session_id
             self._known.pop(stamps.SESSION_ID, None)
-        user, own = self._given(user_id), self.user
+        user, own = self.as_given(user_id), self.user
         if user is not None and (own is None or own is self.everybody or not own.is_given):
             self.user = user
         self._rebuild(b"")
         return user
 
-    def _given(self, user_id: str | None) -> User | None:
+    def as_given(self, user_id: str | None) -> User | None:
+        """The user that the application names; None where it names none."""
         return User(self._mask(user_id), is_given=True) if user_id else None
 
     def learn(self, span: Span) -> User | None:

@@ -289,6 +289,12 @@ class Neighbours:
         if len(self._messages) < _MAX_MESSAGES:
             self._messages.append((time_unix_nano, role, text))
 
+    def conversation_so_far(self) -> str:
+        """The same while the call goes on; "" until the user has said something."""
+        said = any(role == "user" for _, role, _ in self._messages.copy())
+        asked = any(one.text for one in self._asked.copy())
+        return self._conversation() if said or asked else ""
+
     def _conversation(self) -> str:
         """All that was said, in order; what a user turn shows was not typed as well."""
         heard = [(at, text) for at, role, text in self._messages if role == "user"]

@@ -11,8 +11,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tracing import names, stamps
+from tracing.capture.langfuse.recording import recording_attributes
 from tracing.capture.processor import TracingProcessor
-from tracing.capture.recording import recording_attributes
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
 

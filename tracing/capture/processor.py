@@ -6,7 +6,7 @@ Runs on the voice loop, so everything here is microseconds: no lock, no thread, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -177,6 +177,20 @@ class TracingProcessor(SpanProcessor):
             span = self._open.get(span_id)
             if span is not None and self.call(span.context.trace_id) is call:
                 self.append(self._start_record(span))
+
+    def open_calls(self) -> Iterator[tuple[SdkSpan, Span, Call]]:
+        """The calls that go on: the outermost open span of each, and that as it is recorded."""
+        for span_id, span in self._open.copy().items():
+            if span._name in names.BEGIN_CALLS and span_id in self._start_frames:
+                record = self.roots.in_place(self.converter.convert(span), span)
+                if as_number(record.parent_span_id) not in self._open:
+                    yield span, record, self._call_of(record)
+
+    def begin_again(self, span: SdkSpan, record: Span, told: Attributes, once: Attributes) -> None:
+        """Write a start record with other attributes, of which `once` in no further segment."""
+        self.append(start_frame(record, {**told, **once}))
+        self._start_frames[span.context.span_id] = start_frame(record, told)
+        self._take_back_if_ended(span)
 
     def begin_root(self, job_id: str, root: Any) -> None:
         """Make `root` the root of a job whose own was not recorded; it ends with the job."""

@@ -88,6 +88,9 @@ class Backend:
     client_key: str | None = None
     proxy: str | None = field(default=None, repr=False)
     open_spans: OpenSpans = "none"
+    settle_seconds: float = 0.0
+    """How long after its session began a call's first spans wait for the names that the
+    application may still give it: a backend that files by session takes no second word."""
     sample_rate: float = 1.0
     """Share of the traces that it gets, 0 to 1; the trace's id decides, as in Langfuse's SDK."""
     dialect: str = ""

@@ -29,7 +29,7 @@ from tracing.config.endpoints import (
 from tracing.config.environment import Environment, as_flag, shown, unquoted
 from tracing.config.headers import read_headers
 from tracing.config.labels import TraceLabels, read_labels
-from tracing.limits import TIMEOUT_SECONDS
+from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 
 Scores = bool | Literal["all"]
 
@@ -138,6 +138,7 @@ class Langfuse(TraceLabels):
             sample_rate=1.0 if self.sample_rate is None else self.sample_rate,
             proxy=settings.proxy_for(self.base_url),
             open_spans="roots",  # a call in progress is found and named; no usage is sent twice
+            settle_seconds=SETTLE_SECONDS,
             dialect=DIALECT,
             dialect_options=self.labels(),
             mend="check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that LANGFUSE_BASE_URL is "
@@ -148,6 +149,7 @@ class Langfuse(TraceLabels):
             headers={**further, "Authorization": authorization},
             compression="none",
             open_spans="none",
+            settle_seconds=0.0,
             beside=name,
         )
         wants_media = self.recording and settings.capture_content

@@ -14,7 +14,7 @@ from tracing.config.backends import Backend
 from tracing.config.tenants import secrets_of, tenant_of
 from tracing.deliver.labelled import LabelledDialect
 from tracing.deliver.pace import PRODUCTION, Pace
-from tracing.deliver.segment_reader import SegmentReader
+from tracing.deliver.reading.segment_reader import SegmentReader
 from tracing.deliver.senders.sender import (
     Sender,
     Translate,
@@ -46,6 +46,11 @@ class _Batch:
         """How many spans there are in all parts."""
         self.readers: list[SegmentReader] = []
         self.finished: list[SegmentReader] = []
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether anything was read for it, be it nothing that is sent."""
+        return any(reader.position > max(reader.acknowledged, 0) for reader in self.readers)
 
     def add(self, reader: SegmentReader, spans: list[Span]) -> None:
         """Take what was read of a segment."""
@@ -125,6 +130,8 @@ class Delivery(threading.Thread):
         batch = self._collect()
         if batch.parts:
             self._send(batch)
+        elif not batch.finished and not batch.has_moved:
+            self.stopping.wait(self._pace.poll_seconds)  # for a call to have its names
         self._acknowledge(batch)
 
     def _follow_directory(self) -> None:
@@ -144,7 +151,12 @@ class Delivery(threading.Thread):
             self.unreadable |= {path.name}
             return
         with contextlib.suppress(OSError):  # gone meanwhile, or to be tried again
-            self._readers[path.name] = SegmentReader(path, offset, self._backend.open_spans)
+            self._readers[path.name] = SegmentReader(
+                path,
+                offset,
+                self._backend.open_spans,
+                settle_seconds=self._backend.settle_seconds,
+            )
 
     def _await_batch(self) -> bool:
         """Whether there is something to do; lets a batch grow for a while."""

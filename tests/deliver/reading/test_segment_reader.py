@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import make_span
-from tracing.deliver.segment_reader import SegmentReader
+from tracing.deliver.reading.segment_reader import SegmentReader
 from tracing.span import STATUS_ERROR, Span
 from tracing.spool.acks import DONE
 from tracing.spool.records import (

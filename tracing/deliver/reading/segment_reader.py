@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tracing import names, stamps
 from tracing.config.backends import OpenSpans
+from tracing.deliver.reading.settling import Settling
 from tracing.span import STATUS_ERROR, Attributes, Span
 from tracing.spool.acks import DONE
 from tracing.spool.formats import FORMATS, HEADER, segment_version
@@ -15,11 +17,13 @@ from tracing.spool.locks import is_locked
 from tracing.spool.records import CLOSED, DAMAGED, END, START, Record, read_records
 from tracing.spool.segments import size_of
 
+_LONG_AFTER = 2**63
+_LOOK_AHEAD_BYTES = 2**20
+"""How far the names of a call may come behind its first span."""
 _LARGEST_READ_BYTES = 80 * 2**20
 
 _IDENTITY = (stamps.SESSION_ID, stamps.USER_ID)
 _MAX_IDENTITIES = 10_000
-_BEGIN_CALLS = frozenset({names.JOB_ENTRYPOINT, names.AGENT_SESSION})
 
 RECOVERED_MESSAGE = "the process ended before this span did"
 
@@ -28,11 +32,21 @@ class SegmentReader:
     """Reads a segment from the last acknowledged offset on, and again after `rewind`.
 
     A segment whose process died is finished by `recovered`: the spans that it left open,
-    closed as errors at the time of the last sign of life. Raises KeyError for a segment in a
-    format that is none of `FORMATS`, and OSError for one that cannot be read.
+    closed as errors at the time of the last sign of life. Of a call that has begun, nothing is
+    read before its names are settled, `settle_seconds` after its session began; 0 reads at once.
+    Raises KeyError for a segment in a format that is none of `FORMATS`, and OSError for one that
+    cannot be read.
     """
 
-    def __init__(self, path: Path, acknowledged: int, open_spans: OpenSpans = "none") -> None:
+    def __init__(
+        self,
+        path: Path,
+        acknowledged: int,
+        open_spans: OpenSpans = "none",
+        *,
+        settle_seconds: float = 0.0,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.path = path
         self._format = FORMATS[segment_version(path)]
         self._open_spans = open_spans
@@ -48,8 +62,11 @@ class SegmentReader:
         self._carried_on = False
         self._last_sign_of_life = 0
         self._looked_for_damage_until = acknowledged
+        self._settling = Settling(settle_seconds) if settle_seconds else None
+        self._now: Callable[[], int] = lambda: _LONG_AFTER  # what was acknowledged was settled
         while self.position < acknowledged and self._read(acknowledged - self.position, 2**62):
             pass
+        self._now = now
         self.rewind()
 
     @property
@@ -69,10 +86,11 @@ class SegmentReader:
     def read(self, limit_bytes: int, limit_spans: int = 2**62) -> list[Span]:
         """The next spans, about `limit_bytes` of them; empty where there are none yet.
 
-        They are the ended ones, and of those that have only started the `open_spans` wanted.
+        They are the ended ones, and of those that have only started the `open_spans` wanted:
+        all, or the roots of calls that last, as far as those have come.
         """
         return [
-            record.span
+            _without_mark(record.span)
             for record in self._read(limit_bytes, limit_spans)
             if record.span is not None and self._is_wanted(record.kind, record.span)
         ]
@@ -80,14 +98,9 @@ class SegmentReader:
     def _is_wanted(self, kind: int, span: Span) -> bool:
         if kind == START:
             return self._open_spans == "all" or (
-                self._open_spans == "roots" and self._is_root(span)
+                self._open_spans == "roots" and stamps.IN_PROGRESS in span.attributes
             )
         return kind == END
-
-    def _is_root(self, span: Span) -> bool:
-        """Whether a call begins with it; a trace from outside may go on above it."""
-        above = span.trace_id, span.parent_span_id
-        return not span.parent_span_id or (span.name in _BEGIN_CALLS and above not in self._open)
 
     def rewind(self) -> None:
         """Go back to what is acknowledged: the last spans were not delivered."""
@@ -102,8 +115,9 @@ class SegmentReader:
 
     def _read(self, limit_bytes: int, limit_spans: int) -> list[Record]:
         """The next records, read in growing pieces until at least one is whole."""
-        want = max(limit_bytes, 4096)
-        is_whole = not self.is_being_written()  # asked before reading: then nothing is missed
+        want = max(limit_bytes, 4096 if self._settling is None else _LOOK_AHEAD_BYTES)
+        # Both asked before reading: then nothing is missed.
+        is_whole, now = not self.is_being_written(), self._now()
         while True:
             data = self._read_at(self.position, want)
             is_end = len(data) < want
@@ -113,6 +127,8 @@ class SegmentReader:
             if records or is_end or want > _LARGEST_READ_BYTES:
                 break
             want *= 4
+        if self._settling is not None:
+            records = self._settling.settled(records, _LONG_AFTER if is_whole else now)
         records = _up_to(records, limit_spans)
         for record in records:
             self._note(record)
@@ -144,7 +160,7 @@ class SegmentReader:
             return
         key = span.trace_id, span.span_id
         if kind == START:
-            self._open[key] = span
+            self._open[key] = _without_mark(span)
         else:
             self._open.pop(key, None)
             self._learn_identity(span)
@@ -186,3 +202,11 @@ def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
     """The records up to and with the span number `limit_spans`."""
     ended = [index for index, record in enumerate(records) if record.kind == END]
     return records[: ended[limit_spans - 1] + 1] if len(ended) > limit_spans else records
+
+
+def _without_mark(span: Span) -> Span:
+    """The span as a backend gets it."""
+    if stamps.IN_PROGRESS not in span.attributes:
+        return span
+    told = {key: value for key, value in span.attributes.items() if key != stamps.IN_PROGRESS}
+    return span._replace(attributes=told)

@@ -14,7 +14,7 @@ import pytest
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.audio import AUDIO, keep, record
-from tracing.capture.recording import NotSaved, recording_attributes, save_recording
+from tracing.capture.langfuse.recording import NotSaved, recording_attributes, save_recording
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""A live call against a Langfuse: what is filed while it goes on, and what is there at its end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from tests.dialects import langfuse_rules
+from tests.fakes import until
+from tests.langfuse_server import LangfuseServer
+from tests.workers import CARD, TYPED, heard, offline_job
+
+NAMES = {"session_id": "order-7", "user_id": "ann"}
+
+
+def test_live_call_is_one_session_of_one_user_from_the_first_byte(tmp_path: Path) -> None:
+    """Named after its first answer, and found while it goes on: no version says anything else."""
+    with LangfuseServer() as server:
+        variables = {f"LANGFUSE_{key.upper()}": told for key, told in server.settings.items()}
+        chosen = {"TRACING_BACKEND": "langfuse", "JOB_NAMES": json.dumps(NAMES), **variables}
+        with offline_job(tmp_path, "12", **chosen) as worker:
+            heard(worker, "answered")
+            until(lambda: any(not span.parent_span_id for span in server.versions), seconds=40)
+            [provisional] = [span for span in server.versions if not span.parent_span_id]
+            heard(worker, "stopped")
+            root = provisional.trace_id, provisional.span_id
+            until(lambda: server.spans[root] != provisional, seconds=40)
+        for attribute, filed in (
+            ("langfuse.session.id", {"order-7"}),
+            ("langfuse.user.id", {"ann"}),
+            ("langfuse.trace.name", {provisional.attributes["langfuse.trace.name"]}),
+        ):
+            assert server.filed(attribute) == filed, attribute
+        assert TYPED[0] in str(provisional.attributes["langfuse.observation.input"])
+        assert CARD not in str(server.versions)
+        repeated = {key: n for key, n in _versions(server).items() if n > 1}
+        assert repeated == {root: 2}
+        shown = langfuse_rules.show(list(server.spans.values())).observations
+        seen = [one for one in shown if one.level != "DEBUG"]
+        print(
+            f"{len(server.spans)} observations sent, {len(seen)} seen, {len(server.scores)} scores"
+        )
+        assert 0 < len(seen) <= len(server.spans)
+
+
+def _versions(server: LangfuseServer) -> Counter[tuple[bytes, bytes]]:
+    return Counter((span.trace_id, span.span_id) for span in server.versions)

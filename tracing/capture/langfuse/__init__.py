@@ -1,0 +1,1 @@
+"""What Langfuse takes more of than spans that ended: calls ahead of their end, recordings."""

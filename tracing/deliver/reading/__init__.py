@@ -1,0 +1,1 @@
+"""A spool as one backend reads it: segment by segment, nothing of a call before its names."""
