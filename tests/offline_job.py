@@ -2,7 +2,8 @@
 
 Settings come from the environment. The caller types, a scripted model answers and calls a tool.
 With `seconds` the call goes on for so long after the last answer. JOB_NAMES, a JSON object, is
-what the application says of the call, after its first answer.
+what the application says of the call, after its first answer. JOB_SDK has Langfuse's own SDK in
+the process, from `before` set-up or `after` it: its decorator is on what the tool does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import threading
 from typing import Any
 
+import langfuse
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, JobProcess, llm
 from livekit.agents.llm import function_tool
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
@@ -24,7 +26,12 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from tests.workers import CARD, TYPED
 from tracing import observe, setup_tracer
 
+SDK = os.environ.get("JOB_SDK", "")
+if SDK == "before":
+    langfuse.get_client()
 TRACING = setup_tracer(mask=lambda text: text.replace(CARD, "[card]"))
+if SDK == "after":
+    langfuse.get_client()
 
 
 def say(**event: Any) -> None:
@@ -68,7 +75,19 @@ class ScriptedStream(llm.LLMStream):
 @function_tool
 async def book(guests: int) -> str:
     """Book a table."""
-    return f"booked for {guests}"
+    return charge(CARD, guests) if SDK else f"booked for {guests}"
+
+
+@langfuse.observe()
+def charge(card: str, guests: int) -> str:
+    """What the application traces by itself."""
+    return f"booked for {guests} with {card}"
+
+
+@langfuse.observe()
+def warm_up() -> str:
+    """The same outside of a call."""
+    return "warm"
 
 
 async def entrypoint(ctx: JobContext) -> None:
@@ -86,11 +105,15 @@ async def entrypoint(ctx: JobContext) -> None:
     await asyncio.sleep(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0)
     if os.environ.get("JOB_ENDS") == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if SDK:
+        langfuse.get_client().flush()
     ctx.shutdown("the call is over")
 
 
 def prewarm(process: JobProcess) -> None:
     """Tracing is set up at import."""
+    if SDK:
+        warm_up()
 
 
 async def run() -> None:

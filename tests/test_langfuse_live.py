@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.dialects import langfuse_rules
 from tests.fakes import until
 from tests.langfuse_server import LangfuseServer
@@ -42,6 +44,33 @@ def test_live_call_is_one_session_of_one_user_from_the_first_byte(tmp_path: Path
             f"{len(server.spans)} observations sent, {len(seen)} seen, {len(server.scores)} scores"
         )
         assert 0 < len(seen) <= len(server.spans)
+
+
+@pytest.mark.parametrize("sdk", ["before", "after"])
+def test_langfuses_own_sdk_adds_to_the_call_and_repeats_nothing(tmp_path: Path, sdk: str) -> None:
+    """Its observation is below the tool, once, masked, in the call's session."""
+    with LangfuseServer() as server:
+        variables = {f"LANGFUSE_{key.upper()}": told for key, told in server.settings.items()}
+        chosen = {"TRACING_BACKEND": "langfuse", "JOB_SDK": sdk, **variables}
+        with offline_job(tmp_path, **chosen) as worker:
+            heard(worker, "stopped")
+            until(lambda: "charge" in {span.name for span in server.versions}, seconds=40)
+            [trace_id] = {s.trace_id for s in server.versions if s.name == "charge"}
+            until(lambda: any(not s.parent_span_id for s in server.trace(trace_id)), seconds=40)
+            worker.kill()
+            _, log = worker.communicate()
+        assert {n for (trace, _), n in _versions(server).items() if trace == trace_id} == {1}
+        assert CARD not in str(server.versions)
+        by_name = {span.name: span for span in server.spans.values()}
+        charged = by_name["charge"]
+        tool = server.spans[charged.trace_id, charged.parent_span_id]
+        assert tool.attributes["langfuse.observation.type"] == "tool"
+        in_call = server.trace(trace_id)
+        assert len({span.attributes["langfuse.session.id"] for span in in_call}) == 1
+        assert not any("langfuse.internal.is_app_root" in span.attributes for span in in_call)
+        assert by_name["warm_up"].trace_id != trace_id
+        [said] = {line for line in log.splitlines() if "sends this process's spans" in line}
+        assert "LangfuseSpanProcessor" in said
 
 
 def _versions(server: LangfuseServer) -> Counter[tuple[bytes, bytes]]:

@@ -31,6 +31,7 @@ from tracing.capture.jobs import (
     job_outcome,
     join_running_job,
 )
+from tracing.capture.langfuse.other_exporters import OtherExporters
 from tracing.capture.langfuse.progress import Progress
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
@@ -233,7 +234,9 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     )
     processor.append, processor.close, processor.flush = writer.append, writer.close, tracing.flush
     provider.add_span_processor(processor)
-    follow_provider(Joining(processor, ledger))
+    others = OtherExporters(processor, backends)
+    others.part_from(provider)
+    follow_provider(Joining(processor, ledger, others.part_from))
     register(_capture(settings, backends, processor))
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)

@@ -103,6 +103,8 @@ class Call:
         """Whether its content is withheld, from the moment on that somebody demanded it."""
         self._budget_seconds = budget_seconds
         self._clock = clock
+        self.is_call = False
+        """Whether something of LiveKit's began: a trace of others alone is none."""
         self._settle_seconds = settle_seconds
         self._began = self._session_began = 0
         """In nanoseconds since the Unix epoch; 0 until then."""
@@ -196,6 +198,7 @@ class Call:
         self._is_call = self._is_call or span.scope_name == names.SCOPE
         if span.name in TELLING or not self.identity.attributes:
             self._learn(span, opened, is_news=True)
+        self.is_call = self.is_call or span.scope_name == names.SCOPE
         if span.name in names.BEGIN_CALLS:
             self._began = self._began or span.start_time_unix_nano
         if span.name == names.AGENT_SESSION:

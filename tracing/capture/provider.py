@@ -53,8 +53,15 @@ def _extended(set_provider: Callable[[Any], None], joins: list[Callable[[Any], N
 class Joining:
     """Has the spans of a provider that LiveKit is given after set-up recorded as well."""
 
-    def __init__(self, processor: TracingProcessor, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        processor: TracingProcessor,
+        ledger: Ledger,
+        part_from: Callable[[TracerProvider], None] = lambda provider: None,
+    ) -> None:
+        """Join with a processor; `part_from` keeps calls out of what the provider has else."""
         self._processor = processor
+        self._part_from = part_from
         self._ledger = ledger
 
     def __call__(self, provider: Any) -> None:
@@ -70,4 +77,5 @@ class Joining:
             if is_filtered(provider):
                 self._processor.withhold_content()
             provider.add_span_processor(self._processor)
+            self._part_from(provider)
             logger.info("LiveKit was given another TracerProvider: its spans are recorded, too")

@@ -1,1 +1,1 @@
-"""What Langfuse takes more of than spans that ended: calls ahead of their end, recordings."""
+"""For Langfuse: calls ahead of their end, recordings, and its own SDK in the same process."""

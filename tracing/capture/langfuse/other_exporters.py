@@ -1,0 +1,112 @@
+"""Other exporters on our provider that lead where our spans go: they get what is in no call.
+
+Langfuse's own SDK adds one to the provider that it finds. The spans of a call would go out a
+second time under the same ids, without mask and session, and the later one is what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
+
+from tracing import names
+from tracing.capture.processor import TracingProcessor
+from tracing.config.backends import Backend
+from tracing.config.langfuse import DIALECT
+from tracing.safe_text import get_logger
+
+logger = get_logger(__name__)
+
+
+class OutsideCalls(SpanProcessor):
+    """Another's processor, for the spans that are in no call; what is in one is ours to send."""
+
+    def __init__(
+        self, processor: SpanProcessor, is_in_call: Callable[[ReadableSpan], bool]
+    ) -> None:
+        self.processor = processor
+        self._is_in_call = is_in_call
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        """Pass it on, unless it is in a call: there, nobody else marks it as a root."""
+        if not self._is_in_call(span):
+            self.processor.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Pass it on, unless it is in a call."""
+        if not self._is_in_call(span):
+            self.processor.on_end(span)
+
+    def shutdown(self) -> None:
+        """As the other's."""
+        self.processor.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """As the other's."""
+        return self.processor.force_flush(timeout_millis)
+
+
+class OtherExporters:
+    """Keeps calls out of the processors that lead to a project of Langfuse's that is ours too."""
+
+    def __init__(self, processor: TracingProcessor, backends: Sequence[Backend]) -> None:
+        self._processor = processor
+        self._places = {
+            (backend.url, backend.headers["Authorization"])
+            for backend in backends
+            if backend.dialect == DIALECT
+        }
+
+    def part_from(self, provider: TracerProvider) -> None:
+        """Part those that a provider has, and those that it is given from now on."""
+        if not self._places:
+            return
+        installed = provider._active_span_processor
+        with installed._lock:
+            installed._span_processors = tuple(map(self._parted, installed._span_processors))
+        add: Callable[[SpanProcessor], None] = provider.add_span_processor
+
+        def add_parted(span_processor: SpanProcessor) -> None:
+            add(self._parted(span_processor))
+
+        # There is no event for it: the SDK's `Langfuse()` calls this whenever it is first used.
+        provider.add_span_processor = add_parted  # type: ignore[method-assign]
+
+    def _parted(self, processor: SpanProcessor) -> SpanProcessor:
+        is_known = isinstance(processor, OutsideCalls)
+        url, authorization = place_of(processor)
+        if (url, authorization) not in self._places:
+            return processor
+        if not is_known:
+            logger.warning(
+                "%s sends this process's spans to %s, as tracing does: those of calls, and what is "
+                "in them, go there once, as they are masked here; it keeps those of no call",
+                type(processor).__name__,
+                url,
+            )
+        return OutsideCalls(processor, self._is_in_call)
+
+    def _is_in_call(self, span: ReadableSpan) -> bool:
+        """Whether it is LiveKit's, or in a trace in which LiveKit has begun something."""
+        scope, context = span.instrumentation_scope, span.get_span_context()
+        if scope is not None and scope.name == names.SCOPE:
+            return True
+        call = self._processor.call(context.trace_id) if context is not None else None
+        return call is not None and call.is_call
+
+
+def place_of(processor: Any) -> tuple[str, str]:
+    """Where a processor's exporter sends to: URL and authorization; "" where it does not tell."""
+    while isinstance(processor, OutsideCalls):
+        processor = processor.processor
+    exporter = getattr(processor, "span_exporter", None)
+    while exporter is not None and not hasattr(exporter, "_endpoint"):
+        exporter = getattr(exporter, "_exporter", None)  # one around another
+    client = getattr(exporter, "_client", exporter)
+    headers = getattr(client, "_headers", None) or {}
+    given = {str(key).lower(): str(told) for key, told in dict(headers).items()}
+    return str(getattr(exporter, "_endpoint", "")), given.get("authorization", "")
