@@ -21,7 +21,7 @@ from tracing.config.environment import Environment
 from tracing.config.headers import read_headers
 from tracing.config.labels import TraceLabels, read_labels
 from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, langfuse_behind
-from tracing.limits import TIMEOUT_SECONDS
+from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 
 OtlpDialect = Literal["plain", "langfuse"]
 
@@ -116,6 +116,7 @@ class Otlp(TraceLabels):
                 client_certificate=self.client_certificate,
                 client_key=self.client_key,
                 proxy=settings.proxy_for(self.endpoint),
+                settle_seconds=SETTLE_SECONDS if for_langfuse else 0.0,
                 dialect=DIALECT if for_langfuse else "",
                 dialect_options=self.labels() if for_langfuse else {},
                 mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) "

@@ -6,7 +6,7 @@ second time under the same ids, without mask and session, and the later one is w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
@@ -55,19 +55,17 @@ class OtherExporters:
 
     def __init__(self, processor: TracingProcessor, backends: Sequence[Backend]) -> None:
         self._processor = processor
-        self._places = {
-            (backend.url, backend.headers["Authorization"])
-            for backend in backends
-            if backend.dialect == DIALECT
-        }
+        spoken = (backend for backend in backends if backend.dialect == DIALECT)
+        self._places = {(b.url, authorization_in(b.headers)) for b in spoken} - {("", "")}
 
     def part_from(self, provider: TracerProvider) -> None:
         """Part those that a provider has, and those that it is given from now on."""
         if not self._places:
             return
-        installed = provider._active_span_processor
-        with installed._lock:
-            installed._span_processors = tuple(map(self._parted, installed._span_processors))
+        installed: Any = provider._active_span_processor
+        if hasattr(installed, "_span_processors"):  # else another SDK version
+            with installed._lock:
+                installed._span_processors = tuple(map(self._parted, installed._span_processors))
         add: Callable[[SpanProcessor], None] = provider.add_span_processor
 
         def add_parted(span_processor: SpanProcessor) -> None:
@@ -107,6 +105,10 @@ def place_of(processor: Any) -> tuple[str, str]:
     while exporter is not None and not hasattr(exporter, "_endpoint"):
         exporter = getattr(exporter, "_exporter", None)  # one around another
     client = getattr(exporter, "_client", exporter)
-    headers = getattr(client, "_headers", None) or {}
-    given = {str(key).lower(): str(told) for key, told in dict(headers).items()}
-    return str(getattr(exporter, "_endpoint", "")), given.get("authorization", "")
+    headers = dict(getattr(client, "_headers", None) or {})
+    return str(getattr(exporter, "_endpoint", "")), authorization_in(headers)
+
+
+def authorization_in(headers: Mapping[str, Any]) -> str:
+    """What a request says of who asks, whatever the case of its name; "" for nothing."""
+    return next((str(told) for key, told in headers.items() if key.lower() == "authorization"), "")
