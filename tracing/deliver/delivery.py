@@ -130,8 +130,9 @@ class Delivery(threading.Thread):
         batch = self._collect()
         if batch.parts:
             self._send(batch)
-        elif not batch.finished and not batch.has_moved:
+        elif self._backend.settle_seconds and not batch.finished and not batch.has_moved:
             self.stopping.wait(self._pace.poll_seconds)  # for a call to have its names
+            return
         self._acknowledge(batch)
 
     def _follow_directory(self) -> None:
