@@ -104,14 +104,19 @@ def test_otlp_gets_its_settings_as_they_are(tmp_path: Path) -> None:
 
 
 def test_otlp_speaks_langfuse_to_a_collector_that_forwards_there() -> None:
-    """The dialect and its options, and nothing else: neither scores nor calls in progress."""
+    """The dialect, its options and its wait, and no more: neither scores nor calls in progress."""
     said = {"trace_name": "a call", "tags": ["a"], "version": "7"}
     environ = {**KEYS, "LANGFUSE_RELEASE": "1.2"}
     plain = backend("otlp", ENDPOINT)
     direct = backend("langfuse", environ, **said)
     settings = load_settings("otlp", environ={**environ, **ENDPOINT}, dialect="langfuse", **said)
     assert backends_of(settings) == [
-        dataclasses.replace(plain, dialect=direct.dialect, dialect_options=direct.dialect_options)
+        dataclasses.replace(
+            plain,
+            dialect=direct.dialect,
+            dialect_options=direct.dialect_options,
+            settle_seconds=direct.settle_seconds,
+        )
     ]
     assert fingerprint(backends_of(settings)) == fingerprint([plain])
 
