@@ -21,9 +21,8 @@ from tracing.otlp_json import LeftOut, OtlpJsonError
 from tracing.places import data_directory
 from tracing.read.compare import compare
 from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
-from tracing.read.sources import Describe, RecordedFiles, Source, load_calls
+from tracing.read.sources import RecordedFiles, Source, load_calls
 from tracing.safe_text import get_logger, safe
-from tracing.span import Span
 from tracing.store.call_rows import CallSummary
 from tracing.store.reports import find_reports
 from tracing.store.store import Store
@@ -33,6 +32,7 @@ from tracing.terminal.transcript import print_transcript
 
 if TYPE_CHECKING:
     from tracing.config.settings import Settings
+    from tracing.view.library import Call
 
 CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
 """What `doctor` looks at, in this order; a check that raises counts as could not run."""
@@ -118,7 +118,7 @@ def report(
                 among = list(islice(source.calls(**wanted), last))
                 _print_comparison(source, sides, as_json, among)
                 return
-            calls = load_calls(source, _describe(), last=last, **wanted)
+            calls = load_calls(source, last=last, **wanted)
         if not calls:
             typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
         _print_calls(calls, as_json, as_csv)
@@ -138,13 +138,14 @@ def transcript(
     """Show a call's conversation, with its tools and handoffs, and LiveKit's own report of it."""
     with _failures():
         # Late, because `--help` and `doctor` can do without.
-        from tracing.read.transcribe import transcribe
+        from tracing.calls.transcribe import transcribe
+        from tracing.calls.tree import Tree
 
         if call is not None and _is_file(call):
             files, call = [Path(call), *(files or ())], None
         with _source(files, directory, strict) as source:
             chosen = choose_call(call, list(source.calls()))
-            found = transcribe(source.spans(chosen.trace_id))
+            found = transcribe(Tree(source.spans(chosen.trace_id)))
         reports = find_reports(data_directory(directory), chosen.trace_id)
         found.update({"reports": reports} if reports else {})
         if as_json:
@@ -181,6 +182,9 @@ def view(
 ) -> None:
     """Look at calls in a browser, at one in the terminal, or save one as a page."""
     with _failures():
+        # Late, because the other commands can do without.
+        from tracing.view.library import Library, call_of
+
         files = [Path(one) for one in what or () if _is_file(one)]
         calls = [one for one in what or () if not _is_file(one)]
         if len(calls) > 1:
@@ -190,10 +194,8 @@ def view(
         with _source(files, directory, strict) as source:
             if html is not None or terminal:
                 chosen = choose_call(calls[0] if calls else None, list(source.calls()))
-                _show_one(source.spans(chosen.trace_id), html, withheld=withheld)
+                _show_one(call_of(source.spans(chosen.trace_id)), html, withheld=withheld)
                 return
-            # Late, because the other commands can do without.
-            from tracing.view.library import Library
             from tracing.view.server import serve
 
             name = ", ".join(map(str, files)) or str(data_directory(directory) / STORE_NAME)
@@ -205,18 +207,16 @@ def _is_file(given: str) -> bool:
     return given == "-" or Path(given).is_file()
 
 
-def _show_one(spans: list[Span], html: Path | None, *, withheld: bool) -> None:
+def _show_one(call: Call, html: Path | None, *, withheld: bool) -> None:
     """Print a call's waterfall, or write its page."""
-    call = _describe()(spans)
     if html is None:
         from tracing.terminal.waterfall import print_waterfall
 
-        print_waterfall(call, spans, _console())
+        print_waterfall(call.described, call.tree, _console())
         return
-    from tracing.view.library import Call
     from tracing.view.share import share
 
-    html.write_text(share(Call(call, spans), withheld=withheld), encoding="utf-8")
+    html.write_text(share(call, withheld=withheld), encoding="utf-8")
     typer.echo(f"written: {html}")
 
 
@@ -316,13 +316,6 @@ def _complain(text: str) -> None:
     typer.echo(safe(f"livekit-tracing: {text}"), err=True)
 
 
-def _describe() -> Describe:
-    # Late, because `--help` and `doctor` can do without.
-    from tracing.read.describe import describe
-
-    return describe
-
-
 def _print_calls(calls: Sequence[Mapping[str, Any]], as_json: bool, as_csv: bool) -> None:
     if as_json:
         typer.echo(to_json({"calls": calls}))
@@ -335,7 +328,7 @@ def _print_calls(calls: Sequence[Mapping[str, Any]], as_json: bool, as_csv: bool
 def _print_comparison(
     source: Source, sides: tuple[str, str], as_json: bool, calls: Sequence[CallSummary]
 ) -> None:
-    a, b = (choose(side, source, calls, _describe()) for side in sides)
+    a, b = (choose(side, source, calls) for side in sides)
     compared = compare(a, b)
     if as_json:
         typer.echo(to_json({"compare": compared}))

@@ -21,7 +21,8 @@ from tests.sessions.accounts import (
 from tests.sessions.realtime import Answered, FakeRealtime
 from tests.sessions.scripted import FakeLLM, FakeTTS, Said, Waits
 from tests.sessions.studio import studio
-from tracing.read.describe import describe
+from tracing.calls.describe import describe
+from tracing.calls.tree import Tree
 
 
 async def test_a_plain_turn() -> None:
@@ -241,7 +242,7 @@ async def test_a_failed_turn_and_a_failed_tool_are_errors_of_their_stages() -> N
         await running.until(lambda: len(running.recorder.named("agent_turn")) == 1)
         await running.caller.say("pay")
         await running.until_heard("That failed")
-    failed, answered = describe(running.recorder.bare)["turns"]
+    failed, answered = describe(Tree(running.recorder.bare))["turns"]
     assert failed["errors"] == [{"stage": "llm", "message": "scripted LLM failure"}] * 3
     assert "user_bot_latency_seconds" not in failed
     assert answered["tools"][0]["error"] == "An internal error occurred"

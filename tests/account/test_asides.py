@@ -11,7 +11,8 @@ from tests.sessions.spans import llm_metrics, span
 from tracing.account.call import Call
 from tracing.account.restamp import restamp
 from tracing.account.summary import Summary
-from tracing.read.describe import describe
+from tracing.calls.describe import describe
+from tracing.calls.tree import Tree
 from tracing.span import Span
 
 STEP = {
@@ -66,7 +67,7 @@ def test_what_is_asked_after_the_session_is_on_the_job() -> None:
     }
     on_job = json.loads(str(by_name["job_entrypoint"]["call.usage"]))
     assert on_job == [aside("keyterm_detection"), twice]
-    assert describe(spans)["summary"]["usage"] == [STEP, *on_job]
+    assert describe(Tree(spans))["summary"]["usage"] == [STEP, *on_job]
 
 
 @pytest.mark.parametrize("theirs", [100, 200, 300])

@@ -15,12 +15,13 @@ from tests.dialects.recorded import RECORDINGS
 from tests.sessions.spans import llm_metrics, span
 from tracing import stamps
 from tracing.account.restamp import restamp
+from tracing.calls.describe import describe
+from tracing.calls.totals import overall
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree
 from tracing.dialects.langfuse import LangfuseDialect
 from tracing.dialects.scores import documents_of
 from tracing.otlp_json import dumps, read_spans
-from tracing.read.describe import describe
-from tracing.read.totals import overall
-from tracing.read.transcribe import transcribe
 from tracing.span import Span
 from tracing.terminal.report import to_json
 
@@ -102,8 +103,8 @@ def test_no_reader_fails_for_one_odd_attribute(path: Path) -> None:
     dialect = LangfuseDialect()
     for spans in oddities(list(read_spans(path)), str(path)):
         stamped = restamp(spans, rebuild_inputs=True)
-        to_json(describe(spans))
-        to_json(transcribe(spans))
+        to_json(describe(Tree(spans)))
+        to_json(transcribe(Tree(spans)))
         for one in stamped:
             documents_of(one, chosen="all")
             if (shown := dialect(one)) is not None:
@@ -122,9 +123,9 @@ def test_an_odd_stamp_of_a_recorded_call_costs_itself() -> None:
     summary |= {"call.errors.llm": 1, "call.errors.tts": "x", "call.budget_seconds": "short"}
     session = span("agent_session", 0, 99, summary)
     turn = span("agent_turn", 1, 9, {**odd, "lk.user_input": "hello"}, parent=session)
-    call = describe([session, turn])
+    call = describe(Tree([session, turn]))
     assert call["turns"][0]["user_text"] == "hello"
-    assert transcribe([session, turn])["entries"][0]["text"] == "hello"
+    assert transcribe(Tree([session, turn]))["entries"][0]["text"] == "hello"
     assert ("usage" in call["summary"], call["summary"]["errors"]) == (False, {"llm": 1})
     assert overall([call])["budget_seconds"] == 1.0
 

@@ -18,9 +18,10 @@ from tracing import stamps
 from tracing.account.call import Call
 from tracing.account.restamp import restamp
 from tracing.account.turns.latency import parts_of
+from tracing.calls.describe import describe
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree
 from tracing.otlp_json import read_spans
-from tracing.read.describe import describe
-from tracing.read.transcribe import transcribe
 from tracing.span import Span
 from tracing.store.call_rows import summarize
 
@@ -153,7 +154,7 @@ class _BreakingStream(_FakeTTSStream):
 async def test_a_call_is_described_as_one_object() -> None:
     """The whole object of a greeting and a reply, numbers aside."""
     running = await one_turn({"hello": Said("Good evening.")}, Clerk("Welcome."))
-    described = describe(running.recorder.bare)
+    described = describe(Tree(running.recorder.bare))
     trace_id = running.recorder.bare[0].trace_id.hex()
     greeting, reply = described.pop("turns")
     assert described.pop("started_at").endswith("+00:00")
@@ -206,7 +207,7 @@ def test_a_killed_call_is_described_as_far_as_it_came() -> None:
     """Open spans stay open, and count as if they had ended with the last sign of life."""
     spans = killed_call()
     assert [s.end_time_unix_nano for s in restamp(spans)][:3] == [0, 0, 0]
-    assert describe(spans) == {
+    assert describe(Tree(spans)) == {
         "trace_id": TRACE_ID.hex(),
         "session_id": "support-4711/AJ_x3kF",
         "started_at": "2026-11-20T19:30:00+00:00",
@@ -248,13 +249,17 @@ def test_a_call_that_was_named_late_has_its_last_name() -> None:
     late = span("agent_session", 5, 900, {stamps.SESSION_ID: "order-12"})
     spans = [early, late]
     [listed] = summarize(spans)
-    found = (describe(spans)["session_id"], transcribe(spans)["session_id"], listed.session_id)
+    found = (
+        describe(Tree(spans))["session_id"],
+        transcribe(Tree(spans))["session_id"],
+        listed.session_id,
+    )
     assert found == ("order-12", "order-12", "order-12")
 
 
 def test_a_call_without_a_session_is_described() -> None:
     """Whatever is left of a trace can be told."""
-    described = describe([span("agent_turn", 0, 100)])
+    described = describe(Tree([span("agent_turn", 0, 100)]))
     assert described["summary"] == {"turns": 1, "budget_seconds": 1.0}
     assert described["turns"][0]["kind"] == "greeting"
 
@@ -263,8 +268,8 @@ def test_a_started_and_an_ended_version_of_a_span_are_one() -> None:
     """The later one counts."""
     spans = killed_call()
     ended = spans[2]._replace(end_time_unix_nano=nanos(2_000))
-    assert describe([ended, *spans])["turns"] == describe([*spans, ended])["turns"]
-    assert describe([ended, *spans])["duration_seconds"] == 2.0
+    assert describe(Tree([ended, *spans]))["turns"] == describe(Tree([*spans, ended]))["turns"]
+    assert describe(Tree([ended, *spans]))["duration_seconds"] == 2.0
 
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "recordings").glob("*/*.json"))

@@ -12,8 +12,9 @@ from tests.sessions.spans import span
 from tracing import names, stamps
 from tracing.account.neighbours import Neighbours
 from tracing.account.restamp import restamp
-from tracing.read.describe import describe
-from tracing.read.transcribe import transcribe
+from tracing.calls.describe import describe
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree as CallTree
 from tracing.span import STATUS_ERROR, Span, as_number
 
 EVERY_RECORDING = [(version, name) for version in VERSIONS for name in scenarios(version)]
@@ -206,7 +207,7 @@ def test_what_was_heard_and_what_was_typed(spans: list[Span], expected: list[str
     spans = [ROOT, *spans, *voices]
     conversation = json.loads(str(restamp(spans)[0].attributes[stamps.CONVERSATION]))
     assert [message["content"] for message in conversation] == expected
-    assert [entry["text"] for entry in transcribe(spans)["entries"]] == expected
+    assert [entry["text"] for entry in transcribe(CallTree(spans))["entries"]] == expected
 
 
 def test_what_an_agent_says_twice_is_told_twice() -> None:
@@ -219,8 +220,10 @@ def test_what_an_agent_says_twice_is_told_twice() -> None:
     ]
     spans = [ROOT, turn, *steps]
     assert restamp(spans)[1].attributes[stamps.TURN_AGENT_TEXT] == "One moment.\nOne moment.\nDone."
-    assert describe(spans)["turns"][0]["agent_text"] == "One moment. One moment. Done."
-    told = [(e["at_seconds"], e["text"]) for e in transcribe(spans)["entries"] if "turn" in e]
+    assert describe(CallTree(spans))["turns"][0]["agent_text"] == "One moment. One moment. Done."
+    told = [
+        (e["at_seconds"], e["text"]) for e in transcribe(CallTree(spans))["entries"] if "turn" in e
+    ]
     assert told == [(0.11, "One moment."), (0.21, "One moment."), (0.26, "Done.")]
 
 

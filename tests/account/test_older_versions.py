@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.sessions.spans import span
-from tracing.read.describe import describe
+from tracing.calls.describe import describe
+from tracing.calls.tree import Tree
 from tracing.span import Span
 
 SESSION = span("agent_session", -500, 5_000)
@@ -59,7 +60,7 @@ def test_a_silent_step_between_others_and_the_hook_before_them() -> None:
             span("agent_speaking", 1_900, 3_000),
         ),
     ]
-    turns = describe(spans)["turns"]
+    turns = describe(Tree(spans))["turns"]
     assert [(t["kind"], t.get("user_text"), t.get("agent_text")) for t in turns] == [
         ("reply", "hello", None),
         ("tool_follow_up", None, None),
@@ -94,4 +95,7 @@ def test_an_interrupted_reply_leads_to_no_other() -> None:
             span("agent_speaking", 1_500, 3_000),
         ),
     ]
-    assert describe(spans)["turns"][1]["parts"] == {"llm_first_token": 0.5, "unaccounted": 0.7}
+    assert describe(Tree(spans))["turns"][1]["parts"] == {
+        "llm_first_token": 0.5,
+        "unaccounted": 0.7,
+    }

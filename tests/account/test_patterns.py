@@ -25,8 +25,9 @@ from tests.sessions.realtime import Answered, FakeRealtime
 from tests.sessions.scripted import Said, Waits
 from tests.sessions.studio import Studio, observed, studio
 from tests.sessions.virtual import run_virtually
-from tracing.read.describe import describe
-from tracing.read.transcribe import transcribe
+from tracing.calls.describe import describe
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree
 
 WAYS = pytest.mark.parametrize("options", [NOT_PREEMPTIVE, {}], ids=["in_turn", "preemptive"])
 
@@ -85,13 +86,13 @@ class Desk(Clerk):
 
 def told(running: Studio) -> list[tuple[Any, ...]]:
     """Each turn of the report: its kind, and what both sides said."""
-    turns = describe(running.recorder.stamped)["turns"]
+    turns = describe(Tree(running.recorder.stamped))["turns"]
     return [(turn["kind"], turn.get("user_text"), turn.get("agent_text")) for turn in turns]
 
 
 def spoken(running: Studio) -> list[tuple[str, str]]:
     """The transcript: who said what, in order."""
-    entries = transcribe(running.recorder.stamped)["entries"]
+    entries = transcribe(Tree(running.recorder.stamped))["entries"]
     return [(e["kind"], e["text"]) for e in entries if e["kind"] in ("user", "agent")]
 
 
@@ -198,7 +199,7 @@ async def test_a_call_that_cannot_run(call: tuple[str, str], options: dict[str, 
     }
     counts = [turn.attributes[f"turn.{key}"] for key in ("tool_calls", "tool_failures")]
     assert (counts, turn.attributes["turn.errors.tool"]) == ([1, 1], 1)
-    described = describe(running.recorder.stamped)
+    described = describe(Tree(running.recorder.stamped))
     assert described["turns"][0]["tools"] == [{"name": call[0], "is_error": True}]
     assert described["turns"][0]["errors"] == [{"stage": "tool"}]
     assert described["summary"]["tool_failure_rate"] == 1.0
@@ -330,7 +331,7 @@ async def test_a_filler_in_the_hook_of_the_first_request(options: dict[str, Any]
     assert sorted(told(running)) == sorted(
         [("say", None, "Let me think."), ("reply", "hello", "Sorry.")]
     )
-    said = describe(running.recorder.stamped)["turns"]
+    said = describe(Tree(running.recorder.stamped))["turns"]
     filler = next(turn for turn in said if turn["kind"] == "say")
     assert {"on_user_turn_completed", "turn_decision"}.isdisjoint(filler["parts"])
 
@@ -401,7 +402,7 @@ async def test_what_the_user_said_in_vain(
     assert spoken(running) == expected
     summary = running.recorder.named("agent_session")[0].attributes
     assert summary["call.turns"] == len(answered)
-    in_vain = describe(running.recorder.stamped)["turns"][0]
+    in_vain = describe(Tree(running.recorder.stamped))["turns"][0]
     began = running.recorder.named("user_turn")[0].start_time_unix_nano
     assert in_vain == {
         "kind": "unanswered",

@@ -11,8 +11,9 @@ from opentelemetry import trace
 
 from tests.capture.pipeline import Pipeline
 from tracing.account.restamp import restamp
+from tracing.calls.describe import describe
+from tracing.calls.tree import Tree
 from tracing.dialects.langfuse import LangfuseDialect
-from tracing.read.describe import describe
 from tracing.span import Span
 from tracing.spool.records import END
 from tracing.store.store import Store
@@ -107,7 +108,7 @@ def test_the_store_lists_it_once(pipeline: Pipeline, tmp_path: Path) -> None:
         job.end()
         store.add(ended(pipeline))
         [call] = store.calls()
-        turns = describe(store.spans(call.trace_id))["turns"]
+        turns = describe(Tree(store.spans(call.trace_id)))["turns"]
     assert (call.trace_id, call.session_id) == (f"{OUTSIDE:032x}", "lobby/AJ_1")
     assert [(turn["number"], turn["user_text"]) for turn in turns] == [(1, "hi")]
 

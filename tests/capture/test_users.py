@@ -10,8 +10,9 @@ from livekit.agents.telemetry import tracer
 from tests.capture.pipeline import Pipeline
 from tests.sessions.scripted import FakeLLM, Said
 from tests.sessions.studio import recording
+from tracing.calls.describe import describe
+from tracing.calls.tree import Tree
 from tracing.observing import observe
-from tracing.read.describe import describe
 
 WHO = "lk.pii.participant_identity"
 
@@ -43,7 +44,7 @@ async def test_two_sessions_of_one_job_have_their_own_users() -> None:
     assert told <= names_by_user["bob"] & names_by_user["alice"]
     assert [who for who, found in names_by_user.items() if "job_entrypoint" in found] == ["alice"]
     assert not told & names_by_user.get(None, set())
-    call = describe(recorder.stamped)
+    call = describe(Tree(recorder.stamped))
     assert (call["user_id"], call["user_ids"]) == ("alice", ["alice", "bob"])
     turns = [(turn["user_text"], turn["user_id"]) for turn in call["turns"]]
     assert turns == [("alice speaks", "alice"), ("bob speaks", "bob")]
@@ -57,7 +58,7 @@ def test_a_call_of_one_user_has_no_list_of_them(pipeline: Pipeline) -> None:
     pipeline.start("agent_turn", session).end()
     session.end()
     job.end()
-    call = describe(list(pipeline.ended().values()))
+    call = describe(Tree(list(pipeline.ended().values())))
     assert (call["user_id"], "user_ids" in call) == ("ann", False)
     assert "user_id" not in call["turns"][0]
 

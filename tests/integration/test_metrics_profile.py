@@ -34,9 +34,9 @@ from tests.integration.metrics_stack import (
 from tests.integration.processes import running, wait_for
 from tests.integration.programs import require
 from tests.workers import heard, offline_job
+from tracing.calls.totals import LATENCY, overall
 from tracing.deliver import lease
 from tracing.metrics.instruments import SECONDS
-from tracing.read.totals import LATENCY, overall
 
 pytestmark = pytest.mark.integration
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,25 @@ def span(number: int, name: str = "agent_session", **attributes: Any) -> Span:
     return Span(trace_id, name[:8].encode().ljust(8), b"", name, start, start + 5, attributes)
 
 
-def describe(spans: Sequence[Span]) -> dict[str, Any]:
-    """A stand-in: a call's description is written on its first span."""
-    described: dict[str, Any] = json.loads(str(spans[0].attributes.get("described", "{}")))
-    if described.get("broken"):
-        raise ValueError("broken")
-    return {"trace_id": spans[0].trace_id.hex(), "turns": [], **described}
+class Described(RecordedFiles):
+    """A source that knows its descriptions: a call's is written on its first span."""
+
+    def describe(self, trace_id: str) -> dict[str, Any]:
+        """What is written there."""
+        written = self.spans(trace_id)[0].attributes.get("described", "{}")
+        described: dict[str, Any] = json.loads(str(written))
+        if described.get("broken"):
+            raise ValueError("broken")
+        return {"trace_id": trace_id, "turns": [], **described}
 
 
-def recording(tmp_path: Path, *spans: Span) -> RecordedFiles:
+def recording(tmp_path: Path, *spans: Span) -> Described:
     """A file that holds these spans."""
     path = tmp_path / "calls.jsonl"
     path.write_text("\n".join(dumps([found]) for found in spans), encoding="utf-8")
-    return RecordedFiles([path])
+    return Described([path])
 
 
 def with_turns(**turn: Any) -> str:
-    """What `describe` finds: a call of one turn."""
+    """What such a source finds: a call of one turn."""
     return json.dumps({"turns": [{"kind": "reply", **turn}]})

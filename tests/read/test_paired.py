@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tracing.calls.totals import LATENCY
 from tracing.read.paired import Line, common_lines, within_lines_p
-from tracing.read.totals import LATENCY
 
 Turn = Mapping[str, Any]
 

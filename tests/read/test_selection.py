@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.read.recorded import describe, recording, span, with_turns
+from tests.read.recorded import recording, span, with_turns
 from tracing.read.selection import ChoiceError, choose, parse_time
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -78,7 +78,7 @@ def test_a_side_is_a_call_a_time_or_an_attribute(
             **{"session.id": "shared"},
         )._replace(resource={"service.version": "1.2"}),
     )
-    side = choose(selector, source, list(source.calls()), describe)
+    side = choose(selector, source, list(source.calls()))
     assert (side.selector, side.calls) == (selector, len(numbers))
     assert sorted(turn["n"] for turn in side.turns) == numbers
     assert side.budgets == [1.0] * len(numbers)
@@ -98,7 +98,7 @@ def test_a_side_without_turns_is_refused(tmp_path: Path, selector: str, problem:
     """A slip of the pen is no comparison."""
     source = recording(tmp_path, span(1, described=with_turns()))
     with pytest.raises(ChoiceError) as caught:
-        choose(selector, source, list(source.calls()), describe)
+        choose(selector, source, list(source.calls()))
     assert str(caught.value).startswith(problem)
 
 
@@ -107,5 +107,5 @@ def test_an_ambiguous_trace_is_refused(tmp_path: Path) -> None:
     one = span(1)
     source = recording(tmp_path, one, one._replace(trace_id=one.trace_id[:15] + b"\xff"))
     with pytest.raises(ChoiceError) as caught:
-        choose("01000000ab", source, list(source.calls()), describe)
+        choose("01000000ab", source, list(source.calls()))
     assert str(caught.value) == "2 traces begin with '01000000ab': give more of the id"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.read.recorded import START, describe, recording, span
+from tests.read.recorded import START, recording, span
 from tracing.read.sources import load_calls
 
 
@@ -35,7 +35,7 @@ def test_files_hold_calls_in_any_order(tmp_path: Path) -> None:
 def test_the_last_calls_in_the_order_of_their_starts(tmp_path: Path) -> None:
     """`last` counts after the other filters; the page reads from old to new."""
     found = recording(tmp_path, *(span(n, **{"lk.agent_name": "ab"[n % 2]}) for n in range(6)))
-    ids = [call["trace_id"] for call in load_calls(found, describe, last=2, agent="a")]
+    ids = [call["trace_id"] for call in load_calls(found, last=2, agent="a")]
     assert ids == [span(2).trace_id.hex(), span(4).trace_id.hex()]
 
 
@@ -44,7 +44,7 @@ def test_a_call_that_cannot_be_described_hides_no_other(
 ) -> None:
     """It is named with its error, and the others are shown."""
     found = recording(tmp_path, span(1, described='{"broken": true}'), span(2))
-    assert load_calls(found, describe) == [{"trace_id": span(2).trace_id.hex(), "turns": []}]
+    assert load_calls(found) == [{"trace_id": span(2).trace_id.hex(), "turns": []}]
     assert caplog.messages == [
         f"left out trace {span(1).trace_id.hex()}, cannot describe it: ValueError('broken')"
     ]

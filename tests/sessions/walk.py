@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from livekit.agents import llm
 
-from tracing.read.describe import describe
-from tracing.read.transcribe import transcribe
+from tracing.calls.describe import describe
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree
 from tracing.span import Span
 
 UNACCOUNTED_SECONDS = 0.02
@@ -29,7 +30,7 @@ def walk(
     """
     if not any(span.name == "agent_turn" for span in spans):
         return
-    turns = describe(spans)["turns"]
+    turns = describe(Tree(spans))["turns"]
     begun = sum(span.name == "agent_turn" for span in spans)
     numbers = [turn["number"] for turn in turns if turn["kind"] != "unanswered"]
     assert sorted(numbers) == numbers
@@ -54,7 +55,7 @@ def _adds_up(turn: dict, stalled: Callable[[float, float], float]) -> None:
 def _says_what_was_said(
     spans: Sequence[Span], turns: Sequence[dict], messages: Sequence[llm.ChatMessage]
 ) -> None:
-    entries = transcribe(spans)["entries"]
+    entries = transcribe(Tree(spans))["entries"]
     said = {role: _words(m.text_content for m in messages if m.role == role) for role in _ROLES}
     written = {
         role: _words(entry["text"] for entry in entries if entry["kind"] == kind)

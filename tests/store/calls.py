@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from tests.fakes import ROOT
 from tracing.span import Span
 
+RECORDINGS = ROOT / "tests" / "recordings"
+TOOLS = RECORDINGS / "1.8.9" / "tools.json"
 START = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000
 ROOT_ID = b"rootroot"

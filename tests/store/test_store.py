@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.store.calls import ROOT_ID, START, call
+from tests.store.calls import ROOT_ID, START, TOOLS, call
 from tracing.limits import MAX_DEPTH
+from tracing.otlp_json import read_spans
 from tracing.span import Event, Link
+from tracing.spool.files import UnsafePath
 from tracing.store.schema import SCHEMA_VERSION, StoreError
 from tracing.store.store import Store
 
@@ -186,8 +188,8 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             Store(path, read_only=read_only)
         assert str(caught.value) == (
-            f"{path} has schema 2, written by a newer version of this package;"
-            " this one reads up to schema 1: upgrade, or move the file away"
+            f"{path} has schema 3, written by a newer version of this package;"
+            " this one reads up to schema 2: upgrade, or move the file away"
         )
     db.close()
 
@@ -366,11 +368,22 @@ def test_the_store_needs_neither_livekit_nor_opentelemetry() -> None:
         "UPDATE spans SET events = '{}}'",
         "UPDATE spans SET events = '[{}]'",
         "UPDATE spans SET links = '[1]'",
-        "UPDATE spans SET span_id = 'xyz'",
+        "UPDATE spans SET span_id = 'xyz' WHERE name = 'agent_session'",
         "UPDATE spans SET parent_span_id = 'ab'",
         "UPDATE spans SET start_time_unix_nano = 1e300",
         "UPDATE spans SET kind = 'a'",
         "UPDATE spans SET name = x'00'",
+        "UPDATE described SET head = '[]'",
+        "UPDATE described SET head = '}{'",
+        "UPDATE described SET row = '7'",
+        "UPDATE described SET row = x'00'",
+        "UPDATE turns SET described = '[1]'",
+        "UPDATE said SET number = 'first'",
+        "UPDATE said SET text = x'00'",
+        "DROP TABLE described",
+        "DROP TABLE said_index",
+        "DROP TABLE said_index; CREATE VIEW said_index AS SELECT * FROM spans",
+        "DROP TABLE turns; CREATE VIRTUAL TABLE turns USING fts5(trace_id)",
         "DROP TABLE spans",
         "DROP TABLE calls; CREATE VIEW calls AS SELECT * FROM spans",
         "DROP TABLE calls; CREATE VIRTUAL TABLE calls USING fts5(trace_id)",
@@ -380,6 +393,7 @@ def test_a_crafted_store_is_refused_in_one_sentence(path: Path, statement: str) 
     """Whatever somebody else has put there: a StoreError names the file."""
     with Store(path) as store:
         store.add([call(1)])
+        store.add(list(read_spans(TOOLS)))
     db = sqlite3.connect(path)
     db.executescript(statement)
     db.close()
@@ -394,11 +408,15 @@ def _read_all(path: Path) -> None:
         for found in [*store.calls(), call(1)]:
             trace_id = found.trace_id
             store.spans(trace_id if isinstance(trace_id, str) else trace_id.hex())
+        for trace_id in store.revisions():
+            store.describe(trace_id)
+            store.row(trace_id)
+        list(store.lines(["oslo"]))
 
 
 def test_a_store_that_is_no_file_is_refused(path: Path) -> None:
     """A pipe would be waited for."""
     path.parent.mkdir(exist_ok=True)
     os.mkfifo(path)
-    with pytest.raises(OSError, match="is no file"):
+    with pytest.raises(UnsafePath, match="is no file"):
         Store(path, read_only=True)

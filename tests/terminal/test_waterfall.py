@@ -8,9 +8,8 @@ import pytest
 from rich.console import Console
 
 from tests.view.calls import RECORDINGS, TOOLS, hostile, only_call
-from tracing.read.describe import describe
 from tracing.terminal.waterfall import print_waterfall
-from tracing.view.library import Call
+from tracing.view.library import Call, call_of
 
 EVERY = sorted(RECORDINGS.glob("*/*.json"))
 
@@ -18,7 +17,7 @@ EVERY = sorted(RECORDINGS.glob("*/*.json"))
 def printed(call: Call, width: int = 100) -> list[str]:
     """The lines that a terminal of this width shows."""
     out = io.StringIO()
-    print_waterfall(call.described, call.spans, Console(file=out, width=width))
+    print_waterfall(call.described, call.tree, Console(file=out, width=width))
     return out.getvalue().splitlines()
 
 
@@ -49,6 +48,6 @@ def test_bars_are_on_one_scale_in_letters() -> None:
 
 def test_no_word_of_a_call_moves_the_cursor() -> None:
     """Escape sequences and changes of direction are not obeyed."""
-    spans = hostile(only_call(TOOLS).spans)
-    text = "\n".join(printed(Call(describe(spans), spans)))
+    spans = hostile(only_call(TOOLS).recorded)
+    text = "\n".join(printed(call_of(spans)))
     assert not {"\x1b", "\u202e"} & set(text)

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tracing.otlp_json import read_spans
-from tracing.read.describe import describe
-from tracing.read.sources import RecordedFiles
+from tracing.read.sources import FromSpans, RecordedFiles
 from tracing.span import AttributeValue, Span
 from tracing.store.call_rows import CallSummary, summarize
-from tracing.view.library import Call, Library
+from tracing.view.library import Call, Library, call_of
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 TOOLS = RECORDINGS / "1.8.9" / "tools.json"
@@ -35,7 +34,7 @@ def only_call(path: Path) -> Call:
     found = RecordedFiles([path])
     trace_id = next(found.calls()).trace_id
     mine = [span for span in spans if span.trace_id.hex() == trace_id]
-    return Call(describe(mine), found.spans(trace_id))
+    return call_of(mine)
 
 
 def hostile(spans: Iterable[Span]) -> list[Span]:
@@ -60,7 +59,7 @@ def _value(key: str, value: AttributeValue) -> AttributeValue:
     return f"{value} {HOSTILE}"
 
 
-class Given:
+class Given(FromSpans):
     """A source of one call."""
 
     def __init__(self, spans: Sequence[Span]) -> None:

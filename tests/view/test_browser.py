@@ -209,7 +209,7 @@ def test_axe_finds_no_serious_fault(browser: Browser, scheme: str, width: int) -
 def test_hostile_words_are_words(browser: Browser) -> None:
     """Scripts, attributes and changes of direction in every text run nothing."""
     call = only_call(TOOLS)
-    spans = hostile(call.spans)
+    spans = hostile(call.recorded)
     with served(Library(Given(spans), "<b>here</b>")) as url:
         for address in ("/", f"/calls/{call.described['trace_id']}?turn=2"):
             with opened(browser, url + address) as page:
@@ -219,7 +219,7 @@ def test_hostile_words_are_words(browser: Browser) -> None:
 
 def test_a_call_grows_while_one_looks(browser: Browser, tmp_path: Path) -> None:
     """What the drainer stores shows up by itself; at its end the page says so."""
-    spans = only_call(TOOLS).spans
+    spans = only_call(TOOLS).recorded
     cut = max(at for at, span in enumerate(spans) if span.name == "agent_turn")
     begun = [span._replace(end_time_unix_nano=0) if is_long(span) else span for span in spans[:cut]]
     path = tmp_path / "calls.db"

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
-from tracing.read.describe import describe
 from tracing.view.call_page import Choice
 from tracing.view.calls_page import Filters, calls_page
-from tracing.view.library import Call, Library
+from tracing.view.library import Call, Library, call_of
 from tracing.view.one_call import drawer_of, page_of
 from tracing.view.render import render, visible
 from tracing.view.share import share
@@ -62,8 +61,8 @@ def test_the_page_of_a_call_adds_up() -> None:
 
 def test_no_word_of_a_call_is_markup() -> None:
     """Scripts, attributes and turns of direction in every text are shown as text."""
-    spans = hostile(only_call(TOOLS).spans)
-    call = Call(describe(spans), spans)
+    spans = hostile(only_call(TOOLS).recorded)
+    call = call_of(spans)
     calls = Library(Given(spans), HOSTILE)
     pages = [
         call_html(call),
@@ -96,7 +95,7 @@ def test_withheld_leaves_only_words_of_the_page_itself() -> None:
     }
     passed = {
         str(value)
-        for span in call.spans
+        for span in call.recorded
         for key, value in span.attributes.items()
         if ".pii." in key or (key.startswith("gen_ai.") and "messages" in key)
     }

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from tracing.calls.totals import HAPPENINGS, LATENCY, of_turns
 from tracing.read.compare_parts import SIGNIFICANCE, compare_parts, rank_sum_p, replies
 from tracing.read.paired import Line, common_lines, within_lines_p
 from tracing.read.selection import Side
-from tracing.read.totals import HAPPENINGS, LATENCY, of_turns
 
 _TOKENS = ("llm_input_tokens", "llm_output_tokens")
 

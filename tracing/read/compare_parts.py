@@ -9,10 +9,10 @@ from math import comb, erfc, sqrt
 from statistics import fmean
 from typing import Any
 
+from tracing.calls.parts import group_of, ordered_groups
+from tracing.calls.totals import LATENCY
 from tracing.read.paired import Line, middle_ranks, within_lines_p
-from tracing.read.parts import group_of, ordered_groups
 from tracing.read.selection import Side
-from tracing.read.totals import LATENCY
 
 SIGNIFICANCE = 0.05
 ALIKE_SECONDS = 0.01

@@ -12,7 +12,7 @@ from itertools import combinations
 from math import comb, erfc, sqrt
 from typing import Any, NamedTuple
 
-from tracing.read.totals import LATENCY
+from tracing.calls.totals import LATENCY
 
 SHARE_IN_COMMON = 2 / 3
 """Sides have a script in common where this share of the lines of each is on the other, too."""

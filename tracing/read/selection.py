@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from tracing.read.sources import Describe, Source, described
-from tracing.read.totals import budget_of, counted_turns
-from tracing.span import Span
+from tracing.calls.totals import budget_of, counted_turns
+from tracing.read.sources import Source, described
 from tracing.store.call_rows import CallSummary
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -48,7 +47,7 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
         ) from None
 
 
-def choose(selector: str, source: Source, calls: Sequence[CallSummary], describe: Describe) -> Side:
+def choose(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
     """What a selector means among calls.
 
     A session id or the beginning of a trace id; `START..END`, either of which may be left out;
@@ -58,13 +57,13 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary], describe
     """
     chosen = _by_id(selector, calls)
     if chosen:
-        found = _side(selector, [call for _, call in described(source, chosen, describe)])
+        found = _side(selector, list(described(source, chosen)))
     elif ".." in selector and "=" not in selector:
         since, until = (parse_time(end) if end else None for end in selector.split("..", 1))
         in_range = [call for call in calls if call.matches(since=since, until=until)]
-        found = _side(selector, [call for _, call in described(source, in_range, describe)])
+        found = _side(selector, list(described(source, in_range)))
     elif "=" in selector:
-        found = _by_attribute(selector, source, calls, describe)
+        found = _by_attribute(selector, source, calls)
     else:
         found = _side(selector, [])
     if not found.calls:
@@ -97,25 +96,25 @@ def _by_id(selector: str, calls: Sequence[CallSummary]) -> list[CallSummary]:
     return of_trace
 
 
-def _by_attribute(
-    selector: str, source: Source, calls: Sequence[CallSummary], describe: Describe
-) -> Side:
+def _by_attribute(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
     name, _, value = selector.partition("=")
     chosen = []
-    for spans, call in described(source, calls, describe):
+    for call in described(source, calls):
         turns = counted_turns([call])
         if any(name in turn for turn in turns):
             fitting = [turn for turn in turns if _text(turn.get(name)) == value]
             if fitting:
                 chosen.append({**call, "turns": fitting})
-        elif any(_text(found) == value for found in _values(name, spans, call)):
+        elif any(_text(found) == value for found in _values(name, source, call)):
             chosen.append(call)
     return _side(selector, chosen)
 
 
-def _values(name: str, spans: Sequence[Span], call: Mapping[str, Any]) -> Iterator[object]:
+def _values(name: str, source: Source, call: Mapping[str, Any]) -> Iterator[object]:
     """Every value under a name, in a call's spans, their resources and its description."""
-    for attributes in (call, *(span.attributes for span in spans)):
+    yield from (value for key, value in call.items() if _is_named(key, name))
+    spans = source.spans(call["trace_id"])
+    for attributes in (span.attributes for span in spans):
         yield from (value for key, value in attributes.items() if _is_named(key, name))
     for resource in {id(span.resource): span.resource for span in spans}.values():
         yield from (value for key, value in resource.items() if _is_named(key, name))

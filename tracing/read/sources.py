@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from tracing.calls.facts import facts_of
+from tracing.calls.transcribe import Line
 from tracing.otlp_json import LeftOut, read_spans
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.store.call_rows import CallSummary, summarize
 
 logger = get_logger(__name__)
-
-Describe = Callable[[Sequence[Span]], dict[str, Any]]
-"""The spans of one call -> the report's object of it."""
 
 
 class Source(Protocol):
@@ -35,8 +35,56 @@ class Source(Protocol):
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of a call in the order in which they started."""
 
+    def describe(self, trace_id: str) -> dict[str, Any]:
+        """The call as the report has it (see `describe`)."""
 
-class RecordedFiles:
+    def row(self, trace_id: str) -> dict[str, Any]:
+        """The call as a row of the list (see `call_row`)."""
+
+    def lines(self, words: Iterable[str]) -> Iterator[tuple[str, Line]]:
+        """With their trace ids, at least the lines in which all these (case-folded) words are."""
+
+    def revisions(self) -> dict[str, float]:
+        """Every call, newest first, with a number that is another after each change of it."""
+
+    def changes(self) -> int:
+        """Another number after each change that somebody else made."""
+
+
+class FromSpans(ABC):
+    """What a source tells of its calls that has nothing but their spans, which stay the same."""
+
+    @abstractmethod
+    def calls(self) -> Iterator[CallSummary]:
+        """Its calls, newest first."""
+
+    @abstractmethod
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of a call."""
+
+    def describe(self, trace_id: str) -> dict[str, Any]:
+        """The call as the report has it."""
+        return facts_of(self.spans(trace_id)).call
+
+    def row(self, trace_id: str) -> dict[str, Any]:
+        """The call as a row of the list."""
+        return facts_of(self.spans(trace_id)).row
+
+    def lines(self, words: Iterable[str]) -> Iterator[tuple[str, Line]]:
+        """All lines of all calls."""
+        for trace_id in self.revisions():
+            yield from ((trace_id, line) for line in facts_of(self.spans(trace_id)).lines)
+
+    def revisions(self) -> dict[str, float]:
+        """Every call, newest first."""
+        return dict.fromkeys((call.trace_id for call in self.calls()), 0.0)
+
+    def changes(self) -> int:
+        """There are none."""
+        return 0
+
+
+class RecordedFiles(FromSpans):
     """The calls in files of OTLP JSON; of a span's versions the one that ended counts.
 
     With `strict`, a file of which anything cannot be read raises an OtlpJsonError; without, one
@@ -87,24 +135,21 @@ class RecordedFiles:
                 self.left_out[path] = left_out
 
 
-def load_calls(
-    source: Source, describe: Describe, *, last: int | None = None, **wanted: Any
-) -> list[dict[str, Any]]:
+def load_calls(source: Source, *, last: int | None = None, **wanted: Any) -> list[dict[str, Any]]:
     """Describe the calls that match, the `last` only if given, in the order of their starts."""
     newest = list(islice(source.calls(**wanted), last))
-    return [call for _, call in described(source, reversed(newest), describe)]
+    return list(described(source, reversed(newest)))
 
 
-def described(
-    source: Source, calls: Iterable[CallSummary], describe: Describe
-) -> Iterator[tuple[list[Span], dict[str, Any]]]:
-    """Each call's spans and description; one that defeats `describe` does not hide the others."""
+def described(source: Source, calls: Iterable[CallSummary]) -> Iterator[dict[str, Any]]:
+    """Each call as the report has it; one that cannot be described does not hide the others."""
     for call in calls:
-        spans = source.spans(call.trace_id)
         try:
-            found = describe(spans)
+            found = source.describe(call.trace_id)
+        except OSError:
+            raise  # the store cannot be read
         except Exception as error:
             words = repr(error)
             logger.warning("left out trace %s, cannot describe it: %s", call.trace_id, words)
             continue
-        yield spans, found
+        yield found

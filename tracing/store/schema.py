@@ -7,8 +7,10 @@ written, and made to be read by hand:
     sqlite3 .tracing/calls.db "SELECT * FROM turn_list WHERE trace_id LIKE '4bf9%'"
 
 `spans` has a row per span (see `span_rows`), found by (trace_id, span_id); `calls` a row per trace
-(see `call_rows`), kept up to date by `Store.add`; `counters` what retention has deleted. The
-views are for people. `PRAGMA user_version` holds the schema's number; a newer one is refused.
+(see `call_rows`), kept up to date by `Store.add`; `counters` what retention has deleted;
+`described`, `turns` and `said` what is known of a call, written once for all readers (see
+`described_calls`). The views are for people. `PRAGMA user_version` holds the schema's number; a
+newer one is refused, and an older one gets its missing tables from the next that writes.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from pathlib import Path
 
 from tracing.spool.files import check_own_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _BUSY_SECONDS = 5.0
 
-_SCHEMA = (
+_SPANS = (
     """CREATE TABLE calls (
         trace_id TEXT PRIMARY KEY,
         session_id TEXT NOT NULL,
@@ -79,8 +81,48 @@ _SCHEMA = (
                 json_extract(attributes, '$."lk.response.text"')) AS agent_text,
             span_id
         FROM spans WHERE name = 'agent_turn' ORDER BY trace_id, start_time_unix_nano""",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+
+_SAID_INDEX = """CREATE VIRTUAL TABLE said_index USING fts5(
+        text, content = '', columnsize = 0, detail = none, tokenize = 'trigram'
+    )"""
+
+_DESCRIBED = (
+    """CREATE TABLE described (
+        trace_id TEXT PRIMARY KEY,
+        is_current INTEGER NOT NULL,  -- 0 when spans have come in since
+        spans INTEGER NOT NULL,  -- how many there were then
+        head TEXT NOT NULL,  -- JSON: what the report says of the call, without its turns
+        row TEXT NOT NULL  -- JSON: what a list shows of it
+    )""",
+    """CREATE TABLE turns (
+        trace_id TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        number INTEGER,
+        kind TEXT NOT NULL,
+        user_bot_latency_seconds REAL,
+        described TEXT NOT NULL,  -- JSON: what the report says of the turn, its parts too
+        PRIMARY KEY (trace_id, position)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE said (
+        line INTEGER PRIMARY KEY,
+        trace_id TEXT NOT NULL,
+        number INTEGER NOT NULL,  -- of the turn in which it was said, or which follows
+        at_seconds REAL NOT NULL,  -- since the start of the call
+        text TEXT NOT NULL
+    )""",
+    "CREATE INDEX said_by_call ON said (trace_id)",
+    _SAID_INDEX,
+)
+
+_STEPS = (_SPANS, _DESCRIBED)
+"""What each version of the schema added."""
+
+_TABLES = (
+    {"calls", "spans", "counters"},
+    {"calls", "spans", "counters", "described", "turns", "said"},
+)
+"""The tables of each version."""
 
 
 class StoreError(OSError):
@@ -98,7 +140,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     try:
         for pragma in _PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
-        if _checked_version(db, path) == 0:
+        if _checked_version(db, path) < SCHEMA_VERSION:
             _create_tables(db)
     except BaseException:
         db.close()
@@ -152,29 +194,35 @@ def _connect(name: str) -> sqlite3.Connection:
 
 def _create_tables(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
-    if _version(db) == 0:  # nobody was faster
-        for statement in _SCHEMA:
+    for step in _STEPS[version(db) :]:  # nothing, where somebody was faster
+        for statement in step:
             db.execute(statement)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     db.execute("COMMIT")
 
 
 def _checked_version(db: sqlite3.Connection, path: Path) -> int:
-    version = _version(db)
-    if version > SCHEMA_VERSION:
+    found = version(db)
+    if found > SCHEMA_VERSION:
         raise StoreError(
-            f"{path} has schema {version}, written by a newer version of this package; this one"
+            f"{path} has schema {found}, written by a newer version of this package; this one"
             f" reads up to schema {SCHEMA_VERSION}: upgrade, or move the file away"
         )
-    return version
+    return found
 
 
 def _check_tables(db: sqlite3.Connection, path: Path) -> None:
     """Refuse a file in which a query of ours would run what somebody else has put there."""
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'"
     tables = {name for (name,) in db.execute(query)}
-    if missing := {"calls", "spans", "counters"} - tables:
+    expected = version(db)
+    if missing := _TABLES[expected - 1] - tables:
         raise StoreError(f"{path} is not this package's: it has no table {min(missing)}")
+    index = db.execute("SELECT sql FROM sqlite_master WHERE name = 'said_index'").fetchone()
+    if index != ((_SAID_INDEX,) if expected > 1 else None):
+        raise StoreError(f"{path} is not this package's: its said_index is another")
 
 
-def _version(db: sqlite3.Connection) -> int:
+def version(db: sqlite3.Connection) -> int:
+    """The number of an open file's schema; 0 where it has no tables yet."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])

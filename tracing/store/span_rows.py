@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,21 +54,21 @@ def to_row(span: Span) -> tuple[str | int, ...]:
         span.trace_id.hex(),
         span.span_id.hex(),
         span.parent_span_id.hex(),
-        _text(span.name),
+        clean_text(span.name),
         integer(span.start_time_unix_nano),
         integer(span.end_time_unix_nano),
         _attributes_json(span.attributes),
         _json([_event_object(event) for event in span.events]) if span.events else "[]",
         _json([_link_object(link) for link in span.links]) if span.links else "[]",
         integer(span.status_code),
-        _text(span.status_message),
+        clean_text(span.status_message),
         integer(span.kind),
-        _text(span.trace_state),
+        clean_text(span.trace_state),
         integer(span.dropped_attributes_count),
         integer(span.dropped_events_count),
         integer(span.dropped_links_count),
-        _text(span.scope_name),
-        _text(span.scope_version),
+        clean_text(span.scope_name),
+        clean_text(span.scope_version),
         _attributes_json(span.resource),
     )
 
@@ -104,10 +106,45 @@ def from_row(row: Sequence[Any]) -> Span:
         span_id=_id(checked.span_id, 8),
         parent_span_id=_id(checked.parent_span_id, 8) if checked.parent_span_id else b"",
         attributes=_attributes(json.loads(checked.attributes)),
-        events=tuple(_event(event) for event in json.loads(checked.events)),
-        links=tuple(_link(link) for link in json.loads(checked.links)),
-        resource=_attributes(json.loads(checked.resource)),
+        events=tuple(_event(event) for event in _list(checked.events)),
+        links=tuple(_link(link) for link in _list(checked.links)),
+        resource=_resource(checked.resource),
     )
+
+
+def spans_of(db: sqlite3.Connection, trace_id: str) -> list[Span]:
+    """The spans of a call in the order in which they started."""
+    rows = db.execute(
+        f"SELECT {', '.join(COLUMNS)} FROM spans WHERE trace_id = ?"
+        " ORDER BY start_time_unix_nano, rowid",
+        (trace_id,),
+    ).fetchall()
+    return [from_row(row) for row in rows]
+
+
+def to_json(value: object) -> str:
+    """Any value as `from_json` gives it back."""
+    return _json(_nested(value))
+
+
+def from_json(text: str) -> dict[str, Any]:
+    """An object that `to_json` wrote; raises for anything else."""
+    found = json.loads(text)
+    if '"$' in text:
+        found = _restore(found)
+    if not isinstance(found, dict):
+        raise TypeError(f"an object was expected, not {type(found).__name__}")
+    return found
+
+
+def _list(text: str) -> list[Any]:
+    return [] if text == "[]" else list(json.loads(text))
+
+
+@lru_cache(16)
+def _resource(text: str) -> Attributes:
+    """The same for all spans of a process."""
+    return _attributes(json.loads(text))
 
 
 def _id(text: str, length: int) -> bytes:
@@ -202,7 +239,7 @@ def _json(value: object) -> str:
         text = _encode(value)
     except ValueError:
         text = _encode(_finite(value))
-    return _text(text)
+    return clean_text(text)
 
 
 def _bytes_object(value: object) -> object:
@@ -228,7 +265,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _text(value: str) -> str:
+def clean_text(value: str) -> str:
     """Text that SQLite takes: half a surrogate pair becomes a question mark."""
     if value.isascii():
         return value

@@ -9,21 +9,31 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
+from tracing.calls.facts import facts_of
+from tracing.calls.transcribe import Line
 from tracing.limits import OncePerMinute
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.spool.files import UnsafePath
 from tracing.store.call_rows import CallSummary, goes_on_elsewhere, merge, nanos, summarize
+from tracing.store.described_calls import (
+    DescribedCalls,
+    not_current,
+    read_call,
+    read_lines,
+    read_row,
+)
 from tracing.store.schema import StoreError, open_to_read, open_to_write
-from tracing.store.span_rows import COLUMNS, from_row, to_row
+from tracing.store.span_rows import COLUMNS, spans_of, to_row
 
 logger = get_logger(__name__)
 
@@ -68,6 +78,7 @@ class Store:
         with self._errors():
             self._db = open_to_read(path) if read_only else open_to_write(path)
             if not read_only:
+                self._described = DescribedCalls(self._db, clock)
                 self._delete_old_calls()
 
     def add(self, spans: Sequence[Span]) -> None:
@@ -85,6 +96,8 @@ class Store:
                 for span in filter(goes_on_elsewhere, spans):
                     query = "UPDATE calls SET is_call = 0 WHERE trace_id = ?"
                     self._db.execute(query, (span.trace_id.hex(),))
+                self._described.heard(spans)
+            self._describe_waiting()
             self._delete_old_calls()
 
     def calls(
@@ -104,20 +117,43 @@ class Store:
                 " ORDER BY started_unix_nano DESC, trace_id",
                 bounds,
             ).fetchall()
-        with self._foreign_rows():
-            summaries = [_summary(row) for row in rows]
-        return (found for found in summaries if found.matches(agent=agent, model=model))
+        return self._matching(rows, agent, model)
 
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of a call in the order in which they started."""
+        with self._errors(), self._foreign_rows():
+            return spans_of(self._db, trace_id)
+
+    def describe(self, trace_id: str) -> dict[str, Any]:
+        """The call as the report has it (see `describe`)."""
+        with self._errors(), self._foreign_rows():
+            known = read_call(self._db, trace_id)
+        return facts_of(self.spans(trace_id)).call if known is None else known
+
+    def row(self, trace_id: str) -> dict[str, Any]:
+        """The call as a row of the list (see `call_row`)."""
+        with self._errors(), self._foreign_rows():
+            known = read_row(self._db, trace_id)
+        return facts_of(self.spans(trace_id)).row if known is None else known
+
+    def lines(self, words: Iterable[str]) -> Iterator[tuple[str, Line]]:
+        """With their trace ids, at least the lines in which all these (case-folded) words are."""
+        with self._errors(), self._foreign_rows():
+            found = read_lines(self._db, words)
+            others = not_current(self._db)
+        yield from found
+        for trace_id in others:
+            yield from ((trace_id, line) for line in facts_of(self.spans(trace_id)).lines)
+
+    def revisions(self) -> dict[str, float]:
+        """Every call, newest first, with when something last came in for it."""
         with self._errors():
-            rows = self._db.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM spans WHERE trace_id = ?"
-                " ORDER BY start_time_unix_nano, rowid",
-                (trace_id,),
-            ).fetchall()
-        with self._foreign_rows():
-            return [from_row(row) for row in rows]
+            return dict(
+                self._db.execute(
+                    "SELECT trace_id, stored_unix FROM calls WHERE is_call"
+                    " ORDER BY started_unix_nano DESC, trace_id"
+                )
+            )
 
     def changes(self) -> int:
         """Another number after each change that another connection made."""
@@ -148,6 +184,15 @@ class Store:
     ) -> None:
         self.close()
 
+    def _matching(
+        self, rows: Iterable[tuple[Any, ...]], agent: str | None, model: str | None
+    ) -> Iterator[CallSummary]:
+        for row in rows:
+            with self._foreign_rows():
+                summary = _summary(row)
+            if summary.matches(agent=agent, model=model):
+                yield summary
+
     def _put_call(self, summary: CallSummary) -> None:
         row = self._db.execute(
             f"SELECT {_SUMMARY} FROM calls WHERE trace_id = ?", (summary.trace_id,)
@@ -159,6 +204,13 @@ class Store:
             f"REPLACE INTO calls ({_SUMMARY}, stored_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, self._clock()),
         )
+
+    def _describe_waiting(self) -> None:
+        """Describe a few of the calls that wait for it, each in a transaction of its own."""
+        for trace_id in self._described.due():
+            with self._transaction():
+                self._described.describe(trace_id)
+        self._described.log_progress()
 
     def _delete_old_calls(self) -> None:
         """Delete what is past its time, and what is over the bound except the latest call."""
@@ -175,12 +227,15 @@ class Store:
                 break
             self._delete_call(trace_id)
             deleted += 1
+        if deleted:
+            self._described.purge()
         self._log_deleted(deleted)
 
     def _delete_call(self, trace_id: str) -> None:
         with self._transaction():
             self._db.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
             self._db.execute("DELETE FROM calls WHERE trace_id = ?", (trace_id,))
+            self._described.delete(trace_id)
             self._db.execute(
                 "INSERT INTO counters VALUES ('deleted_calls', 1)"
                 " ON CONFLICT (name) DO UPDATE SET value = value + 1"
@@ -248,6 +303,6 @@ _NOT_OURS = (
 )
 
 
-def _summary(row: tuple[str, str, str, str, str, int, int, int]) -> CallSummary:
+def _summary(row: tuple[Any, ...]) -> CallSummary:
     values = (*row[:4], json.loads(row[4]), *row[5:7], bool(row[7]))
     return msgspec.convert(values, CallSummary)

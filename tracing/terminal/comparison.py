@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracing.calls.totals import SHORTEST_PART_SECONDS
 from tracing.read.compare import flat
-from tracing.read.totals import SHORTEST_PART_SECONDS
 from tracing.terminal.cells import BAD, GOOD, TITLE, counted, new_table, plain, seconds, share
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tracing.read.totals import HAPPENINGS, SHORTEST_PART_SECONDS
+from tracing.calls.totals import HAPPENINGS, SHORTEST_PART_SECONDS
 from tracing.read.used import used_as
 from tracing.terminal.cells import BAD, GOOD, TITLE, counted, new_table, plain, seconds, share
 

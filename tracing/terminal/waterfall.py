@@ -10,10 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tracing.read.lanes import lanes
-from tracing.read.parts import kind_of
-from tracing.read.rows import agents_of
-from tracing.read.totals import LATENCY, budget_of, of_turns
+from tracing.calls.lanes import lanes
+from tracing.calls.parts import kind_of
+from tracing.calls.rows import agents_of
+from tracing.calls.totals import LATENCY, budget_of, of_turns
+from tracing.calls.tree import Tree
 from tracing.span import Span
 from tracing.terminal.cells import BAD, DIM, TITLE, counted, plain, share
 
@@ -42,10 +43,10 @@ _STYLES = {
 }
 
 
-def print_waterfall(call: Mapping[str, Any], spans: Sequence[Span], console: Console) -> None:
+def print_waterfall(call: Mapping[str, Any], tree: Tree, console: Console) -> None:
     """Print a described call at the console's width."""
     width = max(console.width, _NARROWEST)
-    for line in (*_head(call, spans, width), Text(), *_lanes(call, spans, width), Text()):
+    for line in (*_head(call, tree.spans, width), Text(), *_lanes(call, tree, width), Text()):
         console.print(line, no_wrap=True, overflow="crop", crop=True, soft_wrap=False)
     for line in (*_turns(call, width), Text(), *_legend(call)):
         console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
@@ -133,8 +134,8 @@ class _Row:
         return Text.assemble(f"{self._name:<{_LABELS}}", ("".join(self._cells), self._style))
 
 
-def _lanes(call: Mapping[str, Any], spans: Sequence[Span], width: int) -> Iterator[Text]:
-    on_axis = lanes(spans)
+def _lanes(call: Mapping[str, Any], tree: Tree, width: int) -> Iterator[Text]:
+    on_axis = lanes(tree)
     end, columns, budget = on_axis["duration_seconds"], width - _LABELS, budget_of(call)
     axis = _Row("", end, columns, DIM)
     step = next(

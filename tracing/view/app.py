@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from tracing.calls.rows import doing
 from tracing.otlp_json import dumps
-from tracing.read.rows import doing
 from tracing.read.selection import ChoiceError, Side
 from tracing.store.schema import StoreError
 from tracing.view.call_page import Choice
@@ -152,7 +152,7 @@ class _Viewer:
 
     async def span_json(self, request: web.Request) -> web.StreamResponse:
         call = await self._do(lambda: self._library.call(request.match_info["id"]))
-        spans = [] if call is None else call.spans
+        spans = [] if call is None else call.recorded
         found = [span for span in spans if span.span_id.hex() == request.match_info["span"]]
         if not found:
             raise web.HTTPNotFound(text="no such span")
@@ -192,7 +192,7 @@ class _Viewer:
         if asked is None:
             return self._library.version()
         call = self._library.call(asked)
-        spans = call.spans if call else []
+        spans = call.tree.spans if call else []
         is_open = sum(span.is_open for span in spans)
         return {"spans": len(spans), "open": is_open, "doing": doing(spans)}
 

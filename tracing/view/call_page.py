@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from tracing.read.lanes import lanes
-from tracing.read.parts import kind_of
-from tracing.read.rows import call_row
-from tracing.read.totals import LATENCY, budget_of
-from tracing.read.why import why
+from tracing.calls.lanes import lanes
+from tracing.calls.parts import kind_of
+from tracing.calls.rows import call_row
+from tracing.calls.totals import LATENCY, budget_of
+from tracing.calls.tree import Tree
+from tracing.calls.why import why
 from tracing.span import Span
 from tracing.view.charts import percent, scale_of, segments, ticks
 from tracing.view.lane_marks import lane_rows
@@ -36,12 +37,12 @@ class Choice:
 
 
 def call_page(
-    call: Mapping[str, Any], spans: Sequence[Span], choice: Choice, *, withheld: bool = False
+    call: Mapping[str, Any], tree: Tree, choice: Choice, *, withheld: bool = False
 ) -> dict[str, Any]:
     """The context of the page's template."""
     turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
-    on_axis = lanes(spans)
-    row = call_row(call, spans)
+    on_axis = lanes(tree)
+    row = call_row(call, tree.spans)
     dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
     replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
     shown = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
@@ -53,7 +54,7 @@ def call_page(
         "call": call,
         "row": row,
         "facts": list(_facts(call, row)),
-        "setting": " · ".join(_setting(call, spans)),
+        "setting": " · ".join(_setting(call, tree.spans)),
         "why": why(call),
         "lanes": lane_rows(on_axis, turns, budget_of(call), call.get("started_at", "")),
         "overview": _overview(on_axis, turns, call),

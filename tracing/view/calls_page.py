@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -11,10 +13,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tracing.account.summary import percentile
-from tracing.read.parts import ordered_groups
-from tracing.read.rows import FLAGS
+from tracing.calls.parts import ordered_groups
+from tracing.calls.rows import FLAGS
+from tracing.calls.why import differences
 from tracing.read.selection import ChoiceError, parse_time
-from tracing.read.why import differences, means
 from tracing.view.charts import columns, histogram, percent, segments, ticks
 
 PAGE = 100
@@ -127,7 +129,9 @@ def calls_page(
     start = next((n for n, row in enumerate(shown, 1) if row["trace_id"] == filters.before), 0)
     page = shown[start : start + PAGE]
     budget = shown[0]["budget_seconds"] if shown else 1.0
-    latencies = [turn["latency"] for row in shown for turn in row["strip"] if "latency" in turn]
+    latencies = sorted(
+        turn["latency"] for row in shown for turn in row["strip"] if "latency" in turn
+    )
     return {
         "filters": filters,
         "total": len(rows),
@@ -171,10 +175,10 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
 
 def _facets(rows: Sequence[Row], filters: Filters) -> list[dict[str, Any]]:
     """The flags that would leave something, each with how many calls."""
+    counts = Counter(flag for row in rows for flag in row["flags"] if filters.fits(row, but=flag))
     found = []
     for flag, label in FLAGS.items():
-        count = sum(flag in row["flags"] and filters.fits(row, but=flag) for row in rows)
-        if count:
+        if count := counts[flag]:
             on = flag in filters.flags
             flags = [f for f in filters.flags if f != flag] + ([] if on else [flag])
             address = filters.address(**{"is": flags})
@@ -194,19 +198,18 @@ def _options(rows: Sequence[Row]) -> list[str]:
 
 
 def _sums(rows: Sequence[Row], latencies: Sequence[float], budget: float) -> list[dict[str, str]]:
-    ordered = sorted(latencies)
     tools = sum(row.get("tool_calls", 0) for row in rows)
     failed = sum(row.get("tool_failures", 0) for row in rows)
     heard = sum(row.get("heard_turns", 0) for row in rows)
     barged = sum(row.get("barge_ins", 0) for row in rows)
     found = [_sum(f"{len(rows):,}", "call" if len(rows) == 1 else "calls")]
     found.append(_sum(f"{sum(row['turns'] for row in rows):,}", "turns"))
-    if ordered:
-        p95 = percentile(ordered, 0.95)
+    if latencies:
+        p95 = percentile(latencies, 0.95)
         over = p95 > budget
-        found.append(_sum(f"{percentile(ordered, 0.5):.2f} s", "p50"))
+        found.append(_sum(f"{percentile(latencies, 0.5):.2f} s", "p50"))
         found.append(_sum(f"{'! ' if over else ''}{p95:.2f} s", "p95", "bad" if over else ""))
-        within = sum(value <= budget for value in ordered) / len(ordered)
+        within = bisect_right(latencies, budget) / len(latencies)
         found.append(_sum(f"{within:.0%}", f"within {budget:g} s"))
     if heard:
         found.append(_sum(f"{barged / heard:.0%}", "barge-in rate"))
@@ -222,13 +225,12 @@ def _sum(value: str, term: str, tone: str = "") -> dict[str, str]:
 def _histogram(latencies: Sequence[float], budget: float) -> dict[str, Any] | None:
     if not latencies:
         return None
-    ordered = sorted(latencies)
-    found = histogram(ordered, budget)
+    found = histogram(latencies, budget)
     end = found["end"]
-    marks = [("p50", percentile(ordered, 0.5)), ("p95", percentile(ordered, 0.95))]
+    marks = [("p50", percentile(latencies, 0.5)), ("p95", percentile(latencies, 0.95))]
     return {
         **found,
-        "replies": len(ordered),
+        "replies": len(latencies),
         "ticks": [{"x": percent(at, end), "text": f"{at:g}"} for at in ticks(end, 6)],
         "budget_x": percent(budget, end),
         "marks": [
@@ -238,34 +240,40 @@ def _histogram(latencies: Sequence[float], budget: float) -> dict[str, Any] | No
 
 
 def _where(rows: Sequence[Row], budget: float) -> dict[str, Any] | None:
-    """The mean parts of the replies within and over the budget, and what the latter spend more."""
-    replies = [parts for row in rows for parts in row["parts"]]
-    if not replies:
-        return None
-    sides = {
-        "within": [_as_turn(one) for one in replies if one["latency"] <= budget],
-        "over": [_as_turn(one) for one in replies if one["latency"] > budget],
+    """The mean parts of the replies within and over their budget, and what the latter add."""
+    sides = {name: _added(rows, name) for name in ("within", "over")}
+    mean = {
+        name: _in_order({part: value / replies for part, value in sums.items()})
+        for name, (replies, sums) in sides.items()
+        if replies
     }
-    mean = {name: _in_order(means(turns)) for name, turns in sides.items() if turns}
+    if not mean:
+        return None
     scale = max(max(sum(parts.values()) for parts in mean.values()), budget) * 1.05
-    more = differences(sides["within"], sides["over"]) if all(sides.values()) else {}
     return {
         "bars": [
             {
                 "name": name,
-                "count": len(sides[name]),
+                "count": sides[name][0],
                 "segments": segments(parts, scale),
                 "mean": sum(parts.values()),
             }
             for name, parts in mean.items()
         ],
         "budget_x": percent(budget, scale),
-        "more": more,
+        "more": differences(mean["within"], mean["over"]) if len(mean) == 2 else {},
     }
 
 
-def _as_turn(parts: Mapping[str, float]) -> dict[str, Any]:
-    return {"parts": {name: value for name, value in parts.items() if name != "latency"}}
+def _added(rows: Iterable[Row], side: str) -> tuple[int, dict[str, float]]:
+    """How many replies all rows have on a side of the budget, and the sums of their parts."""
+    replies, found = 0, dict[str, float]()
+    for row in rows:
+        if of_row := row["waits"].get(side):
+            replies += of_row["replies"]
+            for part, value in of_row["parts"].items():
+                found[part] = found.get(part, 0.0) + value
+    return replies, found
 
 
 def _in_order(parts: Mapping[str, float]) -> dict[str, float]:

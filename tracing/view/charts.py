@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tracing.read.parts import kind_of
+from tracing.calls.parts import kind_of
 
 FIT_WIDTHS = (240, 340, 440, 560, 700, 900, 1200, 2400, 5000)
 """The widths of a chart, in pixels, from which labels of class `m1` to `m9` are shown."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tracing.account.summary import percentile
+from tracing.calls.parts import group_of, kind_of
+from tracing.calls.totals import LATENCY, SHORTEST_PART_SECONDS
 from tracing.read.compare import compare
-from tracing.read.parts import group_of, kind_of
 from tracing.read.selection import Side
-from tracing.read.totals import LATENCY, SHORTEST_PART_SECONDS
 from tracing.view.charts import percent, scale_of, ticks
 from tracing.view.render import ABSENT
 

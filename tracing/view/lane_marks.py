@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tracing.read.totals import LATENCY
+from tracing.calls.totals import LATENCY
 from tracing.view.charts import clock, percent, segments, ticks
 
 _TOP = 34

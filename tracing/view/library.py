@@ -2,98 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from tracing.read.describe import describe
-from tracing.read.rows import call_row
+from tracing.calls.describe import describe
+from tracing.calls.transcribe import Line
+from tracing.calls.tree import Tree
 from tracing.read.selection import Side, choose
 from tracing.read.sources import Source
-from tracing.read.transcribe import transcribe
 from tracing.span import Span
-from tracing.store.call_rows import CallSummary
 
 SHORTEST_PREFIX = 4
 _HIT_CHARACTERS = 60
 
 
 class Call(NamedTuple):
-    """One call: as the report has it, and its spans."""
+    """One call: as the report has it, with its tree, and its spans as they were recorded."""
 
     described: dict[str, Any]
-    spans: list[Span]
+    tree: Tree
+    recorded: list[Span]
 
 
-@runtime_checkable
-class Changing(Protocol):
-    """A source that tells when it has changed."""
-
-    def changes(self) -> int:
-        """Another number after each change that somebody else made."""
+def call_of(spans: list[Span]) -> Call:
+    """The call that has these spans."""
+    tree = Tree(spans)
+    return Call(describe(tree), tree, spans)
 
 
 class Library:
-    """Calls by row, by id and by what was said; for one thread at a time, and only reading."""
+    """Calls by row, by id and by what was said; for one thread at a time, and only reading.
+
+    What was made for one request is kept for the next, until the source has changed.
+    """
 
     def __init__(self, source: Source, name: str) -> None:
         self.name = name
         """Where the calls are, for a person."""
         self._source = source
-        self._rows: dict[str, tuple[CallSummary, dict[str, Any]]] = {}
+        self._version: int | None = None
+        self._revisions: dict[str, float] = {}
+        self._rows: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._call: tuple[str, float, Call] | None = None
 
     def version(self) -> int:
         """Another number after each change; always the same for files."""
-        return self._source.changes() if isinstance(self._source, Changing) else 0
+        return self._source.changes()
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for every call (see `rows.call_row`), newest first."""
         known, found = self._rows, {}
-        for summary in self._source.calls():
-            kept = known.get(summary.trace_id)
-            if kept is None or kept[0] != summary or kept[1].get("is_open"):
-                spans = self._source.spans(summary.trace_id)
-                kept = (summary, call_row(describe(spans), spans))
-            found[summary.trace_id] = kept
+        for trace_id, revision in self._current().items():
+            kept = known.get(trace_id)
+            if kept is None or kept[0] != revision:
+                kept = (revision, self._source.row(trace_id))
+            found[trace_id] = kept
         self._rows = found
         return [row for _, row in found.values()]
 
     def call(self, asked: str) -> Call | None:
         """The call whose trace id begins so; None where none or several do."""
-        ids = [s.trace_id for s in self._source.calls() if s.trace_id.startswith(asked)]
+        revisions = self._current()
+        ids = [trace_id for trace_id in revisions if trace_id.startswith(asked)]
         if len(ids) != 1 or len(asked) < SHORTEST_PREFIX:
             return None
-        spans = self._source.spans(ids[0])
-        return Call(describe(spans), spans)
+        wanted = (ids[0], revisions[ids[0]])
+        if self._call is None or self._call[:2] != wanted:
+            self._call = (*wanted, call_of(self._source.spans(ids[0])))
+        return self._call[2]
 
     def side(self, selector: str) -> Side:
         """One side of a comparison; raises ChoiceError where nothing matches."""
-        return choose(selector, self._source, list(self._source.calls()), describe)
+        return choose(selector, self._source, list(self._source.calls()))
 
     def search(self, words: str) -> dict[str, list[dict[str, Any]]]:
         """By trace id, the lines in which all the words were said: `number`, `at` and the text."""
         wanted = words.casefold().split()
         found: dict[str, list[dict[str, Any]]] = {}
-        for summary in self._source.calls() if wanted else ():
-            hits = list(_hits(transcribe(self._source.spans(summary.trace_id)), wanted))
-            if hits:
-                found[summary.trace_id] = hits
+        for trace_id, line in self._source.lines(wanted) if wanted else ():
+            folded = line.text.casefold()
+            if all(word in folded for word in wanted):
+                found.setdefault(trace_id, []).append(_hit(line, folded, wanted))
         return found
 
+    def _current(self) -> dict[str, float]:
+        """The calls that there are, newest first, each with its revision."""
+        version = self.version()
+        if version != self._version:
+            self._revisions, self._version = self._source.revisions(), version
+        return self._revisions
 
-def _hits(call: Mapping[str, Any], wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
-    number = 1
-    for entry in call["entries"]:
-        number = entry.get("turn", number)
-        text = str(entry.get("text", ""))
-        folded = text.casefold()
-        if text and all(word in folded for word in wanted):
-            at = folded.find(wanted[0])
-            end = at + len(wanted[0])
-            before, after = text[:at][-_HIT_CHARACTERS:], text[end:][:_HIT_CHARACTERS]
-            yield {
-                "number": number + (entry["kind"] == "user"),
-                "at": max(0.0, entry["at_seconds"]),
-                "before": before,
-                "match": text[at:end],
-                "after": after,
-            }
+
+def _hit(line: Line, folded: str, wanted: Sequence[str]) -> dict[str, Any]:
+    at = folded.find(wanted[0])
+    end = at + len(wanted[0])
+    return {
+        "number": line.number,
+        "at": line.at_seconds,
+        "before": line.text[:at][-_HIT_CHARACTERS:],
+        "match": line.text[at:end],
+        "after": line.text[end:][:_HIT_CHARACTERS],
+    }

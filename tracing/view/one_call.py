@@ -13,7 +13,7 @@ NO_RECORDING = "No recording: start the session with record=True to hear it here
 
 def page_of(call: Call, choice: Choice, *, withheld: bool = False) -> dict[str, Any]:
     """The context of a call's page, with the drawer of the chosen turn."""
-    context = call_page(call.described, call.spans, choice, withheld=withheld)
+    context = call_page(call.described, call.tree, choice, withheld=withheld)
     return {
         **context,
         "links": [],
@@ -26,6 +26,6 @@ def page_of(call: Call, choice: Choice, *, withheld: bool = False) -> dict[str, 
 
 def drawer_of(call: Call, number: int, page: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """The context of one turn's drawer; None where there is no such turn."""
-    rows = (page or call_page(call.described, call.spans, Choice()))["rows"]
+    rows = (page or call_page(call.described, call.tree, Choice()))["rows"]
     at = next((row["at"] for row in rows if row["number"] == number), None)
-    return turn_page(call.described, call.spans, number, at)
+    return turn_page(call.described, call.tree, number, at)

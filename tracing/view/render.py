@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from tracing.read.parts import kind_of
+from tracing.calls.parts import kind_of
 from tracing.view.charts import clock, percent, short, ticks
 
 ABSENT = "\u2013"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracing.read.parts import base_of, kind_of
-from tracing.read.totals import LATENCY, budget_of
-from tracing.read.turn_detail import turn_detail
-from tracing.read.why import excess, medians
-from tracing.span import Span
+from tracing.calls.parts import base_of, kind_of
+from tracing.calls.totals import LATENCY, budget_of
+from tracing.calls.tree import Tree
+from tracing.calls.turn_detail import turn_detail
+from tracing.calls.why import excess, medians
 from tracing.view.call_page import chips
 from tracing.view.charts import SEEN_SECONDS, percent, segments
 
 
 def turn_page(
-    call: Mapping[str, Any], spans: Sequence[Span], turn_number: int, at: float | None
+    call: Mapping[str, Any], tree: Tree, turn_number: int, at: float | None
 ) -> dict[str, Any] | None:
     """The context of `turn.html`; None where the call has no such turn.
 
@@ -23,7 +23,7 @@ def turn_page(
     """
     turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
     numbers = [turn.get("number") for turn in turns]
-    detail = turn_detail(spans, turn_number)
+    detail = turn_detail(tree, turn_number)
     if turn_number not in numbers or detail is None:
         return None
     index = numbers.index(turn_number)

@@ -11,10 +11,10 @@ import pytest
 from tests.sessions.spans import nanos, span
 from tracing import names
 from tracing.account.restamp import restamp
+from tracing.calls.describe import describe
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree
 from tracing.dialects.langfuse import LangfuseDialect
-from tracing.read.describe import describe
-from tracing.read.transcribe import transcribe
-from tracing.read.tree import Tree
 from tracing.span import Span
 from tracing.store.store import Store
 
@@ -57,8 +57,8 @@ def test_every_graph_of_parents_comes_to_an_end(first: int) -> None:
             inside = [one.span_id for one in tree.inside(root)]
             expected = {one.span_id for one in below(root, tree.spans)}
             assert (len(inside), set(inside)) == (len(expected), expected), seed
-        describe(spans)
-        transcribe(spans)
+        describe(Tree(spans))
+        transcribe(Tree(spans))
         for one in restamp(spans, rebuild_inputs=True):
             LangfuseDialect()(one)
 
@@ -70,7 +70,7 @@ def test_rows_of_a_database_may_go_round_in_circles(tmp_path: Path) -> None:
     with Store(tmp_path / "calls.db") as store:
         store.add(rounds)
         found = store.spans(spans[0].trace_id.hex())
-    assert sorted(turn["number"] for turn in describe(found)["turns"]) == [1, 2, 3]
+    assert sorted(turn["number"] for turn in describe(Tree(found))["turns"]) == [1, 2, 3]
 
 
 def test_a_chain_of_ten_thousand_is_no_deeper_than_another() -> None:
@@ -99,11 +99,11 @@ def test_one_time_that_nobody_can_believe_moves_no_call(tmp_path: Path, of: str,
         [listed] = store.calls()
     assert nanos(0) <= listed.started_unix_nano <= nanos(100)
     assert listed.ended_unix_nano == nanos(9_000)
-    call = describe(spans)
+    call = describe(Tree(spans))
     assert call["started_at"].startswith("2026")
     assert 8 < call["duration_seconds"] <= 9
     [told] = call["turns"]
     assert (told["user_bot_latency_seconds"], told["user_text"]) == (0.5, "hello")
     assert sum(told["parts"].values()) == pytest.approx(0.5)
     assert call["summary"].get("duration_seconds", 0) <= 9
-    assert all(-1 <= entry["at_seconds"] < 10 for entry in transcribe(spans)["entries"])
+    assert all(-1 <= entry["at_seconds"] < 10 for entry in transcribe(Tree(spans))["entries"])

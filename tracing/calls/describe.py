@@ -11,12 +11,12 @@ from tracing.account.said import Asked, Said, asked_by, is_of
 from tracing.account.summary import Summary, from_attributes
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import by_name, failures, tools
-from tracing.read.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
+from tracing.calls.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
 from tracing.span import Attributes, Span
 
 
-def describe(spans: Sequence[Span]) -> dict[str, Any]:
-    """One call (the spans of one trace) as the report's JSON object.
+def describe(tree: Tree) -> dict[str, Any]:
+    """One call as the report's JSON object.
 
     What is unknown is absent. The keys:
 
@@ -34,7 +34,6 @@ def describe(spans: Sequence[Span]) -> dict[str, Any]:
       groups as objects (`stt`, `eou`). What the user said and no turn of the agent answers is
       one of kind `unanswered`, with `user_text` and `user_started_speaking_at` alone.
     """
-    tree = Tree(spans)
     turns = tree.named(names.AGENT_TURN)
     sessions = tree.named(names.AGENT_SESSION)
     agent = names.first_text(tree.spans, names.AGENT_NAME)

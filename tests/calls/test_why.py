@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tracing.read.parts import group_of, kind_of
-from tracing.read.why import differences, means, medians, why
+from tracing.calls.parts import group_of, kind_of
+from tracing.calls.why import differences, means, medians, why
 
 
 def reply(number: int, **parts: float) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def test_means_add_up_and_tools_are_one_group() -> None:
     assert (found["llm_step"], found["tools"]) == (pytest.approx(0.3), pytest.approx(0.2))
     assert sum(found.values()) == pytest.approx((1.0 + 0.6) / 2)
     assert medians(QUICK)["turn_decision"] == 0.3
-    assert differences(QUICK, turns)["llm_step"] > 0.29
+    assert differences(means(QUICK), found)["llm_step"] > 0.29
 
 
 def test_every_part_has_a_kind() -> None:

@@ -10,15 +10,15 @@ from tracing import names, stamps
 from tracing.account.restamp import last_heard_of
 from tracing.account.said import said_by_user
 from tracing.account.turns.turn import number
-from tracing.read.tree import Tree, known
+from tracing.calls.tree import Tree, known
 from tracing.span import STATUS_ERROR, Span
 
 Mark = dict[str, Any]
 """Something at `at`, or from `at` to `end`: seconds since the start of the call."""
 
 
-def lanes(spans: Sequence[Span]) -> dict[str, Any]:
-    """The lanes of one trace, each a list of marks by time.
+def lanes(tree: Tree) -> dict[str, Any]:
+    """The lanes of one call, each a list of marks by time.
 
     - `duration_seconds`, `is_open` (its root has not ended), `open_spans`: their names.
     - `caller`: the stretches in which the user spoke, with `text` on the first of a turn.
@@ -32,7 +32,6 @@ def lanes(spans: Sequence[Span]) -> dict[str, Any]:
 
     What is unknown or withheld is absent.
     """
-    tree = Tree(spans)
     axis = _Axis(tree)
     turns = tree.named(names.AGENT_TURN)
     inside = {turn.span_id: tree.inside(turn) for turn in turns}

@@ -8,15 +8,15 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.account.turns.turn import number
+from tracing.calls.lanes import unheard_text
+from tracing.calls.tree import Tree, known
 from tracing.dialects.messages import reply, request
-from tracing.read.lanes import unheard_text
-from tracing.read.tree import Tree, known
 from tracing.span import STATUS_ERROR, Span
 
 _REQUESTS = (names.LLM_REQUEST, names.REALTIME_INFERENCE)
 
 
-def turn_detail(spans: Sequence[Span], turn_number: int) -> dict[str, Any] | None:
+def turn_detail(tree: Tree, turn_number: int) -> dict[str, Any] | None:
     """The turn of this number; None where the call has none.
 
     - `heard`: `text`, `model`, `provider`, `confidence`, `interims`, `delay` of the final
@@ -30,7 +30,6 @@ def turn_detail(spans: Sequence[Span], turn_number: int) -> dict[str, Any] | Non
     - `tree`: `name`, `depth`, `at` and `seconds` since the turn's start, `is_error`,
       `is_recovered`, `attributes`, without those that every span of a call carries.
     """
-    tree = Tree(spans)
     found = [t for t in tree.named(names.AGENT_TURN) if _number(t) == turn_number]
     if not found:
         return None

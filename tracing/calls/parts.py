@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -37,6 +38,8 @@ _KINDS = {
     "playout_start": Kind("play", "playout", "p", "first audio to the first sound"),
     "unaccounted": Kind("una", "unaccounted", "?", "what no stage claims"),
 }
+_NAMES = 4096
+"""So many names of parts are remembered: calls may hold any."""
 _TOOL = "tool."
 TOOLS = "tools"
 """The group of all tools."""
@@ -53,12 +56,14 @@ def kind_of(part: str) -> Kind:
     return known or _KINDS["unaccounted"]._replace(label=part, meaning="a part of a later version")
 
 
+@lru_cache(_NAMES)
 def base_of(part: str) -> str:
     """A part's name without its number, as in `llm_step.2`."""
     base, _, number = part.rpartition(".")
     return base if base and number.isdigit() else part
 
 
+@lru_cache(_NAMES)
 def group_of(part: str) -> str:
     """The name under which parts of several turns are one: all tools are `tools`."""
     return TOOLS if part.startswith(_TOOL) else base_of(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.described import CALL, spread
-from tracing.read.totals import overall
+from tracing.calls.totals import overall
 
 
 def test_the_numbers_of_all_calls() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 from tracing import names, stamps
@@ -49,7 +50,7 @@ class Tree:
             "user_ids": users if len(users) > 1 else None,
         }
 
-    @property
+    @cached_property
     def users(self) -> list[str]:
         """Everybody who was at the other end, in the order in which they came."""
         carried = (names.text(span.attributes, stamps.USER_ID) for span in self.spans)

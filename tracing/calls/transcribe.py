@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tracing import names, stamps
 from tracing.account.said import asked_by, only_asked
-from tracing.read.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
+from tracing.calls.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
 from tracing.span import Span
 
 Entry = dict[str, Any]
 
 
-def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
-    """The conversation of one trace as a JSON object.
+class Line(NamedTuple):
+    """Something that was said."""
+
+    number: int
+    """The agent's turn in which it was said, or which follows it."""
+    at_seconds: float
+    """Since the start of the call."""
+    text: str
+
+
+def transcribe(tree: Tree) -> dict[str, Any]:
+    """The conversation of one call as a JSON object.
 
     - `trace_id`, `session_id`, `user_id`, `started_at` (ISO 8601, UTC).
     - `entries`, by time, each with `at_seconds` (since the start of the call) and `kind`:
@@ -24,7 +34,6 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
 
     What is unknown or withheld is absent; so is what was generated and never spoken.
     """
-    tree = Tree(spans)
     turns = tree.named(names.AGENT_TURN)
     found = [
         *_user_entries(tree),
@@ -36,6 +45,18 @@ def transcribe(spans: Sequence[Span]) -> dict[str, Any]:
         entry["at_seconds"] = (entry["at_seconds"] - tree.start_time_unix_nano) / 1e9
     head = known({**tree.identity, "started_at": tree.started_at})
     return {**head, "entries": [known(entry) for entry in found]}
+
+
+def said_lines(transcript: Mapping[str, Any]) -> list[Line]:
+    """What was said in a transcribed call, by time."""
+    found, number = [], 1
+    for entry in transcript["entries"]:
+        turn = entry.get("turn")
+        number = turn if isinstance(turn, int) else number
+        if text := entry.get("text"):
+            following = number + (entry["kind"] == "user")
+            found.append(Line(following, max(0.0, entry["at_seconds"]), str(text)))
+    return found
 
 
 def _user_entries(tree: Tree) -> Iterator[Entry]:

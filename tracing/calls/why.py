@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from tracing.read.parts import base_of, group_of
-from tracing.read.totals import LATENCY, budget_of, counted_turns
+from tracing.calls.parts import base_of, group_of
+from tracing.calls.totals import LATENCY, budget_of, counted_turns
 
 WORTH_NAMING_SECONDS = 0.05
 """A part is a reason from this much above the call's median of it."""
@@ -29,7 +29,7 @@ def why(call: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"replies": len(replies), "over": len(over), "budget_seconds": budget}
     if len(over) > _TURNS_NAMED:
         within = [turn for turn in replies if turn[LATENCY] <= budget]
-        found["parts"] = differences(within, over)
+        found["parts"] = differences(means(within), means(over))
     else:
         usual = medians(replies)
         found["turns"] = [
@@ -60,18 +60,23 @@ def excess(parts: Mapping[str, float], usual: Mapping[str, float]) -> dict[str, 
 
 def means(turns: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The mean of each group of parts over replies: means add up to the mean latency."""
-    sums: dict[str, float] = {}
+    return {name: value / len(turns) for name, value in sums(turns).items()}
+
+
+def sums(turns: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The sum of each group of parts over replies."""
+    found: dict[str, float] = {}
     for turn in turns:
         for part, value in turn.get("parts", {}).items():
-            sums[group_of(part)] = sums.get(group_of(part), 0.0) + value
-    return {name: value / len(turns) for name, value in sums.items()}
+            group = group_of(part)
+            found[group] = found.get(group, 0.0) + value
+    return found
 
 
 def differences(
-    within: Sequence[Mapping[str, Any]], over: Sequence[Mapping[str, Any]], most: int = 3
+    usual: Mapping[str, float], slow: Mapping[str, float], most: int = 3
 ) -> dict[str, float]:
-    """What replies over the budget spend more than those within, the largest first; seconds."""
-    usual, slow = means(within), means(over)
+    """By how much the means of slow replies are above the usual ones, the largest first."""
     return _largest({name: value - usual.get(name, 0.0) for name, value in slow.items()}, most)
 
 

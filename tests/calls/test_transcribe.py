@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.fakes import ROOT
+from tracing.calls.transcribe import transcribe
+from tracing.calls.tree import Tree
 from tracing.otlp_json import read_spans
-from tracing.read.transcribe import transcribe
 
 RECORDINGS = ROOT / "tests" / "recordings"
 VERSIONS = sorted(path.name for path in RECORDINGS.glob("1.*"))
@@ -17,7 +18,7 @@ VERSIONS = sorted(path.name for path in RECORDINGS.glob("1.*"))
 
 def conversation(path: Path) -> list[tuple[Any, ...]]:
     """Who said or did what, in order."""
-    entries = transcribe(list(read_spans(path)))["entries"]
+    entries = transcribe(Tree(read_spans(path)))["entries"]
     assert [e["at_seconds"] for e in entries] == sorted(e["at_seconds"] for e in entries)
     return [
         (entry["kind"], *(entry[key] for key in ("text", "name", "output", "to") if key in entry))
@@ -45,7 +46,7 @@ def test_a_call_with_tools(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_said_after_a_tool_comes_after_what_was_said_before(version: str) -> None:
     """Each text when it was begun to be spoken, although the tool ran before there was sound."""
-    entries = transcribe(list(read_spans(RECORDINGS / version / "tools.json")))["entries"]
+    entries = transcribe(Tree(read_spans(RECORDINGS / version / "tools.json")))["entries"]
     at = {entry["text"]: entry["at_seconds"] for entry in entries if entry["kind"] == "agent"}
     waited = at["Sorry, I could not book a table."] - at["Let me book it."]
     assert waited == pytest.approx(0.54, abs=0.1)
@@ -53,14 +54,14 @@ def test_what_is_said_after_a_tool_comes_after_what_was_said_before(version: str
 
 def test_a_handoff() -> None:
     """Who handed over to whom."""
-    entries = transcribe(list(read_spans(RECORDINGS / "1.8.9" / "handoff.json")))["entries"]
+    entries = transcribe(Tree(read_spans(RECORDINGS / "1.8.9" / "handoff.json")))["entries"]
     (handoff,) = [entry for entry in entries if entry["kind"] == "handoff"]
     assert (handoff["from"], handoff["to"]) == ("restaurant", "billing")
 
 
 def test_an_interruption_and_the_latency() -> None:
     """A reply that was cut says so; an answer says how long the user waited for it."""
-    entries = transcribe(list(read_spans(RECORDINGS / "1.8.9" / "interruption.json")))["entries"]
+    entries = transcribe(Tree(read_spans(RECORDINGS / "1.8.9" / "interruption.json")))["entries"]
     replies = [entry for entry in entries if entry["kind"] == "agent"]
     assert [entry.get("interrupted", False) for entry in replies] == [True, False]
     assert [entry["turn"] for entry in replies] == [1, 2]
@@ -87,6 +88,6 @@ def test_withheld_content_stays_out() -> None:
 )
 def test_every_recording_can_be_told(path: Path) -> None:
     """Whatever is missing in it."""
-    told = transcribe(list(read_spans(path)))
+    told = transcribe(Tree(read_spans(path)))
     assert told["trace_id"]
     assert "started_at" in told

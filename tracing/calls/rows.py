@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
-from tracing.read.totals import LATENCY, budget_of, counted_turns, of_turns
-from tracing.read.tree import known
+from tracing.calls.totals import LATENCY, budget_of, counted_turns, of_turns
+from tracing.calls.tree import known
+from tracing.calls.why import sums
 from tracing.span import Span
 
 FLAGS = {
@@ -32,8 +33,9 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
 
     `trace_id`, `session_id`, `user_id`, `agent` (all that spoke, by arrows), `started_at`,
     `duration_seconds`, `budget_seconds`, `options`; `turns`: their number; `strip`: of each turn
-    `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `parts`: of each
-    turn with a latency its parts; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
+    `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `waits`: of the
+    replies `within` and `over` the budget, where there are any, how many `replies`, and the sums
+    of their `parts` by group; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
     `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it lasts.
     """
     turns = counted_turns([call])
@@ -48,9 +50,7 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
         "options": call.get("summary", {}).get("options"),
         "turns": len(turns),
         "strip": [_column(turn, budget) for turn in turns],
-        "parts": [
-            {"latency": turn[LATENCY], **turn.get("parts", {})} for turn in turns if LATENCY in turn
-        ],
+        "waits": _waits(turns, budget),
         "latency": numbers["latency"] or None,
         "barge_ins": numbers.get("barge_ins") or None,
         "heard_turns": numbers.get("heard_turns"),
@@ -112,6 +112,17 @@ def _errors(call: Mapping[str, Any]) -> int:
     """Failed attempts of models; tools that failed are counted by themselves."""
     counts = call.get("summary", {}).get("errors", {})
     return sum(count for stage, count in counts.items() if stage != "tool")
+
+
+def _waits(turns: Sequence[Mapping[str, Any]], budget_seconds: float) -> dict[str, Any]:
+    replies = [turn for turn in turns if LATENCY in turn]
+    sides = {
+        "within": [turn for turn in replies if turn[LATENCY] <= budget_seconds],
+        "over": [turn for turn in replies if turn[LATENCY] > budget_seconds],
+    }
+    return {
+        name: {"replies": len(side), "parts": sums(side)} for name, side in sides.items() if side
+    }
 
 
 def _column(turn: Mapping[str, Any], budget_seconds: float) -> dict[str, Any]:
