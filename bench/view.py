@@ -1,14 +1,18 @@
-"""The viewer: a list of many calls and a page of 200 turns, how long they take and how large."""
+"""The store and its viewer: how fast many calls come in, and how fast they are read again."""
 
 from __future__ import annotations
 
 import gzip
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+from tracing.config.backends import STORE_NAME
 from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.call_page import Choice
@@ -25,23 +29,35 @@ LIST_SECONDS = 0.15
 PAGE_SECONDS = 0.15
 PAGE_BYTES = 1_000_000
 PAGE_GZIPPED_BYTES = 110_000
+REPORT_SECONDS = 0.5
+ALL_AS_JSON_SECONDS = 7.5
+_SPANS_OF_A_TURN = 10
 
 
 def main(rounds: int = 5) -> bool:
     """Whether the targets were met."""
+    calls = CALLS if rounds > 1 else 200
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "calls.db"
-        seconds, spans = _fill(path, CALLS if rounds > 1 else 200)
-        size = path.stat().st_size
-        print(f"stored {spans:,} spans in {seconds:.1f} s: {spans / seconds:,.0f} a second")
-        library = Library(Store(path, read_only=True), str(path))
-        long_call = next(row for row in library.rows() if row["turns"] >= TURNS - 2)["trace_id"]
-        print(f"{size / spans:,.0f} bytes a span on disk")
+        path = Path(directory) / STORE_NAME
+        _fill(path, calls)
+        _grow(Path(directory) / "growing.db")
+        store = Store(path, read_only=True)
+        library = Library(store, str(path))
+        began = time.perf_counter()
+        rows = library.rows()
+        print(f"rows of all calls, the first time: {(time.perf_counter() - began) * 1000:,.0f} ms")
+        turns = sum(row["turns"] for row in rows)
+        print(f"{path.stat().st_size / turns:,.0f} bytes a turn on disk")
+        long_call = next(row for row in rows if row["turns"] >= TURNS - 2)["trace_id"]
+        report = partial(_report, directory)
         met = [
             _judge("list of all calls", lambda: _list(library), LIST_SECONDS, rounds),
-            _judge("page of 200 turns", lambda: _page(library, long_call), PAGE_SECONDS, rounds),
+            _judge("search in all calls", lambda: library.search("table"), LIST_SECONDS, rounds),
+            _judge("page of 200 turns", lambda: _page(store, long_call), PAGE_SECONDS, rounds),
+            _judge("report --last 20", lambda: report("--last", "20"), REPORT_SECONDS, rounds),
+            _judge("report --json", lambda: report("--json"), ALL_AS_JSON_SECONDS, 1),
         ]
-        page = _page(library, long_call)
+        page = _page(store, long_call)
         packed = len(gzip.compress(page.encode()))
         print(f"page of 200 turns: {len(page):,} bytes, {packed:,} gzipped")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -49,7 +65,7 @@ def main(rounds: int = 5) -> bool:
     return all(met) and len(page) <= PAGE_BYTES and packed <= PAGE_GZIPPED_BYTES
 
 
-def _fill(path: Path, calls: int) -> tuple[float, int]:
+def _fill(path: Path, calls: int) -> None:
     """Store short calls and a long one, as a drainer does: batch by batch."""
     count = 0
     with Store(path, max_bytes=2**40) as store:
@@ -57,7 +73,23 @@ def _fill(path: Path, calls: int) -> tuple[float, int]:
         for batch in _batches(calls):
             store.add(batch)
             count += len(batch)
-        return time.perf_counter() - began, count
+        seconds = time.perf_counter() - began
+    print(f"stored {count:,} spans in {seconds:.1f} s: {count / seconds:,.0f} a second")
+
+
+def _grow(path: Path) -> None:
+    """Store a long call as it grows, turn by turn."""
+    spans = call_of(TURNS, 0)
+    times = []
+    with Store(path) as store:
+        for at in range(0, len(spans), _SPANS_OF_A_TURN):
+            began = time.perf_counter()
+            store.add(spans[at : at + _SPANS_OF_A_TURN])
+            times.append(time.perf_counter() - began)
+    print(
+        f"a call that grows to {TURNS} turns, in {len(times)} batches: {sum(times):.2f} s,"
+        f" at most {max(times) * 1000:,.0f} ms"
+    )
 
 
 def _batches(calls: int) -> Iterator[list[Span]]:
@@ -72,13 +104,19 @@ def _list(library: Library) -> str:
     return render("calls.html", base="", page="calls", store="", **context)
 
 
-def _page(library: Library, trace_id: str) -> str:
-    call = library.call(trace_id)
+def _page(store: Store, trace_id: str) -> str:
+    """By a library of its own, which has kept nothing."""
+    call = Library(store, "").call(trace_id)
     assert call is not None
     return render("call.html", base="", page="call", store="", **page_of(call, Choice()))
 
 
-def _judge(what: str, work: Callable[[], str], within: float, rounds: int) -> bool:
+def _report(directory: str, *options: str) -> None:
+    command = [sys.executable, "-m", "tracing", "report", "--dir", directory, *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def _judge(what: str, work: Callable[[], object], within: float, rounds: int) -> bool:
     """The best of some rounds: another program on the machine only makes it longer."""
     work()
     times = []
