@@ -17,7 +17,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from tests.fakes import RecordingServer, call, until
-from tracing import ConfigError, Tracing, setup_tracer
+from tracing import ConfigError, Langfuse, Local, Tracing, setup_tracer
+from tracing.capture.current import current_capture
 from tracing.capture.processor import TracingProcessor
 from tracing.deliver.lease import holder
 from tracing.handle import current_tracing
@@ -27,9 +28,36 @@ PUBLIC_KEY, SECRET_KEY = "pk-lf-1234", "sk-lf-5678-very-secret"
 LANGFUSE: dict[str, Any] = {"public_key": PUBLIC_KEY, "secret_key": SECRET_KEY, "scores": False}
 
 
+NOWHERE = {**LANGFUSE, "base_url": "http://127.0.0.1:9"}
+
+
 def otlp_to(server: RecordingServer, **options: Any) -> Tracing:
     """Set up for the server as a collector."""
     return setup_tracer("otlp", endpoint=server.url, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [
+        ({"backend": "local"}, None),
+        ({"backend": "local", "recording": True}, (30, False)),
+        ({"backend": "local", "recording": True, "capture_content": False}, None),
+        ({**NOWHERE, "backend": "langfuse", "recording": True}, (7, True)),
+        ({**NOWHERE, "backend": ["langfuse", "local"], "recording": True}, (30, True)),
+        ({"backend": [Langfuse(**NOWHERE), Local(recording=True)]}, (30, False)),
+    ],
+)
+def test_recordings_are_saved_where_they_are_wanted(
+    options: dict[str, Any], saved: tuple[int, bool] | None, in_thread: None, tmp_path: Path
+) -> None:
+    """For so many days, those of uploads or of the store's calls, and whether they are uploaded."""
+    setup_tracer(directory=tmp_path, **options)
+    capture = current_capture()
+    assert capture is not None
+    if saved is None:
+        assert capture.recordings is None
+    else:
+        assert capture.recordings == (tmp_path, saved[0] * 86400.0, saved[1])
 
 
 def processors(provider: Any) -> list[Any]:

@@ -12,17 +12,28 @@ if TYPE_CHECKING:
     from tracing.config.backends import Backend
     from tracing.config.langfuse import Langfuse
     from tracing.config.otlp import Otlp
+    from tracing.config.registry import Local
     from tracing.config.settings import ConfigError
     from tracing.handle import Tracing
     from tracing.observing import observe
     from tracing.setup import setup_tracer
 
-__all__ = ["Backend", "ConfigError", "Langfuse", "Otlp", "Tracing", "observe", "setup_tracer"]
+__all__ = [
+    "Backend",
+    "ConfigError",
+    "Langfuse",
+    "Local",
+    "Otlp",
+    "Tracing",
+    "observe",
+    "setup_tracer",
+]
 
 _MODULES = {
     "Backend": "tracing.config.backends",
     "ConfigError": "tracing.config.settings",
     "Langfuse": "tracing.config.langfuse",
+    "Local": "tracing.config.registry",
     "Otlp": "tracing.config.otlp",
     "Tracing": "tracing.handle",
     "observe": "tracing.observing",

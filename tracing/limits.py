@@ -11,6 +11,8 @@ SPOOL_BYTES = 256 * 2**20
 """Disk that undelivered spans may take, where nobody says otherwise."""
 MAX_AGE_SECONDS = 7 * 86400.0
 """How long spans and recordings wait to be delivered, where nobody says otherwise."""
+CALL_DAYS = 30.0
+"""How long the local store keeps a call after the last of it came in, and its recording."""
 TIMEOUT_SECONDS = 10.0
 """What one request to a backend may take, where nobody says otherwise."""
 SETTLE_SECONDS = 2.0

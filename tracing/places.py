@@ -8,6 +8,18 @@ from pathlib import Path
 
 PRIVATE_NAME = "private"
 """The directory of our own in one that others can write."""
+RECORDINGS_NAME = "recordings"
+"""The directory of sessions' audio, beside the store."""
+RECORDING_TYPES = {
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".webm": "audio/webm",
+}
+"""By suffix: the audio that browsers play."""
 
 
 def data_directory(directory: Path) -> Path:

@@ -33,6 +33,7 @@ from tracing.capture.jobs import (
 )
 from tracing.capture.langfuse.other_exporters import OtherExporters
 from tracing.capture.langfuse.progress import Progress
+from tracing.capture.langfuse.recording import Recordings
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
 from tracing.capture.redaction import Redaction
@@ -49,6 +50,7 @@ from tracing.deliver.keeper import Keeper
 from tracing.handle import Tracing, current_tracing, make_current
 from tracing.harmless.filter import Harmless
 from tracing.in_force import ask_again, choice_of, say_choice, settle
+from tracing.limits import CALL_DAYS, MAX_AGE_SECONDS
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
 from tracing.spool.files import UnsafePath, check_own_file, make_spool
@@ -237,7 +239,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     others = OtherExporters(processor, backends)
     others.part_from(provider)
     follow_provider(Joining(processor, ledger, others.part_from))
-    register(_capture(settings, backends, processor))
+    register(_capture(settings, processor))
     if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
     _follow_forks(ledger, processor, writer, keeper)
@@ -253,13 +255,17 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
     return tracing
 
 
-def _capture(settings: Settings, backends: list[Backend], processor: TracingProcessor) -> Capture:
+def _capture(settings: Settings, processor: TracingProcessor) -> Capture:
     """What the events of sessions write to."""
-    reports = None
+    reports = recordings = None
     if settings.has_store:
         reports = SessionReports(settings.data_directory, processor.redaction)
-    keeps_recordings = any(backend.carries == "recordings" for backend in backends)
-    return Capture(processor, reports, settings.data_directory if keeps_recordings else None)
+    if settings.wants_recordings:
+        # The store deletes them with their calls; what only waits to be uploaded waits as spans do.
+        days = CALL_DAYS if settings.has_store else MAX_AGE_SECONDS / 86400
+        uploaded = settings.uploads_recordings
+        recordings = Recordings(settings.data_directory, days * 86400, are_uploaded=uploaded)
+    return Capture(processor, reports, recordings)
 
 
 def _install(provider: TracerProvider, settings: Settings) -> None:

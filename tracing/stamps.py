@@ -147,13 +147,13 @@ CALL_TAGS = "call.tags"
 CALL_EVALUATIONS = "call.evaluations"
 """str, JSON list of `{"name", "verdict", "reasoning"}`; `reasoning` is content."""
 
-# Ours, on the root, where a recording is to be uploaded; never where content is withheld.
+# Ours, on the root, where a recording is kept or uploaded; never where content is withheld.
 RECORDING = "recording."
 """Prefix of all of these."""
 RECORDING_PATH = "recording.path"
 """str: the file under TRACING_DIR, absolute."""
 RECORDING_SHA256 = "recording.sha256"
-"""str, 64 hex digits."""
+"""str, 64 hex digits; only where it is to be uploaded."""
 RECORDING_BYTES = "recording.bytes"
 """int."""
 RECORDING_TYPE = "recording.content_type"

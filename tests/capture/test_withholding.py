@@ -21,6 +21,7 @@ from tests.sessions.scripted import FakeLLM, Said
 from tracing import observe, setup_tracer
 from tracing.account.call import Call
 from tracing.capture.jobs import attach_recording
+from tracing.capture.langfuse.recording import Recordings
 from tracing.capture.withholding import Withholding, is_filtered
 from tracing.spool.segments import segment_paths
 
@@ -230,7 +231,7 @@ async def test_a_recording_stays_where_content_is_withheld(tmp_path: Path, deman
     root = pipeline.start("job_entrypoint", **{"lk.job_id": "AJ_1"})
     pipeline.processor.roots.substitute("AJ_1", pipeline.processor.converter.convert(root), root)
     a_job = _Job(demands == "job")
-    attach_recording(a_job, recorded, pipeline.processor, tmp_path)  # type: ignore[arg-type]
+    attach_recording(a_job, recorded, pipeline.processor, Recordings(tmp_path))  # type: ignore[arg-type]
     recorded._redaction_enabled = demands == "session"
     await a_job.at_end("over")
     root.end()

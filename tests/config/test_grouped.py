@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from tracing import Backend, ConfigError, Langfuse, Otlp
+from tracing import Backend, ConfigError, Langfuse, Local, Otlp
 from tracing.config import labels, langfuse, otlp
 from tracing.config.backends import OTLP_HTTP
 from tracing.config.langfuse import DIALECT
@@ -28,7 +28,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
             {"environment": "staging", "scores": "all"},
         ),
         (Langfuse(public_key="pk-lf-9", timeout=2), {"public_key": "pk-lf-9", "timeout": 2}),
-        (Langfuse(scores=False, recording=True), {"scores": False, "recording": True}),
+        (Langfuse(scores=False), {"scores": False}),
         (Langfuse(tags=["a"], cost={"m": {"s": 1}}), {"tags": ["a"], "cost": {"m": {"s": 1}}}),
         (
             Otlp(endpoint="http://other:1", headers="a=b"),
@@ -45,6 +45,46 @@ def test_settings_say_the_same_as_arguments(grouped: Any, flat: dict[str, Any]) 
     assert load_settings([grouped, "local"], environ=environ) == load_settings(
         [name, "local"], environ=environ, **flat
     )
+
+
+RECORDING: list[tuple[str, Any, dict[str, Any], bool, list[bool]]] = [
+    ("not unless it is asked for", ["langfuse", "local"], {}, False, []),
+    ("for both", ["langfuse", "local"], {"recording": True}, True, [True]),
+    ("the store alone", "local", {"recording": True}, True, []),
+    ("the store's settings", Local(recording=True), {}, True, []),
+    ("Langfuse's beside the store", [Langfuse(recording=True), "local"], {}, True, [True]),
+    ("the store's beside Langfuse", ["langfuse", Local(recording=True)], {}, True, []),
+    ("Langfuse alone", "langfuse", {"recording": True}, True, [False]),
+    ("an endpoint takes none", "otlp", {}, False, []),
+    (
+        "never where content is withheld",
+        ["langfuse", "local"],
+        {"recording": True, "capture_content": False},
+        False,
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("backend", "arguments", "wanted", "kept"),
+    [case[1:] for case in RECORDING],
+    ids=[case[0] for case in RECORDING],
+)
+def test_recordings_go_where_they_are_asked_for(
+    backend: Any, arguments: dict[str, Any], wanted: bool, kept: list[bool]
+) -> None:
+    """Whether they are wanted, and whether what uploads them leaves them for the store."""
+    settings = load_settings(backend, environ={**KEYS, **ENDPOINT}, **arguments)
+    uploads = [one for one in backends_of(settings) if one.carries == "recordings"]
+    assert settings.wants_recordings is wanted
+    assert [one.sender_options["keep"] for one in uploads] == kept
+    if not arguments:
+        return
+    by_variable = {"TRACING_RECORDING": str(arguments["recording"])}
+    others = {name: value for name, value in arguments.items() if name != "recording"}
+    environ = {**KEYS, **ENDPOINT, **by_variable}
+    assert load_settings(backend, environ=environ, **others).backends == settings.backends
 
 
 def test_two_endpoints_are_two_backends() -> None:

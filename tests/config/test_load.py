@@ -32,6 +32,7 @@ CLOUD = Langfuse(
     detail="call",
 )
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+STORE = Local(recording=False)
 COLLECTOR = Otlp(
     endpoint="http://collector:4318/v1/traces",
     headers={},
@@ -40,7 +41,9 @@ COLLECTOR = Otlp(
     dialect="plain",
 )
 LOCAL = Settings(
-    {"local": Local()}, "no Langfuse keys and no OTLP endpoint are set", Path(".tracing")
+    {"local": STORE},
+    "no Langfuse keys and no OTLP endpoint are set",
+    Path(".tracing"),
 )
 
 
@@ -76,7 +79,10 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "our variable before the vendor's",
         {**KEYS, "TRACING_BACKEND": "console, Local"},
         {},
-        local(backends={"console": Console(), "local": Local()}, chosen_by="TRACING_BACKEND"),
+        local(
+            backends={"console": Console(), "local": STORE},
+            chosen_by="TRACING_BACKEND",
+        ),
     ),
     ("Langfuse's keys before an endpoint", {**ENDPOINT, **KEYS}, {}, langfuse()),
     ("an endpoint", ENDPOINT, {}, otlp()),
@@ -179,7 +185,10 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "an argument for a backend that our variable names",
         {**KEYS, "TRACING_BACKEND": "local,otlp"},
         {"endpoint": "http://collector:4318"},
-        local(backends={"local": Local(), "otlp": COLLECTOR}, chosen_by="TRACING_BACKEND"),
+        local(
+            backends={"local": STORE, "otlp": COLLECTOR},
+            chosen_by="TRACING_BACKEND",
+        ),
     ),
     (
         "everything in quotes, as docker --env-file hands it on",
@@ -537,7 +546,7 @@ def test_otlp_variables_that_point_at_langfuse_are_langfuse(backend: str | None)
 def test_langfuse_by_otlp_variables_is_off_where_langfuse_is() -> None:
     """Its own switch holds, however it was named."""
     environ = {**OF_LANGFUSE, "LANGFUSE_TRACING_ENABLED": "false"}
-    assert load_settings(["otlp", "local"], environ=environ).backends == {"local": Local()}
+    assert load_settings(["otlp", "local"], environ=environ).backends == {"local": STORE}
 
 
 def test_who_asks_for_plain_spans_gets_them_in_langfuse_too() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
+from tracing.capture.langfuse.recording import Recordings
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.session_report import SessionReports
 
@@ -15,8 +15,8 @@ class Capture(NamedTuple):
     processor: TracingProcessor
     reports: SessionReports | None = None
     """Where LiveKit's reports of sessions go; None without a local store."""
-    recordings: Path | None = None
-    """The TRACING_DIR that sessions' audio is saved in until it is uploaded; None if not."""
+    recordings: Recordings | None = None
+    """Where sessions' audio is saved; None if it is not."""
 
 
 _current: Capture | None = None

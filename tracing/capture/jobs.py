@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import JobContext, get_job_context
@@ -11,7 +10,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tracing import names, stamps
-from tracing.capture.langfuse.recording import recording_attributes
+from tracing.capture.langfuse.recording import Recordings, recording_attributes
 from tracing.capture.processor import TracingProcessor
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
@@ -67,13 +66,16 @@ def outcome_attributes(tagger: Any) -> dict[str, AttributeValue]:
 
 
 def attach_recording(
-    job: JobContext, session: AgentSession[Any], processor: TracingProcessor, directory: Path
+    job: JobContext,
+    session: AgentSession[Any],
+    processor: TracingProcessor,
+    recordings: Recordings,
 ) -> None:
     """Save the session's audio when its job ends, and say where on the job's root span."""
 
     async def save_and_stamp(reason: str) -> None:
         withhold = processor.withholding.is_demanded_by(job, session)
-        attributes = await recording_attributes(session, directory, withhold=withhold)
+        attributes = await recording_attributes(session, recordings, withhold=withhold)
         processor.roots.stamp(job.job.id, attributes)
 
     job.add_shutdown_callback(save_and_stamp)

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+VIEW_LINKS = "TRACING_VIEW_LINKS"
+"""Read by the viewer alone."""
+
 VARIABLES: Mapping[str, str] = {
     "TRACING_BACKEND": "langfuse, otlp, local, console, or several with commas",
     "TRACING_DIR": "where the spool and the local store live; default .tracing",
@@ -22,7 +25,8 @@ VARIABLES: Mapping[str, str] = {
     "TRACING_OTLP_DIALECT": "plain (default), or langfuse: for a collector that forwards to it",
     "TRACING_LANGFUSE_DETAIL": "call (default): what a person sees in Langfuse; full: every span",
     "TRACING_SCORES": "scores of turns and calls in Langfuse: true (default), false, or all",
-    "TRACING_RECORDING": "true: a session's audio goes to Langfuse, unless content is withheld",
+    "TRACING_RECORDING": "true: Langfuse and the local store get a session's audio",
+    VIEW_LINKS: "NAME=ADDRESS with {trace_id}, several with commas: links of the viewer",
     "LANGFUSE_PUBLIC_KEY": "pk-lf-...",
     "LANGFUSE_SECRET_KEY": "sk-lf-...",
     "LANGFUSE_BASE_URL": "region or own server; default https://cloud.langfuse.com",
@@ -108,7 +112,8 @@ class Environment:
 
     def unused(self) -> list[str]:
         """The variables that have a value which nothing asked for."""
-        return [name for name in VARIABLES if name not in self._asked_for and self.peek(name)]
+        read = {*self._asked_for, VIEW_LINKS}
+        return [name for name in VARIABLES if name not in read and self.peek(name)]
 
     def check_spelling(self) -> None:
         """Note a problem for a name of ours that is none, and nearly one: it may protect people."""

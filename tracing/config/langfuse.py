@@ -30,14 +30,13 @@ from tracing.config.environment import Environment, as_flag, shown, unquoted
 from tracing.config.headers import read_headers
 from tracing.config.labels import TraceLabels, read_labels
 from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
+from tracing.places import RECORDINGS_NAME
 
 Scores = bool | Literal["all"]
 
 DIALECT = "tracing.dialects.langfuse:LangfuseDialect"
 OTLP_PATH = "/api/public/otel"
 MAX_RECORDING_BYTES = 200 * 2**20
-RECORDINGS_NAME = "recordings"
-"""The directory under TRACING_DIR where recordings wait to be uploaded."""
 
 _CLOUD = "https://cloud.langfuse.com"
 _VERSION_HEADER = "x-langfuse-ingestion-version"
@@ -91,7 +90,7 @@ class Langfuse(TraceLabels):
         public_key = public_key or keys.text("LANGFUSE_PUBLIC_KEY")
         secret_key = env.check_text("secret_key=", self.secret_key)
         secret_key = secret_key or keys.text("LANGFUSE_SECRET_KEY")
-        base_url, source = _read_base_url(self.base_url, env)
+        base_url, source = read_base_url(self.base_url, env)
         _check_keys(public_key, secret_key, base_url, env.problems)
         check_url(base_url, source, _CLOUD, env.problems)
         headers = read_headers({} if self.headers is None else self.headers, env)
@@ -209,7 +208,7 @@ def langfuse_behind(url: str, headers: Mapping[str, str]) -> Langfuse | None:
     return Langfuse(public_key=public_key, secret_key=secret_key, base_url=base_url, headers=given)
 
 
-def _read_base_url(given: object, env: Environment) -> tuple[str, str]:
+def read_base_url(given: object, env: Environment) -> tuple[str, str]:
     """The server's base URL, whichever of its pages and paths was given, and its source."""
     if given:
         url, source = env.check_text("base_url=", given), "base_url="

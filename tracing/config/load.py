@@ -43,7 +43,7 @@ Wanted = BackendName | BackendSettings
 
 
 class BackendArguments(TypedDict, total=False):
-    """Fields of `Langfuse` and `Otlp` as arguments, for backends that are given by name.
+    """Fields of `Langfuse`, `Otlp` and `Local` as arguments, for backends that are given by name.
 
     What each means and where it comes from when it is not given, its field says.
     """

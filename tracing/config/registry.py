@@ -20,11 +20,15 @@ from tracing.config.otlp import Otlp
 
 @dataclass(frozen=True)
 class Local:
-    """The embedded store; nothing to set."""
+    """The embedded store."""
+
+    recording: bool | None = None
+    """Whether a session's audio is kept with its call, unless content is withheld; else
+    TRACING_RECORDING, False."""
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Local:
-        """Itself."""
-        return self
+        """The settings in force; problems go to `env`."""
+        return Local(env.flag_or("recording=", self.recording, "TRACING_RECORDING", default=False))
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
         """One SQLite file, which takes spans that are still open, too."""

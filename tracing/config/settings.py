@@ -80,6 +80,17 @@ class Settings:
         return any(isinstance(backend, Local) for backend in self.backends.values())
 
     @property
+    def uploads_recordings(self) -> bool:
+        """Whether some backend gets the audio of sessions as well."""
+        return any(destination.carries == "recordings" for destination in backends_of(self))
+
+    @property
+    def wants_recordings(self) -> bool:
+        """Whether some backend takes the audio of sessions: uploads it, or keeps it."""
+        kept = any(isinstance(one, Local) and one.recording for one in self.backends.values())
+        return self.capture_content and (self.uploads_recordings or kept)
+
+    @property
     def speaks_langfuse(self) -> bool:
         """Whether some backend gets its spans in Langfuse's dialect."""
         return any(destination.dialect == DIALECT for destination in backends_of(self))

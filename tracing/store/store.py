@@ -20,10 +20,11 @@ import msgspec
 
 from tracing.calls.facts import facts_of
 from tracing.calls.transcribe import Line
-from tracing.limits import OncePerMinute
+from tracing.limits import CALL_DAYS, OncePerMinute
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.spool.files import UnsafePath
+from tracing.store import recordings
 from tracing.store.call_rows import CallSummary, goes_on_elsewhere, merge, nanos, summarize
 from tracing.store.described_calls import (
     DescribedCalls,
@@ -37,7 +38,7 @@ from tracing.store.span_rows import COLUMNS, spans_of, to_row
 
 logger = get_logger(__name__)
 
-RETENTION_DAYS = 30.0
+RETENTION_DAYS = CALL_DAYS
 MAX_BYTES = 1024**3
 
 _CALLS_DELETED_AT_ONCE = 100
@@ -232,6 +233,7 @@ class Store:
         self._log_deleted(deleted)
 
     def _delete_call(self, trace_id: str) -> None:
+        recorded = recordings.names_of(self._db, trace_id)
         with self._transaction():
             self._db.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
             self._db.execute("DELETE FROM calls WHERE trace_id = ?", (trace_id,))
@@ -240,6 +242,7 @@ class Store:
                 "INSERT INTO counters VALUES ('deleted_calls', 1)"
                 " ON CONFLICT (name) DO UPDATE SET value = value + 1"
             )
+        recordings.delete(self.path.parent, recorded)
 
     def _used_bytes(self) -> int:
         pages, free, size = (

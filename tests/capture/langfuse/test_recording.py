@@ -14,7 +14,13 @@ import pytest
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.audio import AUDIO, keep, record
-from tracing.capture.langfuse.recording import NotSaved, recording_attributes, save_recording
+from tracing.capture.langfuse.recording import (
+    NotSaved,
+    Recordings,
+    recording_attributes,
+    save_recording,
+)
+from tracing.dialects import media
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def test_recording_on_another_file_system_is_copied(
     ("name", "content", "seconds", "bounds", "why"),
     [
         ("audio.ogg", b"", 10, {}, "it is empty"),
-        ("audio.xyz", b"x", 10, {}, "'.xyz' is no type that Langfuse plays"),
+        ("audio.xyz", b"x", 10, {}, "'.xyz' is no type that browsers play"),
         ("audio.ogg", b"xxx", 10, {"max_file_bytes": 2}, "3 bytes are more than 2"),
         ("audio.ogg", b"xxx", -1, {}, "there was no time"),
     ],
@@ -111,13 +117,36 @@ def test_oldest_recordings_make_room(tmp_path: Path) -> None:
     assert [path.exists() for path in paths] == [False, True, True, True]
 
 
+@pytest.mark.parametrize(("days", "stays"), [(7, False), (30, True)])
+def test_recordings_stay_as_long_as_they_may(tmp_path: Path, days: int, stays: bool) -> None:
+    """A week while they wait to be uploaded; as long as the store has their calls otherwise."""
+    directory = tmp_path / "recordings"
+    kept = Path(keep(record(tmp_path / "first"), directory)["recording.path"])
+    eight_days_ago = time.time() - 8 * 86400
+    os.utime(kept, (eight_days_ago, eight_days_ago))
+    later = record(tmp_path / "second")
+    later.write_bytes(AUDIO + b"later")
+    keep(later, directory, max_age_seconds=days * 86400.0)
+    assert kept.exists() is stays
+
+
 async def test_attributes_of_a_session_that_recorded(source: Path, tmp_path: Path) -> None:
     """With the time at which the recording began."""
     session = Session(Recorder(source))
-    found = await recording_attributes(session, tmp_path, withhold=False)
+    found = await recording_attributes(session, Recordings(tmp_path), withhold=False)
     assert found["recording.started_at"] == 1_700_000_000.5
     assert found["recording.bytes"] == len(AUDIO)
     assert Path(str(found["recording.path"])).parent == tmp_path / "recordings"
+
+
+async def test_recording_that_is_not_uploaded_is_referred_to_by_nobody(
+    source: Path, tmp_path: Path
+) -> None:
+    """Langfuse would show a player for what it never gets."""
+    session, recordings = Session(Recorder(source)), Recordings(tmp_path, are_uploaded=False)
+    found = await recording_attributes(session, recordings, withhold=False)
+    assert Path(str(found["recording.path"])).read_bytes() == AUDIO
+    assert media.metadata(found) == {}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +163,10 @@ async def test_session_without_a_recording_to_upload(
     """Nothing recorded, or content withheld: nothing is touched or said."""
     Path("audio.ogg").write_bytes(AUDIO)
     directory = tmp_path / "tracing"
-    assert await recording_attributes(Session(recorder), directory, withhold=withhold) == {}
+    assert (
+        await recording_attributes(Session(recorder), Recordings(directory), withhold=withhold)
+        == {}
+    )
     assert not directory.exists()
 
 
@@ -142,9 +174,11 @@ async def test_recorder_that_closes_meanwhile_is_waited_for(source: Path, tmp_pa
     """A session may be closed beside us; one that never closes costs the recording alone."""
     recorder = Recorder(source, recording=True)
     session = Session(recorder)
-    never = await recording_attributes(session, tmp_path, withhold=False, within_seconds=0.05)
+    never = await recording_attributes(
+        session, Recordings(tmp_path), withhold=False, within_seconds=0.05
+    )
     asyncio.get_running_loop().call_later(0.05, setattr, recorder, "recording", False)
-    found = await recording_attributes(session, tmp_path, withhold=False)
+    found = await recording_attributes(session, Recordings(tmp_path), withhold=False)
     assert (never, found["recording.bytes"]) == ({}, len(AUDIO))
 
 
@@ -167,7 +201,7 @@ async def test_job_end_waits_no_longer_than_its_bound(
     session = Session(Recorder(source))
     found = await recording_attributes(
         session,
-        tmp_path,
+        Recordings(tmp_path),
         withhold=False,
         within_seconds=0.1,
         chunk_bytes=2,  # more than a second of reading
@@ -178,6 +212,6 @@ async def test_job_end_waits_no_longer_than_its_bound(
     assert took < 10.0  # 0.1 s, on a machine that may be busy
     assert counted[0] > 0
     assert [record.getMessage() for record in caplog.records] == [
-        f"the recording {source} is not uploaded: there was no time"
+        f"the recording {source} is not kept: there was no time"
     ]
     assert list((tmp_path / "recordings").iterdir()) == []
