@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -32,12 +32,15 @@ from tracing.terminal.transcript import print_transcript
 
 if TYPE_CHECKING:
     from tracing.config.settings import Settings
+    from tracing.view.beside.around import Around
     from tracing.view.library import Call
 
 CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
 """What `doctor` looks at, in this order; a check that raises counts as could not run."""
 
 _PIPED_COLUMNS = 200
+
+T = TypeVar("T")
 
 logger = get_logger(__name__)
 
@@ -191,23 +194,30 @@ def view(
             raise ChoiceError(f"{calls[1]!r} is no file, and one call was given: {calls[0]!r}")
         if withheld and html is None:
             raise ChoiceError("--withheld goes with --html FILE")
+        # Late, because the other commands can do without.
+        from tracing.commands.view_links import view_links
+        from tracing.view.beside.around import Around
+
+        around = Around(None if files else data_directory(directory), _set_up(view_links))
         with _source(files, directory, strict) as source:
             if html is not None or terminal:
                 chosen = choose_call(calls[0] if calls else None, list(source.calls()))
-                _show_one(call_of(source.spans(chosen.trace_id)), html, withheld=withheld)
+                spans = source.spans(chosen.trace_id)
+                _show_one(call_of(spans), html, around, withheld=withheld)
                 return
             from tracing.view.server import serve
 
             name = ", ".join(map(str, files)) or str(data_directory(directory) / STORE_NAME)
             call = choose_call(calls[0], list(source.calls())).trace_id if calls else ""
-            serve(Library(source, name), host=host, port=port, browser=browser, call=call)
+            library = Library(source, name, around)
+            serve(library, host=host, port=port, browser=browser, call=call)
 
 
 def _is_file(given: str) -> bool:
     return given == "-" or Path(given).is_file()
 
 
-def _show_one(call: Call, html: Path | None, *, withheld: bool) -> None:
+def _show_one(call: Call, html: Path | None, around: Around, *, withheld: bool) -> None:
     """Print a call's waterfall, or write its page."""
     if html is None:
         from tracing.terminal.waterfall import print_waterfall
@@ -216,7 +226,7 @@ def _show_one(call: Call, html: Path | None, *, withheld: bool) -> None:
         return
     from tracing.view.share import share
 
-    html.write_text(share(call, withheld=withheld), encoding="utf-8")
+    html.write_text(share(call, around, withheld=withheld), encoding="utf-8")
     typer.echo(f"written: {html}")
 
 
@@ -298,10 +308,17 @@ def _source(files: Sequence[Path] | None, directory: Path, strict: bool) -> Iter
 
 def _settings(backend: str | None, directory: Path) -> Settings:
     from tracing.config.load import load_settings
+
+    names = backend.split(",") if backend else None
+    return _set_up(lambda: load_settings(names, directory=directory))
+
+
+def _set_up(read: Callable[[], T]) -> T:
+    """What is read from the settings; every problem in them is said, and ends it with status 2."""
     from tracing.config.settings import ConfigError
 
     try:
-        return load_settings(backend.split(",") if backend else None, directory=directory)
+        return read()
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

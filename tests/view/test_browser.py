@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from tracing.read.describe import describe
 
+from tests.audio import keep, ogg
 from tests.view.calls import TOOLS, VOICE, Given, hostile, library, only_call
 from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.app import make_app
-from tracing.view.library import Library
+from tracing.view.beside.around import Around
+from tracing.view.library import Call, Library
 from tracing.view.share import share
 
 if TYPE_CHECKING:
@@ -240,6 +243,99 @@ def test_a_call_grows_while_one_looks(browser: Browser, tmp_path: Path) -> None:
         page.wait_for_selector(".alert.live", state="detached")
 
 
+@contextmanager
+def recorded(directory: Path) -> Iterator[str]:
+    """A viewer of one call that has a recording; the call's address."""
+    told = keep(ogg(directory / "job" / "audio.ogg", 20), directory / "recordings")
+    root, *others = only_call(TOOLS).spans
+    told["recording.started_at"] = root.start_time_unix_nano / 1e9 + 0.5
+    source = Given([root._replace(attributes={**root.attributes, **told}), *others])
+    links = {"Jaeger": "http://127.0.0.1:16686/trace/{trace_id}"}
+    with served(Library(source, "recorded", Around(directory, links))) as url:
+        yield f"{url}/calls/{root.trace_id.hex()}"
+
+
+def heard_until(page: Page, seconds: float) -> None:
+    """Wait until the recording has played to a place in the call."""
+    is_there = "(at) => Number(document.querySelector('#now').textContent.split(':')[1]) >= at"
+    page.wait_for_function(is_there, arg=seconds)
+
+
+def test_a_recording_is_played_in_step(browser: Browser, tmp_path: Path) -> None:
+    """By button, by key, from a turn; the playhead moves with it, and its waveform is drawn."""
+    with recorded(tmp_path) as url, opened(browser, url) as page:
+        for who in ("caller", "agent"):
+            page.wait_for_selector(f".wave.{who}[d^=M]", state="attached")
+        with page.expect_response("**/audio") as answered:
+            page.click("button.play")
+        assert answered.value.status == 206
+        assert answered.value.header_value("content-type") == "audio/ogg"
+        heard_until(page, 1.0)
+        assert float(str(page.get_attribute("#playhead", "x1")).rstrip("%")) > 0
+        assert page.get_attribute("button.play", "aria-label") == "Pause"
+        picture(page, "call-playing")
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press(" ")
+        page.wait_for_selector("button.play[aria-label=Play]")
+        before = page.evaluate("document.querySelector('#audio').currentTime")
+        page.keyboard.press("ArrowRight")
+        after = page.evaluate("document.querySelector('#audio').currentTime")
+        assert after == pytest.approx(before + 5, abs=0.5)
+        turn = page.locator("a.turn[data-at]").nth(1)
+        begun = float(str(turn.get_attribute("data-at")))
+        turn.locator(".said").click()
+        page.click("#drawer [data-do=play-turn]")
+        page.wait_for_selector("button.play[aria-label=Pause]")
+        at = page.evaluate("document.querySelector('#audio').currentTime")
+        assert at == pytest.approx(begun - 0.5, abs=1.0)
+        href = page.get_attribute(".actions a:has-text('Jaeger')", "href")
+        assert href == f"http://127.0.0.1:16686/trace/{url[-32:]}"
+
+
+def test_just_a_selected_part_is_played(browser: Browser, tmp_path: Path) -> None:
+    """A part of a bar or of a wait is selected by pressing it; the address has it, too."""
+    with recorded(tmp_path) as url, opened(browser, f"{url}?t=2.000..2.600") as page:
+        assert float(str(page.get_attribute("#selection", "width")).rstrip("%")) > 0
+        page.keyboard.press(" ")
+        page.wait_for_selector("button.play[aria-label=Pause]")
+        page.wait_for_selector("button.play[aria-label=Play]")
+        at = page.evaluate("document.querySelector('#audio').currentTime")
+        assert at == pytest.approx(2.6 - 0.5, abs=0.2)
+        page.keyboard.press("Escape")
+        assert page.get_attribute("#selection", "width") == "0%"
+        assert "t=" not in page.url.partition("?")[2]
+        bar = page.locator("a.turn[data-at]:has(svg.seg)").first
+        part = bar.locator("svg.seg").last
+        part.click()
+        page.wait_for_selector("#drawer:not([hidden])")
+        whole = float(str(page.get_attribute("#turns ol", "data-seconds")))
+        x, width = (float(str(part.get_attribute(n)).rstrip("%")) for n in ("x", "width"))
+        begun = float(str(bar.get_attribute("data-at")))
+        asked = page.evaluate("new URLSearchParams(location.search).get('t')")
+        expected = [begun + whole * x / 100, begun + whole * (x + width) / 100]
+        assert [float(s) for s in asked.split("..")] == pytest.approx(expected, abs=0.002)
+        page.keyboard.press(" ")
+        page.wait_for_selector("button.play[aria-label=Pause]")
+        page.wait_for_selector("button.play[aria-label=Play]")
+        at = page.evaluate("document.querySelector('#audio').currentTime")
+        assert at == pytest.approx(expected[1] - 0.5, abs=0.2)
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.locator(".wait rect").first.click(force=True)
+        page.wait_for_url("**t=*")
+
+
+def test_player_without_a_recording_says_why(browser: Browser) -> None:
+    """Its buttons are off."""
+    with served(library(TOOLS)) as url, opened(browser, url + "/") as page:
+        call_of(page)
+        assert page.is_disabled("button.play")
+        assert "record=True" in str(page.get_attribute("button.play", "title"))
+        page.keyboard.press(" ")
+        page.locator("a.turn[data-at] .said").first.click()
+        assert page.is_disabled("#drawer [data-do=play-turn]")
+
+
 def is_long(span: Span) -> bool:
     """Whether a span lasts as long as the call."""
     return span.name in ("job_entrypoint", "agent_session")
@@ -254,6 +350,19 @@ def test_without_script_everything_reads(browser: Browser) -> None:
         page.click("tr.call a")
         page.click("a.turn >> nth=1")
         assert page.locator("#drawer h2").is_visible()
+
+
+def test_a_saved_call_can_be_heard(browser: Browser, tmp_path: Path) -> None:
+    """Sound and waveform are in the file."""
+    told = keep(ogg(tmp_path / "job" / "audio.ogg", 4), tmp_path / "recordings")
+    root, *others = only_call(TOOLS).spans
+    spans = [root._replace(attributes={**root.attributes, **told}), *others]
+    file = tmp_path / "call.html"
+    file.write_text(share(Call(describe(spans), spans), Around(tmp_path)), encoding="utf-8")
+    with opened(browser, file.as_uri()) as page:
+        page.wait_for_selector(".wave.caller[d^=M]", state="attached")
+        page.click("button.play")
+        heard_until(page, 0.5)
 
 
 def test_a_saved_call_needs_nothing_else(browser: Browser, tmp_path: Path) -> None:

@@ -49,11 +49,12 @@ def test_every_recorded_call_has_its_pages(path: Path) -> None:
 def test_the_page_of_a_call_adds_up() -> None:
     """Each reply's segments cover its wait, and the drawer's stairs are its parts."""
     call = only_call(TOOLS)
-    for row in page_of(call, Choice())["rows"]:
+    page = page_of(call, Choice())
+    for row in page["rows"]:
         if row["latency"] is not None:
             covered = sum(float(segment["width"][:-1]) for segment in row["segments"])
             assert covered == pytest.approx(float(row["width"][:-1]), abs=0.1)
-            drawer = drawer_of(call, row["number"])
+            drawer = drawer_of(call, row["number"], page)
             assert drawer is not None
             whole = sum(stair["seconds"] for stair in drawer["stairs"])
             assert whole == pytest.approx(row["latency"], abs=0.005)

@@ -15,6 +15,8 @@ from tracing.calls.rows import doing
 from tracing.otlp_json import dumps
 from tracing.read.selection import ChoiceError, Side
 from tracing.store.schema import StoreError
+from tracing.view.beside.answers import Answers
+from tracing.view.beside.player import Recording, find_recording, read_interval
 from tracing.view.call_page import Choice
 from tracing.view.calls_page import Filters, calls_page
 from tracing.view.compare_page import compare_page, side_choices
@@ -36,6 +38,7 @@ def make_app(library: Library, *, token: str | None = None) -> web.Application:
     """The viewer of a library; with a token, only for who shows it."""
     guard = Guard(token)
     viewer = _Viewer(library)
+    sound = Answers(viewer.recording)
     app = web.Application(middlewares=[guard.before], client_max_size=4096)
     app[TOKEN_PAGE] = viewer.token_page
     app.add_routes(
@@ -48,12 +51,13 @@ def make_app(library: Library, *, token: str | None = None) -> web.Application:
             web.get("/calls/{id:[0-9a-f]{4,32}}.html", viewer.call_file),
             web.get("/calls/{id:[0-9a-f]{4,32}}", viewer.call),
             web.get("/calls/{id:[0-9a-f]{4,32}}/events", viewer.events),
+            *sound.routes("/calls/{id:[0-9a-f]{4,32}}"),
             web.get("/calls/{id:[0-9a-f]{4,32}}/turns/{turn:[0-9]{1,9}}", viewer.turn),
             web.get("/calls/{id:[0-9a-f]{4,32}}/spans/{span:[0-9a-f]{16}}.json", viewer.span_json),
             web.post("/token", guard.take_token),
         ]
     )
-    app.on_shutdown.append(viewer.close)
+    app.on_shutdown.extend((viewer.close, sound.close))
     return app
 
 
@@ -97,7 +101,7 @@ class _Viewer:
         call = self._library.call(asked)
         if call is None:
             return self._unknown(asked)
-        return self._html("call.html", page="call", **page_of(call, choice))
+        return self._html("call.html", page="call", **page_of(call, choice, self._library.around))
 
     async def turn(self, request: web.Request) -> web.StreamResponse:
         asked, number = request.match_info["id"], int(request.match_info["turn"])
@@ -105,7 +109,8 @@ class _Viewer:
 
     def _turn(self, asked: str, number: int) -> web.Response:
         call = self._library.call(asked)
-        turn = None if call is None else drawer_of(call, number)
+        around = self._library.around
+        turn = None if call is None else drawer_of(call, number, page_of(call, Choice(), around))
         if turn is None:
             return self._unknown(asked)
         return self._html("turn.html", turn=turn, withheld=False)
@@ -145,10 +150,17 @@ class _Viewer:
         call = await self._do(lambda: self._library.call(request.match_info["id"]))
         if call is None:
             raise web.HTTPNotFound(text="no such call")
-        text = await self._do(lambda: share(call, withheld=withheld))
+        text = await self._do(lambda: share(call, self._library.around, withheld=withheld))
         name = f"call-{call.described['trace_id'][:8]}{'-withheld' if withheld else ''}.html"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def recording(self, asked: str) -> Recording | None:
+        """A call's recording, if it is here."""
+        call = await self._do(lambda: self._library.call(asked))
+        if call is None:
+            return None
+        return find_recording(self._library.around.directory, call.described, call.recorded)
 
     async def span_json(self, request: web.Request) -> web.StreamResponse:
         call = await self._do(lambda: self._library.call(request.match_info["id"]))
@@ -223,6 +235,7 @@ def _choice(request: web.Request) -> Choice:
         slowest_first=query.get("sort") == "slowest",
         dense=None if dense is None else dense == "1",
         turn=int(turn) if turn.isdecimal() and len(turn) < 10 else None,
+        interval=read_interval(query.get("t", "")),
     )
 
 

@@ -11,6 +11,7 @@ from tracing.calls.tree import Tree
 from tracing.read.selection import Side, choose
 from tracing.read.sources import Source
 from tracing.span import Span
+from tracing.view.beside.around import NOTHING, Around
 
 SHORTEST_PREFIX = 4
 _HIT_CHARACTERS = 60
@@ -36,8 +37,8 @@ class Library:
     What was made for one request is kept for the next, until the source has changed.
     """
 
-    def __init__(self, source: Source, name: str) -> None:
-        self.name = name
+    def __init__(self, source: Source, name: str, around: Around = NOTHING) -> None:
+        self.name, self.around = name, around
         """Where the calls are, for a person."""
         self._source = source
         self._version: int | None = None

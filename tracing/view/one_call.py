@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracing.view.beside.around import NOTHING, Around
+from tracing.view.beside.player import player
 from tracing.view.call_page import Choice, call_page
 from tracing.view.library import Call
 from tracing.view.turn_page import turn_page
 
-NO_RECORDING = "No recording: start the session with record=True to hear it here"
 
+def page_of(
+    call: Call,
+    choice: Choice,
+    around: Around = NOTHING,
+    *,
+    withheld: bool = False,
+    shared: bool = False,
+) -> dict[str, Any]:
+    """The context of a call's page, with the drawer of the chosen turn.
 
-def page_of(call: Call, choice: Choice, *, withheld: bool = False) -> dict[str, Any]:
-    """The context of a call's page, with the drawer of the chosen turn."""
-    context = call_page(call.described, call.tree, choice, withheld=withheld)
-    return {
-        **context,
-        "links": [],
-        "audio": "",
-        "audio_offset": 0,
-        "silent": NO_RECORDING,
-        "drawer": None if choice.turn is None else drawer_of(call, choice.turn, context),
+    `shared`: for a file that has no server.
+    """
+    context = {
+        **call_page(call.described, call.tree, choice, withheld=withheld),
+        **player(around.directory, call.described, call.recorded, withheld=withheld, shared=shared),
+        "links": around.links(call.described["trace_id"]),
     }
+    return {**context, "drawer": choice.turn and drawer_of(call, choice.turn, context)}
 
 
-def drawer_of(call: Call, number: int, page: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def drawer_of(call: Call, number: int, page: dict[str, Any]) -> dict[str, Any] | None:
     """The context of one turn's drawer; None where there is no such turn."""
-    rows = (page or call_page(call.described, call.tree, Choice()))["rows"]
-    at = next((row["at"] for row in rows if row["number"] == number), None)
-    return turn_page(call.described, call.tree, number, at)
+    at = next((row["at"] for row in page["rows"] if row["number"] == number), None)
+    found = turn_page(call.described, call.tree, number, at)
+    return found and {**found, "silent": page["silent"]}

@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from tracing.view.beside.around import NOTHING, Around
 from tracing.view.call_page import Choice
 from tracing.view.library import Call
 from tracing.view.one_call import drawer_of, page_of
 from tracing.view.render import asset, render
 
 
-def share(call: Call, *, withheld: bool = False) -> str:
+def share(call: Call, around: Around = NOTHING, *, withheld: bool = False) -> str:
     """The call's page as self-contained HTML.
 
-    `withheld` leaves out everything that anybody said or that was passed to a tool, names, rooms,
-    messages of errors and attributes; numbers, kinds, models and the names of tools stay.
+    Its recording is in it, up to 10 MB. `withheld` leaves out everything that anybody said or that
+    was passed to a tool, names, rooms, messages of errors, attributes and the recording; numbers,
+    kinds, models and the names of tools stay.
     """
-    context = page_of(call, Choice(dense=False), withheld=withheld)
+    context = page_of(call, Choice(dense=False), around, withheld=withheld, shared=True)
     drawers = (drawer_of(call, row["number"], context) for row in context["rows"] if row["number"])
     style, script = asset("view.css"), asset("view.js")
     return render(

@@ -95,8 +95,7 @@ function setZoom(next, around = 0.5) {
 }
 function showInstant(seconds) {
   const scroll = one(".scroll");
-  const inner = one(".inner");
-  const whole = Number(inner?.dataset.seconds ?? 0);
+  const whole = span();
   if (!whole) return;
   const x = `${(100 * seconds) / whole}%`;
   one("#playhead").setAttribute("x1", x);
@@ -107,10 +106,57 @@ function showInstant(seconds) {
   }
 }
 
+// A part of the call: pressed, or in the address as `t=19.5..20.7`.
+let selected = null;
+function span() { return Number(one(".inner")?.dataset.seconds ?? 0); }
+function showSelected() {
+  const box = one("#selection");
+  if (!box) return;
+  box.setAttribute("x", `${selected ? (100 * selected.from) / span() : 0}%`);
+  box.setAttribute("width", `${selected ? (100 * (selected.until - selected.from)) / span() : 0}%`);
+}
+function select(from, until) {
+  if (!(until > from)) return;
+  selected = { from, until };
+  showSelected();
+  if (!shared) addressWith((query) => query.set("t", `${from.toFixed(3)}..${until.toFixed(3)}`));
+  setZoom(span() / (4 * (until - from)));
+  showInstant(from);
+}
+function selectNothing() {
+  if (!selected) return false;
+  selected = null;
+  stopAt = Infinity;
+  showSelected();
+  setZoom(1);
+  if (!shared) addressWith((query) => query.delete("t"));
+  return true;
+}
+function selectFromAddress() {
+  const [from, until] = (new URLSearchParams(location.search).get("t") ?? "").split("..").map(Number);
+  if (until > from) select(from, until);
+}
+function addressWith(change) {
+  const address = new URL(location.href);
+  change(address.searchParams);
+  history.replaceState(history.state, "", address);
+}
+// A part of a turn's bar stands on the scale of the bars, one of the lanes on that of the call.
+function selectPressed(target) {
+  const part = target.closest("svg.seg") ?? target.closest(".wait rect, rect.band");
+  const turn = part?.closest("a.turn");
+  if (!part || (turn && !turn.dataset.at)) return;
+  const whole = turn ? Number(turn.closest("ol").dataset.seconds) : span();
+  const [x, width] = ["x", "width"].map((name) => (whole * parseFloat(part.getAttribute(name))) / 100);
+  const begun = turn ? Number(turn.dataset.at) : 0;
+  if (turn || part.closest(".lanes")) select(begun + x, begun + x + width);
+}
+
 // The recording.
 let stopAt = Infinity;
 function sound() { return one("#audio"); }
 function offset() { return Number(sound()?.dataset.offset ?? 0); }
+function instant() { return sound().currentTime + offset(); }
 function play(from, until = Infinity) {
   const audio = sound();
   if (!audio) return;
@@ -121,20 +167,66 @@ function play(from, until = Infinity) {
 function playOrPause() {
   const audio = sound();
   if (!audio) return;
-  if (audio.paused) play(); else audio.pause();
+  if (!audio.paused) { audio.pause(); return; }
+  if (!selected) { play(); return; }
+  const isInside = instant() > selected.from && instant() < selected.until;
+  play(isInside ? undefined : selected.from, selected.until);
+}
+function skip(seconds) {
+  const audio = sound();
+  if (!audio) return;
+  stopAt = Infinity;
+  audio.currentTime = Math.max(0, audio.currentTime + seconds);
 }
 function clock(seconds) {
   const minutes = Math.floor(seconds / 60);
   return `${minutes}:${(seconds - 60 * minutes).toFixed(1).padStart(4, "0")}`;
 }
+function showSound() {
+  const audio = sound();
+  const at = instant();
+  one("#now").textContent = clock(Math.max(0, at));
+  showInstant(at);
+  if (at >= stopAt) { audio.pause(); stopAt = Infinity; }
+  if (!audio.paused) requestAnimationFrame(showSound);
+}
+function showPlaying() {
+  const button = one("button.play");
+  const word = sound().paused ? "Play" : "Pause";
+  button.setAttribute("aria-label", word);
+  one("use", button).setAttribute("href", `#g-${word.toLowerCase()}`);
+}
 function followSound() {
   const audio = sound();
-  audio?.addEventListener("timeupdate", () => {
-    const at = audio.currentTime + offset();
-    one("#now").textContent = clock(at);
-    showInstant(at);
-    if (at >= stopAt) { audio.pause(); stopAt = Infinity; }
-  });
+  audio?.addEventListener("play", () => { showPlaying(); showSound(); });
+  audio?.addEventListener("pause", showPlaying);
+  audio?.addEventListener("seeked", () => { if (audio.paused) showSound(); });
+}
+
+// Its waveform, from the loudest of every 40 ms of the caller, the agent, and so on in turn.
+const peaksPerSecond = 25;
+const mostPeaks = 4000;
+async function peaks() {
+  const given = sound()?.dataset.peaks;
+  if (!given) return new Uint8Array();
+  if (shared) return Uint8Array.from(atob(given), (letter) => letter.charCodeAt(0));
+  const response = await fetch(given);
+  return response.ok ? new Uint8Array(await response.arrayBuffer()) : new Uint8Array();
+}
+function waveform(found, channel) {
+  const each = Math.ceil(found.length / 2 / mostPeaks);
+  const strokes = [];
+  for (let at = 0; at < found.length / 2; at += each) {
+    let loudest = 0;
+    for (let next = at; next < at + each; next += 1) loudest = Math.max(loudest, found[2 * next + channel] ?? 0);
+    const tall = Math.max(0.2, (10.5 * loudest) / 255);
+    strokes.push(`M${(offset() + at / peaksPerSecond).toFixed(2)} ${(11 - tall).toFixed(1)}v${(2 * tall).toFixed(1)}`);
+  }
+  return strokes.join("");
+}
+async function drawWaveforms() {
+  const found = await peaks();
+  [".wave.caller", ".wave.agent"].forEach((name, channel) => one(name)?.setAttribute("d", waveform(found, channel)));
 }
 
 // Turns and their drawer.
@@ -233,6 +325,7 @@ async function refresh() {
     body.dataset.page = fresh.body.dataset.page;
   }
   setZoom(zoom);
+  showSelected();
   if (one(".scroll")) one(".scroll").scrollLeft = atEnd ? one(".scroll").scrollWidth : scroll;
   localTimes();
   if (!fresh.body.dataset.live && body.dataset.live) location.reload();
@@ -257,7 +350,7 @@ const actions = {
   theme: changeTheme,
   keys: () => one("#keys")?.showModal(),
   play: playOrPause,
-  "play-turn": (button) => play(Number(button.dataset.at)),
+  "play-turn": (button) => { selectNothing(); play(Number(button.dataset.at)); },
   "zoom-in": () => setZoom(zoom * 2),
   "zoom-out": () => setZoom(zoom / 2),
   "zoom-fit": () => setZoom(1),
@@ -272,14 +365,15 @@ const keys = {
   "[": () => one("[data-key=newer]")?.click(), "]": () => one("[data-key=older]")?.click(),
   f: changeFollowing, p: changePatterns, t: changeTheme, "?": actions.keys,
 };
-function skip(seconds) { const audio = sound(); if (audio) audio.currentTime += seconds; }
 
 const inField = (element) => element.closest("input:not([type=checkbox]), select, textarea, dialog");
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") { if (closeTurn()) event.preventDefault(); return; }
+  if (event.key === "Escape") { if (closeTurn() || selectNothing()) event.preventDefault(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
   if (kept.get("keys") === "off" && event.key.length === 1 && event.key !== "?") return;
-  if ((event.key === "Enter" || event.key === " ") && event.target.closest("a, button, input, summary")) return;
+  if (event.key === "Enter" && event.target.closest("a")) return;
+  if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, input, summary")) return;
+  if (event.key === " " && !sound()) return;
   if (event.key.startsWith("Arrow") && (!sound() || event.target.closest(".scroll"))) return;
   const action = keys[event.key];
   if (action) { event.preventDefault(); action(); }
@@ -289,6 +383,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
   if (button?.dataset.do === "close") { event.preventDefault(); closeTurn(); return; }
   if (button && actions[button.dataset.do]) { actions[button.dataset.do](button); return; }
+  selectPressed(event.target);
   const turn = event.target.closest("a.turn, .drawer header a[href], .lanes a, .why a");
   const number = turn && new URL(turn.href, location.href).searchParams.get("turn");
   const row = number && !shared && one(`a.turn[data-turn="${CSS.escape(number)}"]`);
@@ -305,7 +400,9 @@ const singleKeys = one("[data-do=single-keys]");
 if (singleKeys) singleKeys.checked = kept.get("keys") !== "off";
 localTimes();
 followSound();
+drawWaveforms();
 listen();
 showTray();
 const chosen = one("a.turn.current");
 if (chosen?.dataset.at) showInstant(Number(chosen.dataset.at));
+selectFromAddress();

@@ -1,0 +1,1 @@
+"""What stands beside the words of a call: its recording, and links to where else it is shown."""
