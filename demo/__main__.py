@@ -9,8 +9,9 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from livekit.agents import AgentServer, utils
 from livekit.protocol import models
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger().handlers[0].addFilter(_worth_showing)
     if options.backend:
         os.environ["TRACING_BACKEND"] = options.backend  # for the call's own process, too
+    if options.record:
+        os.environ["TRACING_RECORDING"] = "true"
     console = Console(highlight=False)
     try:
         import agent_entry  # noqa: F401  sets up tracing, as it does in the call's process
@@ -43,7 +46,12 @@ def main(arguments: Sequence[str]) -> int:
         outcomes = Outcomes(setup_tracer().directory or Path(), backends_of(load_settings()))
         seconds = 2 + 7 * options.turns
         console.print(f"A call of about {seconds} seconds. It makes no sound.\n", style="dim")
-        asyncio.run(serve(turns=options.turns, preemptive=options.preemptive))
+        call = {
+            "turns": options.turns,
+            "preemptive": options.preemptive,
+            "record": options.record,
+        }
+        asyncio.run(serve(call))
     except ConfigError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 2
@@ -77,11 +85,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_false",
         help="let the model begin only when the caller's turn has ended, to compare",
     )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="record the call's audio too; `python -m tracing view` plays it",
+    )
     return parser.parse_args(arguments)
 
 
-async def serve(*, turns: int, preemptive: bool) -> None:
-    """Serve one simulated job, in a process of its own, and return when it has ended."""
+async def serve(options: Mapping[str, Any]) -> None:
+    """Serve one simulated job, in a process of its own, and return when it has ended.
+
+    `options` are the call's: `turns`, `preemptive`, `record`.
+    """
     from demo import call
 
     server = AgentServer(host="127.0.0.1", setup_fnc=call.prewarm)
@@ -91,8 +107,8 @@ async def serve(*, turns: int, preemptive: bool) -> None:
     serving = asyncio.create_task(server.run(devmode=True, unregistered=True))
     try:
         await started.wait()
-        options = json.dumps({"turns": turns, "preemptive": preemptive})
-        room = models.Room(sid=utils.shortuuid("RM_"), name="demo", metadata=options)
+        metadata = json.dumps(options)
+        room = models.Room(sid=utils.shortuuid("RM_"), name="demo", metadata=metadata)
         await server.simulate_job(room.name, fake_job=True, room_info=room)
         await server.drain()
     finally:
@@ -112,7 +128,7 @@ def tell(tracing: Tracing, outcomes: Outcomes, console: Console) -> int:
     if settings.has_store:
         subprocess.run([sys.executable, "-m", "tracing", "report", "--last", "1"], check=False)
         console.print(f"\nRecorded in {settings.directory}. Open the call with:")
-        console.print("  python -m tracing report --last 1", style="bold")
+        console.print("  python -m tracing view", style="bold")
     for name, backend in settings.backends.items():
         outcome = found.get(name)
         if outcome is not None and (outcome.waiting or outcome.lost):

@@ -64,7 +64,9 @@ async def entrypoint(ctx: JobContext) -> None:
     session.on("close", hang_up)
     terminal.start()
     room_options = RoomOptions(audio_input=False, audio_output=False, text_output=False)
-    await session.start(agent=Host(), room=ctx.room, room_options=room_options)
+    await session.start(
+        agent=Host(), room=ctx.room, room_options=room_options, record=options["record"]
+    )
     caller.start(script.TURNS[: options["turns"]])
 
 

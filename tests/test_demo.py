@@ -40,6 +40,11 @@ from tracing import setup_tracer
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.deliver.outcome import Outcomes
+from tracing.read.describe import describe
+from tracing.read.lanes import lanes
+from tracing.store.store import Store
+from tracing.view.beside.peaks import PEAKS_PER_SECOND, peaks
+from tracing.view.beside.player import find_recording
 
 REPOSITORY = Path(__file__).parent.parent
 PHRASES = [turn.caller for turn in script.TURNS]
@@ -355,11 +360,17 @@ async def test_terminal_shows_the_conversation_row_by_row() -> None:
 
 def test_options_have_defaults_for_a_whole_call() -> None:
     """Without options the call has all its lines, the environment's backend, LiveKit's defaults."""
-    assert vars(parse([])) == {"backend": None, "turns": len(script.TURNS), "preemptive": True}
-    assert vars(parse(["--backend", "local", "--turns", "2", "--no-preemptive"])) == {
+    assert vars(parse([])) == {
+        "backend": None,
+        "turns": len(script.TURNS),
+        "preemptive": True,
+        "record": False,
+    }
+    assert vars(parse(["--backend", "local", "--turns", "2", "--no-preemptive", "--record"])) == {
         "backend": "local",
         "turns": 2,
         "preemptive": False,
+        "record": True,
     }
 
 
@@ -380,6 +391,28 @@ def test_whole_call_is_recorded(tmp_path: Path) -> None:
     assert list(dict.fromkeys(heard)) == PHRASES
     assert [turn["number"] for turn in call["turns"] if turn.get("interrupted")] == [5]
     assert call["duration_seconds"] < 60
+
+
+@pytest.mark.integration
+def test_recorded_call_is_heard_in_step(tmp_path: Path) -> None:
+    """`demo --record`: the store has the sound, each side of it where the spans say it spoke."""
+    environ = {**os.environ, "TRACING_DIR": str(tmp_path), "TRACING_BACKEND": "local"}
+    command = [sys.executable, "agent_entry.py", "demo", "--record", "--turns", "1"]
+    subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, timeout=180)
+    with Store(tmp_path / "calls.db", read_only=True) as store:
+        spans = store.spans(next(store.calls()).trace_id)
+    recording = find_recording(tmp_path, describe(spans), spans)
+    assert recording is not None
+    found = peaks(recording.path)
+    on_axis = lanes(spans)
+    for channel, who in enumerate(("caller", "agent")):
+        spoken = on_axis[who][0]
+        first, last = (
+            round((spoken[end] - recording.offset) * PEAKS_PER_SECOND) for end in ("at", "end")
+        )
+        loud = found[2 * first + channel : 2 * last : 2]
+        silent = found[2 * first + 1 - channel : 2 * last : 2]
+        assert np.mean(list(loud)) > 10 * np.mean(list(silent)), who
 
 
 def test_sent_is_said_of_what_the_server_took(
