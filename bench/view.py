@@ -15,10 +15,10 @@ from pathlib import Path
 from tracing.config.backends import STORE_NAME
 from tracing.span import Span
 from tracing.store.store import Store
-from tracing.view.call_page import Choice
-from tracing.view.calls_page import Filters, calls_page
 from tracing.view.library import Library
-from tracing.view.one_call import page_of
+from tracing.view.pages.call_page import Choice
+from tracing.view.pages.calls_page import Filters, calls_page
+from tracing.view.pages.one_call import page_of
 from tracing.view.render import render
 
 from .turns import call_of

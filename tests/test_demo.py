@@ -37,11 +37,11 @@ from demo.terminal import Terminal
 from demo.tts import FIRST_BYTE_SECONDS, OfflineTTS, voice_bank
 from tests.fakes import RecordingServer, Reply, call, until
 from tracing import setup_tracer
+from tracing.calls.describe import describe
+from tracing.calls.lanes import lanes
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.deliver.outcome import Outcomes
-from tracing.read.describe import describe
-from tracing.read.lanes import lanes
 from tracing.store.store import Store
 from tracing.view.beside.peaks import PEAKS_PER_SECOND, peaks
 from tracing.view.beside.player import find_recording

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from tracing.read.describe import describe
 
 from tests.audio import keep, ogg
 from tests.view.calls import TOOLS, VOICE, Given, hostile, library, only_call
@@ -21,7 +20,7 @@ from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.app import make_app
 from tracing.view.beside.around import Around
-from tracing.view.library import Call, Library
+from tracing.view.library import Library, call_of
 from tracing.view.share import share
 
 if TYPE_CHECKING:
@@ -358,7 +357,7 @@ def test_a_saved_call_can_be_heard(browser: Browser, tmp_path: Path) -> None:
     root, *others = only_call(TOOLS).spans
     spans = [root._replace(attributes={**root.attributes, **told}), *others]
     file = tmp_path / "call.html"
-    file.write_text(share(Call(describe(spans), spans), Around(tmp_path)), encoding="utf-8")
+    file.write_text(share(call_of(spans), Around(tmp_path)), encoding="utf-8")
     with opened(browser, file.as_uri()) as page:
         page.wait_for_selector(".wave.caller[d^=M]", state="attached")
         page.click("button.play")

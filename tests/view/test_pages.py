@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
-from tracing.view.call_page import Choice
-from tracing.view.calls_page import Filters, calls_page
 from tracing.view.library import Call, Library, call_of
-from tracing.view.one_call import drawer_of, page_of
+from tracing.view.pages.call_page import Choice
+from tracing.view.pages.calls_page import Filters, calls_page
+from tracing.view.pages.one_call import drawer_of, page_of
 from tracing.view.render import render, visible
 from tracing.view.share import share
 

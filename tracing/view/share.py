@@ -6,9 +6,9 @@ import base64
 import hashlib
 
 from tracing.view.beside.around import NOTHING, Around
-from tracing.view.call_page import Choice
 from tracing.view.library import Call
-from tracing.view.one_call import drawer_of, page_of
+from tracing.view.pages.call_page import Choice
+from tracing.view.pages.one_call import drawer_of, page_of
 from tracing.view.render import asset, render
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from tracing.read.describe import describe
 
 from tests.audio import keep, ogg
 from tests.view.calls import TOOLS, Given, only_call
@@ -19,9 +18,9 @@ from tracing.view.app import make_app
 from tracing.view.beside import player
 from tracing.view.beside.around import Around
 from tracing.view.beside.peaks import peaks
-from tracing.view.call_page import Choice
-from tracing.view.library import Call, Library
-from tracing.view.one_call import page_of
+from tracing.view.library import Call, Library, call_of
+from tracing.view.pages.call_page import Choice
+from tracing.view.pages.one_call import page_of
 from tracing.view.share import share
 
 SECONDS = 4
@@ -41,7 +40,7 @@ def with_recording(call: Call, **told: object) -> Call:
     told["recording.started_at"] = start + OFFSET
     root, *others = call.recorded
     spans = [root._replace(attributes={**root.attributes, **told}), *others]  # type: ignore[dict-item]
-    return Call(describe(spans), spans)
+    return call_of(spans)
 
 
 @asynccontextmanager
@@ -141,10 +140,10 @@ def silent_calls() -> Iterator[tuple[str, Call, dict[str, bool], str]]:
     begun = [span._replace(end_time_unix_nano=0) for span in call.recorded[:1]] + call.recorded[1:]
     yield "not recorded", call, {}, player.NONE_KEPT
     yield "deleted", told, {}, player.GONE
-    yield "in progress", Call(describe(begun), begun), {}, player.IN_PROGRESS
+    yield "in progress", call_of(begun), {}, player.IN_PROGRESS
     yield "withheld in the file", told, {"withheld": True, "shared": True}, player.WITHHELD
     bare = [span._replace(attributes=without_words(span)) for span in call.recorded]
-    yield "withheld in the call", Call(describe(bare), bare), {}, player.WITHHELD
+    yield "withheld in the call", call_of(bare), {}, player.WITHHELD
 
 
 def without_words(span: Span) -> dict[str, object]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracing import stamps
+from tracing.calls.rows import is_withheld
 from tracing.places import RECORDING_TYPES
-from tracing.read.rows import is_withheld
 from tracing.span import Attributes, Span
 from tracing.store import recordings
 from tracing.view.beside.peaks import peaks

@@ -15,7 +15,7 @@ from tracing.calls.tree import Tree
 from tracing.calls.why import why
 from tracing.span import Span
 from tracing.view.charts import percent, scale_of, segments, ticks
-from tracing.view.lane_marks import lane_rows
+from tracing.view.pages.lane_marks import lane_rows
 
 ORDERS = ("in order", "slowest first")
 _DENSE_FROM = 60

@@ -10,8 +10,8 @@ from tracing.calls.totals import LATENCY, budget_of
 from tracing.calls.tree import Tree
 from tracing.calls.turn_detail import turn_detail
 from tracing.calls.why import excess, medians
-from tracing.view.call_page import chips
 from tracing.view.charts import SEEN_SECONDS, percent, segments
+from tracing.view.pages.call_page import chips
 
 
 def turn_page(

@@ -6,9 +6,9 @@ from typing import Any
 
 from tracing.view.beside.around import NOTHING, Around
 from tracing.view.beside.player import player
-from tracing.view.call_page import Choice, call_page
 from tracing.view.library import Call
-from tracing.view.turn_page import turn_page
+from tracing.view.pages.call_page import Choice, call_page
+from tracing.view.pages.turn_page import turn_page
 
 
 def page_of(
