@@ -92,7 +92,7 @@ def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
     place.close()
 
 
-def call_of(page: Page) -> None:
+def open_first(page: Page) -> None:
     """Open the first call of the list."""
     page.click("tr.call a")
     page.wait_for_selector("#turns")
@@ -112,7 +112,7 @@ def test_a_call_is_found_opened_and_read(browser: Browser) -> None:
         page.click(".facets a:has-text('tool failed')")
         page.wait_for_url("**is=tool-failed*")
         assert page.locator("tr.call").count() == 1
-        call_of(page)
+        open_first(page)
         picture(page, "call-light")
         page.keyboard.press("j")
         page.keyboard.press("Enter")
@@ -146,7 +146,7 @@ def test_what_was_said_is_found(browser: Browser) -> None:
 def test_bars_are_aligned_and_lanes_zoomed(browser: Browser) -> None:
     """A part of the legend moves the bars; zoom is one attribute of the lanes."""
     with served(library(TOOLS)) as url, opened(browser, url + "/") as page:
-        call_of(page)
+        open_first(page)
         page.click(".legend a[data-part=ttft]")
         page.wait_for_url("**align=ttft*")
         places = page.eval_on_selector_all(
@@ -234,7 +234,7 @@ def test_a_call_grows_while_one_looks(browser: Browser, tmp_path: Path) -> None:
         assert page.inner_text("h1") == "No calls yet"
         store.add(begun)
         page.wait_for_selector("tr.call .dot")
-        call_of(page)
+        open_first(page)
         assert "In progress" in page.inner_text("main")
         before = page.locator("a.turn").count()
         store.add(spans)
@@ -327,7 +327,7 @@ def test_just_a_selected_part_is_played(browser: Browser, tmp_path: Path) -> Non
 def test_player_without_a_recording_says_why(browser: Browser) -> None:
     """Its buttons are off."""
     with served(library(TOOLS)) as url, opened(browser, url + "/") as page:
-        call_of(page)
+        open_first(page)
         assert page.is_disabled("button.play")
         assert "record=True" in str(page.get_attribute("button.play", "title"))
         page.keyboard.press(" ")

@@ -36,9 +36,8 @@ def recorded(directory: Path) -> Call:
 
 def with_recording(call: Call, **told: object) -> Call:
     """The call whose root tells of a recording."""
-    start = call.recorded[0].start_time_unix_nano / 1e9
-    told["recording.started_at"] = start + OFFSET
-    root, *others = call.recorded
+    root, *others = call.tree.spans
+    told["recording.started_at"] = root.start_time_unix_nano / 1e9 + OFFSET
     spans = [root._replace(attributes={**root.attributes, **told}), *others]  # type: ignore[dict-item]
     return call_of(spans)
 
