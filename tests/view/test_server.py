@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.view.calls import TOOLS, library
+from tests.view.calls import TOOLS, VOICE, library
 from tracing.view.app import make_app
 from tracing.view.guard import CONTENT_SECURITY_POLICY, is_loopback
 
@@ -68,6 +68,18 @@ async def test_every_address_answers() -> None:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert {k: v[0] for k, v in found.items()} == {k: v[0] for k, v in expected.items()}
         assert [k for k in expected if expected[k][0] == 200 and found[k] != expected[k]] == []
+
+
+async def test_a_call_leads_to_the_ones_beside_it() -> None:
+    """The newer and the older one of the list; the ends of it to one alone."""
+    calls = library(TOOLS, VOICE)
+    newest, oldest = (row["trace_id"] for row in calls.rows())
+    assert calls.beside(newest) == {"older": oldest}
+    assert calls.beside(oldest) == {"newer": newest}
+    async with TestClient(TestServer(make_app(calls))) as client:
+        text = await (await client.get(f"/calls/{newest}")).text()
+    assert f'href="/calls/{oldest}" data-key="older"' in text
+    assert 'data-key="newer"' not in text
 
 
 async def test_only_reading_is_allowed() -> None:

@@ -36,7 +36,8 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `waits`: of the
     replies `within` and `over` the budget, where there are any, how many `replies`, and the sums
     of their `parts` by group; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
-    `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it lasts.
+    `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it
+    lasts, or as it died.
     """
     turns = counted_turns([call])
     budget = budget_of(call)
@@ -88,9 +89,10 @@ def is_withheld(call: Mapping[str, Any]) -> bool:
 
 
 def doing(spans: Sequence[Span]) -> str | None:
-    """What the call is doing while it lasts, by the latest span that is open."""
+    """What the call is doing, by its latest open span; of a killed one, what it was doing."""
     for span in reversed(spans):
-        if span.is_open and span.name in _DOING:
+        was_open = span.is_open or stamps.RECOVERED_REASON in span.attributes
+        if was_open and span.name in _DOING:
             return _DOING[span.name]
     return None
 

@@ -101,7 +101,9 @@ class _Viewer:
         call = self._library.call(asked)
         if call is None:
             return self._unknown(asked)
-        return self._html("call.html", page="call", **page_of(call, choice, self._library.around))
+        beside = self._library.beside(call.described["trace_id"])
+        page = page_of(call, choice, self._library.around)
+        return self._html("call.html", page="call", beside=beside, **page)
 
     async def turn(self, request: web.Request) -> web.StreamResponse:
         asked, number = request.match_info["id"], int(request.match_info["turn"])

@@ -72,6 +72,13 @@ class Library:
             self._call = (*wanted, call_of(self._source.spans(ids[0])))
         return self._call[2]
 
+    def beside(self, trace_id: str) -> dict[str, str]:
+        """The calls next to one in the list: `newer` and `older`, where there are such."""
+        ids = list(self._current())
+        at = ids.index(trace_id) if trace_id in ids else len(ids)
+        newer, older = ids[at - 1 : at] if at else [], ids[at + 1 : at + 2]
+        return {name: found[0] for name, found in (("newer", newer), ("older", older)) if found}
+
     def side(self, selector: str) -> Side:
         """One side of a comparison; raises ChoiceError where nothing matches."""
         return choose(selector, self._source, list(self._source.calls()))
