@@ -33,9 +33,9 @@ from tracing.capture.jobs import (
 )
 from tracing.capture.langfuse.other_exporters import OtherExporters
 from tracing.capture.langfuse.progress import Progress
-from tracing.capture.langfuse.recording import Recordings
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
+from tracing.capture.recording import Recordings
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports

@@ -117,8 +117,6 @@ class Call:
         self._session.is_over = True  # none has begun
         self._afterwards = Summary()
         self._told_of_session: Attributes = _NOTHING
-        self._is_call = False
-        """Whether something of LiveKit's began: a trace of others alone is none."""
 
     def _new_session(self) -> Session:
         session = Session(self._budget_seconds, self._watchers, self._open_span)
@@ -195,7 +193,6 @@ class Call:
         """Take note of a span that starts, and of what it tells of its call."""
         span_id, parent_id = as_number(span.span_id), as_number(span.parent_span_id)
         opened = self.opened(span_id, parent_id, span.name, span.attributes)
-        self._is_call = self._is_call or span.scope_name == names.SCOPE
         if span.name in TELLING or not self.identity.attributes:
             self._learn(span, opened, is_news=True)
         self.is_call = self.is_call or span.scope_name == names.SCOPE
@@ -241,7 +238,7 @@ class Call:
         return {**told, **stamped} if told else stamped
 
     def _foreign_ended(self, span: Span, opened: OpenSpan) -> Attributes:
-        if not self._is_call:
+        if not self.is_call:
             return {stamps.OUTSIDE_CALLS: True}
         return self._neighbours.foreign_ended(span, opened)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tracing.capture.langfuse.recording import Recordings
 from tracing.capture.processor import TracingProcessor
+from tracing.capture.recording import Recordings
 from tracing.capture.session_report import SessionReports
 
 

@@ -10,8 +10,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tracing import names, stamps
-from tracing.capture.langfuse.recording import Recordings, recording_attributes
 from tracing.capture.processor import TracingProcessor
+from tracing.capture.recording import Recordings, recording_attributes
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
 

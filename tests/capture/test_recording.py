@@ -14,7 +14,7 @@ import pytest
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.audio import AUDIO, keep, record
-from tracing.capture.langfuse.recording import (
+from tracing.capture.recording import (
     NotSaved,
     Recordings,
     recording_attributes,
