@@ -223,7 +223,7 @@ def test_provider_that_cannot_be_joined_is_said_in_log_and_doctor(
     call(0)
     assert handle.flush(20)
     assert server.accepted_names() == ["job_entrypoint"]
-    (said,) = warnings(caplog)
+    (said,) = (one for one in warnings(caplog) if "dropped" not in one)
     assert said.startswith("LiveKit was given a NoOpTracerProvider after setup_tracer")
     assert dict(handle.dropped) == {"LiveKit was given a provider that records nothing": 1}
     assert handle.directory is not None

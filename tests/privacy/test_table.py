@@ -135,7 +135,7 @@ def left(
         asyncio.run(run_job(mode.begin))
         store = tmp_path / ".tracing" / "calls.db"
         until(lambda: "job_entrypoint" in server.accepted_names())
-        until(lambda: "job" in {span.name for span in langfuse.spans.values()})
+        until(lambda: any(span.name.startswith("call") for span in langfuse.spans.values()))
         names = [*(["outcome"] if mode.has_verdicts else [])]
         until(lambda: {s["name"] for s in langfuse.scores.values()}.issuperset(names))
         until(lambda: b"job_entrypoint" in _bytes(store.parent, "calls.db*"))
