@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+_LAST_CHANCE_SECONDS = 1.0
 _STOP_WITHIN_SECONDS = 1.0
 
 
@@ -71,6 +72,7 @@ class Keeper:
     def _begin_process(self) -> None:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._tending = threading.Lock()
         self._starter = Starter(
             self._directory,
             self._backends,
@@ -131,6 +133,19 @@ class Keeper:
                 return
 
     def _tend(self, *, is_last_chance: bool = False) -> None:
+        """See to the drainer, one thread at a time.
+
+        At the process's end the keeper's own thread may be just starting one: it would be cut off
+        before it has told that what to deliver.
+        """
+        if not self._tending.acquire(timeout=_LAST_CHANCE_SECONDS if is_last_chance else -1):
+            return
+        try:
+            self._see_to_drainer(is_last_chance=is_last_chance)
+        finally:
+            self._tending.release()
+
+    def _see_to_drainer(self, *, is_last_chance: bool) -> None:
         _guarded(self._look)
         self._ledger.settle()
         for level, text in take_notices(self._directory):
