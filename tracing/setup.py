@@ -217,7 +217,7 @@ def _build(settings: Settings, asked: Asked) -> Tracing:
         backends,
         ledger,
         checkpoint=Progress(processor).checkpoint,
-        look=writer.look,
+        look=writer.check,
         place=settings.drainer,
         spool_bytes=settings.spool_bytes,
         max_age_seconds=settings.max_age_seconds,

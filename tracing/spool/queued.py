@@ -85,6 +85,10 @@ class QueuedWriter:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting_bytes, within_seconds)
 
+    def check(self) -> None:
+        """See whether what was written is where it is looked for; see `SegmentWriter.check`."""
+        self._writer.check()
+
     def look(self) -> bool:
         """See whether what was written is where it is looked for; see `SegmentWriter.look`."""
         return self._writer.look()

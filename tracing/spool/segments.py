@@ -40,6 +40,8 @@ logger = get_logger(__name__)
 SUFFIX = ".seg"
 _NEW_SUFFIX = ".new"
 _CHECK_EVERY_SECONDS = 1.0
+_CHECK_WITHIN_SECONDS = 1.0
+"""How long who asks waits for another thread that is just looking."""
 
 
 def segment_paths(directory: Path) -> list[Path]:
@@ -187,13 +189,14 @@ class SegmentWriter:
         if segment.frames == 0 and not any(True for _ in self._open_frames()):
             segment.path.unlink(missing_ok=True)
 
-    def look(self) -> bool:
-        """See now whether what was written is where it is looked for.
-
-        False where some of it is gone since the last look; called off the voice loop.
-        """
+    def check(self) -> None:
+        """See now whether what was written is where it is looked for; off the voice loop."""
         if self._segment is not None and not self._closed and self._pid == os.getpid():
-            self._check()
+            self._check(wait_seconds=_CHECK_WITHIN_SECONDS)
+
+    def look(self) -> bool:
+        """The same; False where something is gone since the last look."""
+        self.check()
         has_lost, self._has_lost = self._has_lost, False
         return not has_lost
 
@@ -220,9 +223,10 @@ class SegmentWriter:
             self._ledger.count(losses.WRITE_FAILED)
         return self._segment
 
-    def _check(self) -> None:
+    def _check(self, *, wait_seconds: float = 0.0) -> None:
         """See whether the file is still there; if there is none, see whether one can be had."""
-        if not self._rotation.acquire(blocking=self._segment is None):
+        within = -1 if self._segment is None else wait_seconds
+        if not self._rotation.acquire(timeout=within):
             return  # another thread does it, and the old one is good until then
         try:
             if self._segment is None or not self._is_safe(self._segment):
