@@ -241,6 +241,7 @@ SOAK = (
         restart=True,
         ours_only=True,
         settle_seconds=120,
+        alone=True,
         bounded=short(25),
     ),
 )
