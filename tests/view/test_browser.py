@@ -221,7 +221,7 @@ def test_hostile_words_are_words(browser: Browser) -> None:
 
 def test_a_call_grows_while_one_looks(browser: Browser, tmp_path: Path) -> None:
     """What the drainer stores shows up by itself; at its end the page says so."""
-    spans = only_call(TOOLS).recorded
+    spans = only_call(TOOLS).tree.spans
     cut = max(at for at, span in enumerate(spans) if span.name == "agent_turn")
     begun = [span._replace(end_time_unix_nano=0) if is_long(span) else span for span in spans[:cut]]
     path = tmp_path / "calls.db"
@@ -246,7 +246,7 @@ def test_a_call_grows_while_one_looks(browser: Browser, tmp_path: Path) -> None:
 def recorded(directory: Path) -> Iterator[str]:
     """A viewer of one call that has a recording; the call's address."""
     told = keep(ogg(directory / "job" / "audio.ogg", 20), directory / "recordings")
-    root, *others = only_call(TOOLS).spans
+    root, *others = only_call(TOOLS).tree.spans
     told["recording.started_at"] = root.start_time_unix_nano / 1e9 + 0.5
     source = Given([root._replace(attributes={**root.attributes, **told}), *others])
     links = {"Jaeger": "http://127.0.0.1:16686/trace/{trace_id}"}
@@ -354,7 +354,7 @@ def test_without_script_everything_reads(browser: Browser) -> None:
 def test_a_saved_call_can_be_heard(browser: Browser, tmp_path: Path) -> None:
     """Sound and waveform are in the file."""
     told = keep(ogg(tmp_path / "job" / "audio.ogg", 4), tmp_path / "recordings")
-    root, *others = only_call(TOOLS).spans
+    root, *others = only_call(TOOLS).tree.spans
     spans = [root._replace(attributes={**root.attributes, **told}), *others]
     file = tmp_path / "call.html"
     file.write_text(share(call_of(spans), Around(tmp_path)), encoding="utf-8")
