@@ -39,6 +39,7 @@ from tests.fakes import RecordingServer, Reply, call, until
 from tracing import setup_tracer
 from tracing.calls.describe import describe
 from tracing.calls.lanes import lanes
+from tracing.calls.tree import Tree
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.deliver.outcome import Outcomes
@@ -401,10 +402,11 @@ def test_recorded_call_is_heard_in_step(tmp_path: Path) -> None:
     subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, timeout=180)
     with Store(tmp_path / "calls.db", read_only=True) as store:
         spans = store.spans(next(store.calls()).trace_id)
-    recording = find_recording(tmp_path, describe(spans), spans)
+    tree = Tree(spans)
+    recording = find_recording(tmp_path, describe(tree), spans)
     assert recording is not None
     found = peaks(recording.path)
-    on_axis = lanes(spans)
+    on_axis = lanes(tree)
     for channel, who in enumerate(("caller", "agent")):
         spoken = on_axis[who][0]
         first, last = (

@@ -124,7 +124,9 @@ def test_recorded_calls_are_kept_for_what_they_tell(
         wait_for(lambda: len(arrived(backend)) == kept, 10, f"{kept} calls at the backend")
     names = {trace_id(path): path.stem for path in RECORDINGS}
     assert sorted(names[found] for found in arrived(backend)) == [
+        "earlier_hook",
         "interrupted_stream",
+        "interrupted_tool_step",
         "interruption",
         "llm_error",
         "llm_fallback",
