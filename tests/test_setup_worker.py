@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -140,7 +141,9 @@ def test_set_up_that_cannot_be_repeated_is_said_and_doctor_says_it(tmp_path: Pat
         found = work(directory, guarded, "forkserver")
         assert server.accepted == []
     (line,) = [check for check in check_spools(directory / ".tracing") if not check.is_fine]
-    assert line.text == "1 process dropped: setup_tracer was not called in the job's process"
+    # LiveKit starts another process where the first one is slow.
+    said = "process(es)? dropped: setup_tracer was not called in the job's process"
+    assert re.fullmatch(rf"\d+ {said}", line.text)
     assert len(found.spools) == 1
 
 

@@ -33,7 +33,7 @@ def writer(spool: Path, ledger: Ledger) -> SegmentWriter:
 
 MOVES = {
     "renamed": lambda spool, away: spool.rename(away),
-    "replaced": lambda spool, away: (spool.rename(away), spool.mkdir(mode=0o700)),
+    "replaced": lambda spool, away: (spool.rename(away), spool.mkdir(mode=0o700, exist_ok=True)),
     "its parent renamed": lambda spool, away: (
         spool.parent.rename(away.parent / "old"),
         (away.parent / "old" / "spool").rename(away),
