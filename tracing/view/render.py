@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from tracing.calls.parts import kind_of
-from tracing.view.charts import clock, percent, short, ticks
+from tracing.view.charts import clock, percent, ticks
 
 ABSENT = "\u2013"
 """What stands where nothing was measured."""
@@ -52,12 +52,10 @@ def _environment() -> Environment:
         seconds=_seconds,
         share=_share,
         lasted=_lasted,
-        short=short,
         day=_day,
         time=_time,
         pretty=_pretty,
         signed=_signed,
-        grouped="{:,}".format,
     )
     environment.globals.update(percent=percent, ticks=ticks, kind_of=kind_of)
     return environment

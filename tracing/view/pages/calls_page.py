@@ -187,14 +187,21 @@ def _facets(rows: Sequence[Row], filters: Filters) -> list[dict[str, Any]]:
 
 
 def _options(rows: Sequence[Row]) -> list[str]:
-    """The options in which the calls differ, as `name:value`."""
+    return [f"{name}:{value}" for name, value in differing_options(rows)]
+
+
+def differing_options(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The options in which calls differ, each with every value that it has."""
     values: dict[str, set[str]] = {}
     for row in rows:
         for key, value in (row.get("options") or {}).items():
             values.setdefault(key, set()).add(_said(value))
-    return sorted(
-        f"{key}:{value}" for key, found in values.items() if len(found) > 1 for value in found
-    )
+    return [
+        (key, value)
+        for key, found in sorted(values.items())
+        if len(found) > 1
+        for value in sorted(found)
+    ]
 
 
 def _sums(rows: Sequence[Row], latencies: Sequence[float], budget: float) -> list[dict[str, str]]:

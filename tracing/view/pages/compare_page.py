@@ -11,6 +11,7 @@ from tracing.calls.totals import LATENCY, SHORTEST_PART_SECONDS
 from tracing.read.compare import compare
 from tracing.read.selection import Side
 from tracing.view.charts import percent, scale_of, ticks
+from tracing.view.pages.calls_page import differing_options
 from tracing.view.render import ABSENT
 
 _DOTS_A_SIDE = 60
@@ -271,22 +272,12 @@ def _other_measures(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterable[dict
 
 def side_choices(rows: Sequence[Mapping[str, Any]], most: int = 50) -> list[dict[str, str]]:
     """What may be compared: the options in which calls differ, then the latest calls."""
-    values: dict[str, set[str]] = {}
-    for row in rows:
-        for key, value in (row.get("options") or {}).items():
-            values.setdefault(key, set()).add(_said(value))
     groups = [
-        {"value": f"{key.removesuffix('.enabled')}={value}", "label": "group"}
-        for key, found in sorted(values.items())
-        if len(found) > 1
-        for value in sorted(found)
+        {"value": f"{name.removesuffix('.enabled')}={value}", "label": "group"}
+        for name, value in differing_options(rows)
     ]
     calls = [
         {"value": row["trace_id"][:12], "label": f"{row.get('agent', '')} {row['started_at'][:16]}"}
         for row in rows[:most]
     ]
     return [*groups, *calls]
-
-
-def _said(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
