@@ -12,6 +12,7 @@ GROUND = {"span", "names", "stamps", "harmless", "otlp_json", "limits", "places"
 DOORS = {
     "setup",
     "in_force",
+    "pipeline",
     "observing",
     "handle",
     "cli",
@@ -36,7 +37,13 @@ MAY_IMPORT = {
 }
 """Each room, and the rooms or modules that it takes from; everybody stands on the ground."""
 
-KNOWS_LIVEKIT = ("tracing.capture.", "tracing.metrics.", "tracing.setup", "tracing.observing")
+KNOWS_LIVEKIT = (
+    "tracing.capture.",
+    "tracing.metrics.",
+    "tracing.observing",
+    "tracing.pipeline",
+    "tracing.setup",
+)
 MAX_FILE_LINES, MAX_ROOM_LINES = 400, 2_100
 
 
