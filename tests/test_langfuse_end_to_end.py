@@ -14,7 +14,7 @@ from tests.dialects.recorded import LATEST, RECORDINGS, recorded, scenarios
 from tests.fakes import Reply, run_python, running_drainer, until, write_segment
 from tests.langfuse_server import INGESTION, MEDIA, TRACES, LangfuseServer
 from tracing.account.restamp import restamp
-from tracing.commands.replay import replay
+from tracing.commands.redelivery import replay
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.spool.losses import count_losses

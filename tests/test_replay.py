@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes import ROOT, RecordingServer, Reply, make_span, until
 from tracing import names, stamps
-from tracing.commands.replay import plan_replay, replay
+from tracing.commands.redelivery import plan_replay, replay
 from tracing.config.load import load_settings
 from tracing.otlp_json import dumps, read_spans
 from tracing.span import STATUS_ERROR

@@ -16,7 +16,7 @@ from tests.integration.collector import Collector
 from tests.integration.processes import wait_for
 from tests.langfuse_server import PUBLIC_KEY, SECRET_KEY, TRACES, LangfuseServer
 from tests.workers import heard, offline_job
-from tracing.commands.replay import replay
+from tracing.commands.redelivery import replay
 from tracing.config.load import load_settings
 
 pytestmark = pytest.mark.integration

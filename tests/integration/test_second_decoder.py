@@ -16,7 +16,7 @@ import pytest
 from tests.dialects.recorded import LATEST, RECORDINGS
 from tests.integration import processes
 from tests.integration.processes import free_port, get_json, running, wait_for
-from tracing.commands.replay import replay
+from tracing.commands.redelivery import replay
 from tracing.config.load import load_settings
 from tracing.span import STATUS_ERROR, Span
 from tracing.store.store import Store

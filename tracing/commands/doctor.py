@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import typer
+from rich.text import Text
+
+from tracing.commands.options import Directory
+from tracing.commands.surroundings import failures_said, make_console
 from tracing.config.backends import STORE_NAME
 from tracing.deliver.adoption import waits_for
 from tracing.deliver.inspection import SpoolState, inspect_spools, unreadable
 from tracing.places import data_directory
+from tracing.safe_text import safe
 from tracing.spool.locks import no_locks, why_no_locks
 from tracing.spool.losses import noun_of
 from tracing.store.store import Store
@@ -114,3 +120,19 @@ def _check_spool(spool: SpoolState) -> Iterator[Check]:
 def _count(number: int, noun: str) -> str:
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun}{ending}"
+
+
+CHECKS: list[Callable[[Path], Sequence[Check]]] = [check_directory, check_spools, check_store]
+"""What `doctor` looks at, in this order; a check that raises counts as could not run."""
+
+
+def doctor(directory: Directory = Path(".tracing")) -> None:
+    """Look for what stands in the way of traces; exits 0 if fine, 1 if something is to mend."""
+    with failures_said():
+        found = [check for look in CHECKS for check in look(directory)]
+        console = make_console()
+        for check in found:
+            mark = ("ok  ", "green") if check.is_fine else ("mend", "bold red")
+            console.print(Text.assemble(mark, safe(f"  {check.name}: {check.text}")))
+    if not all(check.is_fine for check in found):
+        raise typer.Exit(1)

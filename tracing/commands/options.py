@@ -1,0 +1,40 @@
+"""The arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Files of OTLP JSON, also packed by gzip or zstd, `-` for standard input; without"
+        " them the local store is read."
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a file of which anything cannot be read.")
+]
+Sides = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--compare",
+        metavar="A B",
+        help="Compare two sides: each a session id, the beginning of a trace id, START..END,"
+        " or NAME=VALUE such as preemptive_generation=true.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Calls from 2026-10-01, or 2h for 2 hours ago."),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Calls before this.")]
+Agent = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="Calls of this agent, as in clinic*.")
+]
+Model = Annotated[str | None, typer.Option(metavar="PATTERN", help="Calls that used this model.")]
+Directory = Annotated[
+    Path, typer.Option("--dir", envvar="TRACING_DIR", help="Where the traces are kept.")
+]
