@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -16,11 +17,13 @@ from tests.fakes import (
     make_span,
     open_segment,
     otlp_backend,
+    run_python,
     until,
     write_segment,
 )
 from tracing.config.backends import OTLP_HTTP, Backend
 from tracing.deliver.flush import flush_spool, waiting_bytes
+from tracing.deliver.lease import Lease
 from tracing.deliver.status import BackendStatus, State, read_status, write_status
 from tracing.spool.acks import DONE, Acks
 
@@ -93,9 +96,33 @@ def test_flush_gives_up_early_on_a_backend_that_takes_nothing(
     write_segment(spool, make_span(1))
     asking_since = time.time() - asking_for if asking_for else 0.0
     write_status(spool, [BackendStatus("otlp", "http://x", state, asking_since=asking_since)])
-    flushed, seconds = timed(spool, 30.0)
+    lease = Lease.take(spool, "")
+    assert lease is not None
+    with lease:
+        flushed, seconds = timed(spool, 30.0)
     assert flushed is False
     assert seconds < 5
+
+
+@pytest.mark.parametrize("has_successor", [True, False], ids=["the next one began", "none yet"])
+def test_word_of_a_drainer_that_is_no_more_gives_nobody_up(
+    spool: Path, has_successor: bool
+) -> None:
+    """The backend may take everything by now: only who drains now can say that it does not."""
+    write_segment(spool, make_span(1))
+    run_python(
+        "import sys; from pathlib import Path\n"
+        "from tracing.deliver.lease import Lease\n"
+        "from tracing.deliver.status import BackendStatus, write_status\n"
+        "lease = Lease.take(Path(sys.argv[1]), '')\n"
+        "write_status(Path(sys.argv[1]), [BackendStatus('otlp', 'http://x', 'retrying')])",
+        spool,
+    )
+    lease = Lease.take(spool, "") if has_successor else None
+    with lease or contextlib.nullcontext():
+        flushed, seconds = timed(spool, 0.5)
+    assert flushed is False
+    assert seconds >= 0.5
 
 
 def test_patient_flush_does_not_give_up_early(spool: Path) -> None:

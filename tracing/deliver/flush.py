@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tracing.deliver import lease
-from tracing.deliver.status import read_backends
+from tracing.deliver.status import read_status
 from tracing.spool.acks import acknowledged_offset
 from tracing.spool.formats import is_foreign
 from tracing.spool.moved import moved_places
@@ -69,15 +69,17 @@ def _is_delivered(directory: Path, name: str, size: int) -> bool:
 def _is_hopeless(directory: Path) -> bool:
     """Whether some backend takes nothing now: it failed last time, or lets a request hang.
 
-    What a drainer wrote down that is no more tells nothing: another one is about to begin.
+    Only what the present drainer said counts: one that is no more tells nothing of what the
+    next will find.
     """
-    if lease.last_holder(directory).pid and lease.holder(directory) is None:
+    drainer, status = lease.holder(directory), read_status(directory)
+    if drainer is None or drainer.pid != status.get("pid"):
         return False
     now = time.time()
     return any(
         backend["state"] != "delivering"
         or (backend["asking_since"] and now - backend["asking_since"] > _NO_ANSWER_SECONDS)
-        for backend in read_backends(directory)
+        for backend in status["backends"]
     )
 
 
