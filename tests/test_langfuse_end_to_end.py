@@ -110,7 +110,9 @@ def test_call_with_recording_through_a_drainers_process(
     assert not audio.exists()
     latencies = {
         span.span_id.hex(): {
-            "turn_latency_seconds": span.attributes["turn.user_bot_latency_seconds"]
+            "turn_latency_seconds": round(
+                float(str(span.attributes["turn.user_bot_latency_seconds"])), 6
+            )
         }
         for span in spans
         if "turn.user_bot_latency_seconds" in span.attributes

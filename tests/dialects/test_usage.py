@@ -267,7 +267,7 @@ def test_transcription_is_counted_where_it_is_stamped(name: str) -> None:
 def test_transcription_is_counted_once() -> None:
     """On the user turn, where there is one: an agent turn that answers it only shows it."""
     attributes = {"turn.stt.audio_duration": 4.25, "turn.stt.model_name": "nova-3"}
-    span = LangfuseDialect()(
+    span = LangfuseDialect(detail="full")(
         livekit_span("agent_turn", {**attributes, "turn.stt_is_counted": True})
     )
     assert span is not None

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 
 from tracing import names, stamps
-from tracing.dialects import conversation, foreign, media, metadata, observations, usage
+from tracing.dialects import conversation, foreign, lean, media, metadata, observations, usage
 from tracing.dialects.messages import dumps
 from tracing.dialects.model_calls import COMPLETION_START
 from tracing.dialects.observed import Observation, span_id
@@ -73,12 +73,13 @@ class LangfuseDialect:
         shown = observations.observation_of(span)
         if not (self._is_full or _is_seen(span, shown)):
             return None
+        told = span if self._is_full else lean.told(span)
         attributes = {
-            **metadata.kept(span.attributes),
+            **metadata.kept(told.attributes),
             **self._identity(span),
             **conversation.sides(span),
             **self._observed(shown),
-            **metadata.of(span, shown),
+            **metadata.of(told, shown),
             **media.metadata(span.attributes),
             **metadata.users_own(span.attributes),
         }
@@ -102,12 +103,12 @@ class LangfuseDialect:
 
         Spans of one resource keep one resource, by which they are sent together.
         """
-        agent = _cut(_agent(span))
-        if not agent or not str(span.resource.get(_SERVICE, _UNNAMED)).startswith(_UNNAMED):
-            return span
+        is_named = not str(span.resource.get(_SERVICE, _UNNAMED)).startswith(_UNNAMED)
+        agent = "" if is_named else _cut(_agent(span))
         known, named, resource = self._latest_resource
         if known is not span.resource or named != agent:
-            resource = {**span.resource, _SERVICE: agent}
+            resource = span.resource if self._is_full else lean.resource(span.resource)
+            resource = {**resource, _SERVICE: agent} if agent else resource
             self._latest_resource = span.resource, agent, resource
         return span._replace(resource=resource)
 

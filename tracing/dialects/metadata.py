@@ -9,7 +9,7 @@ from tracing import names, stamps
 from tracing.dialects import usage
 from tracing.dialects.messages import dumps
 from tracing.dialects.model_calls import COMPLETION_START
-from tracing.dialects.observed import Observation, json_object
+from tracing.dialects.observed import Observation, json_object, to_the_millionth
 from tracing.span import Attributes, AttributeValue, Event, Span
 
 MAX_EVENTS = 200
@@ -120,7 +120,7 @@ def of(span: Span, shown: Observation) -> dict[str, AttributeValue]:
     happened = [_happened(span, event) for event in span.events if event.name not in _NO_NEWS]
     if happened:
         found[_METADATA + "events"] = dumps(happened[-MAX_EVENTS:])
-    return found
+    return {key: to_the_millionth(value) for key, value in found.items()}
 
 
 def _happened(span: Span, event: Event) -> str:

@@ -124,7 +124,7 @@ def speech(span: Span) -> Observation:
         priced_as=model,
         first_output_unix_nano=span.start_time_unix_nano + round(ttfb * 1e9) if ttfb else 0,
         metadata={
-            "model": model,
+            "model": model or None,
             "provider": attributes.get(names.PROVIDER_NAME) or by.get("model_provider"),
             "time_to_first_byte_seconds": ttfb,
         },

@@ -80,3 +80,8 @@ def span_id(value: object) -> bytes | None:
 def text(value: object) -> str:
     """A value as text; "" for none."""
     return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def to_the_millionth(value: Any) -> Any:
+    """A double as it is shown and scored: its further digits are nobody's measurement."""
+    return round(value, 6) if isinstance(value, float) else value

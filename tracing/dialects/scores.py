@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from tracing import names, stamps
 from tracing.dialects.langfuse import ENVIRONMENT, environment_of, valid_environment
+from tracing.dialects.observed import to_the_millionth
 from tracing.span import AttributeValue, Span
 from tracing.stamps import CALL
 
@@ -210,7 +211,7 @@ def _document(score: Score, span: Span, common: Mapping[str, Any]) -> dict[str, 
 def _number(value: AttributeValue) -> float:
     """A measurement; what is none becomes one that is left out."""
     if isinstance(value, (bool, int, float)):
-        return int(value) if isinstance(value, bool) else value
+        return int(value) if isinstance(value, bool) else to_the_millionth(value)
     return math.nan
 
 
