@@ -252,6 +252,13 @@ def demands_redaction(attributes: Mapping[str, Any]) -> bool:
     return bool(attributes.get(REDACTION_ENABLED))
 
 
+def why_tool_failed(attributes: Mapping[str, AttributeValue]) -> str:
+    """The exception that a tool raised, where it is known; else what the model was told."""
+    raised = (text(attributes, key) for key in (EXCEPTION_TYPE, EXCEPTION_MESSAGE))
+    told = ": ".join(filter(None, raised)) or first(attributes, TOOL_OUTPUT)
+    return told or text(attributes, ERROR_TYPE) or "the tool failed"
+
+
 def first_text(spans: Iterable[Span], key: str) -> str | None:
     """The first of the spans' texts under a key; None where none has one."""
     return next((found for span in spans if (found := text(span.attributes, key))), None)

@@ -23,6 +23,7 @@ from tracing.capture.current import Capture, register
 from tracing.capture.jobs import current_job_id, job_attributes, job_outcome
 from tracing.capture.langfuse.other_exporters import OtherExporters
 from tracing.capture.langfuse.progress import Progress
+from tracing.capture.logged.failed_tools import know_failed_tools
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
 from tracing.capture.recording import Recordings
@@ -73,6 +74,7 @@ def build(settings: Settings, asked: Asked) -> Tracing:
     always = is_filtered(provider) or not settings.capture_content
     withholding = Withholding(always=always)
     know_sessions()
+    know_failed_tools()
     harmless = Harmless(settings.content_safe)
     mask, session_id = asked.arguments.get("mask"), asked.arguments.get("session_id")
     redaction = Redaction(ledger, mask=mask, harmless=harmless)

@@ -148,5 +148,5 @@ def with_status(span: Span) -> Span:
     """A tool's span, as an error with its message where LiveKit only says so in an attribute."""
     if span.status_code != STATUS_UNSET or not names.is_true(span.attributes, names.TOOL_IS_ERROR):
         return span
-    message = names.first(span.attributes, names.TOOL_OUTPUT) or "the tool failed"
-    return span._replace(status_code=STATUS_ERROR, status_message=str(message)[:500])
+    message = names.why_tool_failed(span.attributes)[:500]
+    return span._replace(status_code=STATUS_ERROR, status_message=message)

@@ -153,8 +153,8 @@ def _tools(inside: Sequence[Span], refused: object) -> list[dict[str, Any]]:
     called = [span for span in inside if span.name == names.FUNCTION_TOOL]
     described = tools(called, refused)
     for tool, span in zip(described, called, strict=False):
-        if tool["is_error"] and (output := names.first(span.attributes, names.TOOL_OUTPUT)):
-            tool["error"] = output
+        if tool["is_error"]:
+            tool["error"] = names.why_tool_failed(span.attributes)
     return described
 
 

@@ -100,8 +100,7 @@ def tool(span: Span) -> Observation:
         output=output,
     )
     if attributes.get(names.TOOL_IS_ERROR) is True:
-        message = output or text(attributes.get(names.ERROR_TYPE)) or "the tool failed"
-        return shown._replace(level="ERROR", status_message=message)
+        return shown._replace(level="ERROR", status_message=names.why_tool_failed(attributes))
     return failing(span, shown)
 
 

@@ -1,0 +1,1 @@
+"""What LiveKit says of a call in its log only."""
