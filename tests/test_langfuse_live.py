@@ -46,6 +46,25 @@ def test_live_call_is_one_session_of_one_user_from_the_first_byte(tmp_path: Path
         assert 0 < len(seen) <= len(server.spans)
 
 
+def test_a_killed_call_has_its_conversation_on_the_root(tmp_path: Path) -> None:
+    """All that was said by the last answer, in the one version that there is of it."""
+    with LangfuseServer() as server:
+        variables = {f"LANGFUSE_{key.upper()}": told for key, told in server.settings.items()}
+        chosen = {"TRACING_BACKEND": "langfuse", "JOB_ENDS": "kill", **variables}
+        with offline_job(tmp_path, "1.5", **chosen) as worker:
+            heard(worker, "stopped")
+            until(lambda: any(not span.parent_span_id for span in server.versions), seconds=40)
+        [root] = [span for span in server.versions if not span.parent_span_id]
+        given = json.loads(str(root.attributes["langfuse.observation.input"]))
+        said = [message["content"] for message in given if message["role"] == "user"]
+        assert said == list(TYPED)
+        assert json.loads(str(root.attributes["langfuse.observation.output"])) == {
+            "role": "assistant",
+            "content": "You are welcome, [card].",
+        }
+        assert root.attributes["langfuse.observation.level"] == "ERROR"
+
+
 @pytest.mark.parametrize("sdk", ["before", "after"])
 def test_langfuses_own_sdk_adds_to_the_call_and_repeats_nothing(tmp_path: Path, sdk: str) -> None:
     """Its observation is below the tool, once, masked, in the call's session."""

@@ -61,12 +61,16 @@ class Pipeline:
         return {span.name: span for span in spans if span is not None}
 
     def left_open(self) -> list[str]:
-        """What a drainer would close as an error if the process died now."""
+        """The names of what a drainer would close as an error if the process died now."""
+        return sorted(self.recovered())
+
+    def recovered(self) -> dict[str, Span]:
+        """What a drainer would close as an error if the process died now, by name."""
         path = self.directory / "a.seg"
         path.write_bytes(header_frame({"pid": 1}) + b"".join(self.frames))
         reader = SegmentReader(path, 0)
         reader.read(2**30)
-        return sorted(span.name for span in reader.recovered())
+        return {span.name: span for span in reader.recovered()}
 
     def start(self, name: str, parent: trace.Span | None = None, **attributes: Any) -> Any:
         """Start a span below `parent`, or a root."""

@@ -163,9 +163,19 @@ class Call:
         if session_id and self.identity.attributes.get(stamps.SESSION_ID) != session_id:
             logger.warning("session_id= came too late: the call's spans have left with another")
 
+    @property
+    def utterances(self) -> int:
+        """How much was said so far: a number that grows with it."""
+        return self._neighbours.utterances
+
+    @property
+    def user_was_heard(self) -> bool:
+        """Whether the user has said or typed something."""
+        return self._neighbours.user_was_heard
+
     def conversation(self) -> str:
-        """What was said so far, as `stamps.CONVERSATION`; "" while the user said nothing."""
-        return self._neighbours.conversation_so_far()
+        """What was said so far, as `stamps.CONVERSATION`."""
+        return self._neighbours.conversation()
 
     def identity_in(self, scope: Scope | None) -> Known:
         """What every span in a session or a turn carries; in neither, what the call's own do."""

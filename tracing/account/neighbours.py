@@ -127,8 +127,8 @@ class Neighbours:
         tell = _ON_END.get(span.name)
         if tell is not None:
             found.update(tell(self, span, opened, stamped))
-        if not span.parent_span_id and (self._messages or self._asked or self._in_vain):
-            found[stamps.CONVERSATION] = self._conversation()
+        if not span.parent_span_id and self.utterances:
+            found[stamps.CONVERSATION] = self.conversation()
         return found
 
     def foreign_ended(self, span: Span, opened: OpenSpan) -> Attributes:
@@ -289,13 +289,18 @@ class Neighbours:
         if len(self._messages) < _MAX_MESSAGES:
             self._messages.append((time_unix_nano, role, text))
 
-    def conversation_so_far(self) -> str:
-        """The same while the call goes on; "" until the user has said something."""
-        said = any(role == "user" for _, role, _ in self._messages.copy())
-        asked = any(one.text for one in self._asked.copy())
-        return self._conversation() if said or asked else ""
+    @property
+    def utterances(self) -> int:
+        """How much was said so far: a number that grows with it."""
+        return len(self._messages) + len(self._asked) + len(self._in_vain)
 
-    def _conversation(self) -> str:
+    @property
+    def user_was_heard(self) -> bool:
+        """Whether the user has said or typed something."""
+        said = any(role == "user" for _, role, _ in self._messages.copy())
+        return said or any(one.text for one in self._asked.copy())
+
+    def conversation(self) -> str:
         """All that was said, in order; what a user turn shows was not typed as well."""
         heard = [(at, text) for at, role, text in self._messages if role == "user"]
         told = [*only_asked(self._asked, heard), *unheard(self._in_vain, heard)]

@@ -186,10 +186,14 @@ class TracingProcessor(SpanProcessor):
                 if as_number(record.parent_span_id) not in self._open:
                     yield span, record, self._call_of(record)
 
-    def begin_again(self, span: SdkSpan, record: Span, told: Attributes, once: Attributes) -> None:
-        """Write a start record with other attributes, of which `once` in no further segment."""
-        self.append(start_frame(record, {**told, **once}))
-        self._start_frames[span.context.span_id] = start_frame(record, told)
+    def begin_again(
+        self, span: SdkSpan, record: Span, call: Call, told: Attributes, once: Attributes
+    ) -> None:
+        """Write a start record that tells more, of which `once` in no further segment."""
+        record = self.redaction.apply(record, withhold=call.is_withheld)
+        told = {**told, **without_known_content(record.attributes)}
+        self._start_frames[span.context.span_id] = frame = self._start_frame(record, told)
+        self.append(self._start_frame(record, {**told, **once}) if once else frame)
         self._take_back_if_ended(span)
 
     def begin_root(self, job_id: str, root: Any) -> None:
@@ -241,14 +245,16 @@ class TracingProcessor(SpanProcessor):
         span_id = span.context.span_id
         certain = call.identity_in(call.scope(span_id)).certain
         bare = without_known_content(record.attributes)
-        known = {**certain, **bare, **call.place(span_id)}
-        frame = start_frame(record, known)
-        if len(frame) > _MAX_RECORD_BYTES:
-            shorter = self._shortened(record._replace(attributes=known, events=(), links=()))
-            frame = start_frame(shorter)
+        frame = self._start_frame(record, {**certain, **bare, **call.place(span_id)})
         if span_id in self._open:
             self._start_frames[span_id] = frame
         return frame
+
+    def _start_frame(self, record: Span, known: Attributes) -> bytes:
+        frame = start_frame(record, known)
+        if len(frame) <= _MAX_RECORD_BYTES:
+            return frame
+        return start_frame(self._shortened(record._replace(attributes=known, events=(), links=())))
 
     def _start_records_above(self, span_id: int) -> list[tuple[SdkSpan, bytes]]:
         """The start records that an open span and those above it have to have by now.
