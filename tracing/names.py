@@ -215,6 +215,8 @@ FUNCTION_CALLS = ("lk.pii.response.function_calls", "lk.response.function_calls"
 """str, JSON on `llm_node`."""
 TTS_TEXT = ("lk.pii.input_text", "lk.input_text")
 """str on `tts_node` and `tts_request`: what was to be spoken."""
+USAGE = "gen_ai.usage."
+"""Prefix; int, tokens of a call to a model, where the details are parts of the totals."""
 OPERATION = "gen_ai.operation.name"
 """str."""
 REDACTION_ENABLED = "lk.redaction.enabled"

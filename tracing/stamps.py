@@ -193,11 +193,12 @@ SHOWN_PARENT = "shown.parent_span_id"
 OUTSIDE_CALLS = "shown.is_outside_calls"
 """bool on a span of another instrumentation: nothing of LiveKit's had begun in its trace."""
 COUNTED_ABOVE = "model.is_counted_above"
-"""bool on another instrumentation's span of a call to a model that LiveKit's request above it is,
-and counts."""
+"""bool on another instrumentation's span of a call to a model: LiveKit's request, or another span
+around it, is the same call and counts. One that ends without usage gets what is known here, as
+`gen_ai.usage.*`."""
 HOLDS_MODEL_CALLS = "model.holds_calls"
-"""bool on `llm_request` of a model unknown to LiveKit, as of a framework's: calls to models that
-another instrumentation counts are below it."""
+"""bool on `llm_request` of a model unknown to LiveKit, as of a framework's, and on another
+instrumentation's span of a call: what another instrumentation counts is below it."""
 INFERENCE_PARENT = "inference.parent_span_id"
 """str, hex, on `realtime_metrics`: the parent of the `realtime_inference` above it."""
 INFERENCE_START = "inference.start_time_unix_nano"

@@ -198,10 +198,20 @@ def test_a_call_that_livekit_counts_is_a_plain_span(attributes: dict[str, Any]) 
     span = livekit_span("chat", {**attributes, **used}, scope_name="another")
     kept = langfuse.observation(translate(span))
     assert (kept.type, kept.model, kept.total_tokens) == ("GENERATION", "gpt-4o", 100)
-    counted = span._replace(attributes={**span.attributes, "model.is_counted_above": True})
-    plain = langfuse.observation(translate(counted))
-    assert (plain.type, plain.model, plain.usage, plain.cost) == ("SPAN", None, {}, {})
-    assert plain.input == "hi"
+    for why in ("model.is_counted_above", "model.holds_calls"):
+        counted = span._replace(attributes={**span.attributes, why: True})
+        plain = langfuse.observation(translate(counted))
+        assert (plain.type, plain.model, plain.usage, plain.cost) == ("SPAN", None, {}, {})
+        assert plain.input == "hi"
+
+
+def test_a_request_that_was_told_nothing_has_what_another_instrumentation_knew() -> None:
+    """LiveKit's metrics have zeros then."""
+    told = {"gen_ai.usage.input_tokens": 206, "gen_ai.usage.output_tokens": 9}
+    zeros = {"lk.llm_metrics": '{"prompt_tokens": 0, "completion_tokens": 0}'}
+    shown = show("llm_request", {"gen_ai.request.model": "gpt-4o", **told, **zeros})
+    assert (shown.type, shown.usage) == ("GENERATION", {"input": 206, "output": 9, "total": 215})
+    assert "usage" not in shown.metadata
 
 
 def test_a_frameworks_request_is_the_span_around_what_it_asked() -> None:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from tracing import names, stamps
 from tracing.account.identity import NOBODY, TELLING, Identity, Known, NameSession, User
-from tracing.account.neighbours import CONCERNED, Neighbours, OpenSpan
+from tracing.account.neighbours import CONCERNED, Neighbours
+from tracing.account.open_span import OpenSpan
 from tracing.account.session import (
     MAX_TURNS,
     Aside,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.foreign import is_model_call
+from tracing.account.foreign.model_calls import ModelCalls
+from tracing.account.open_span import OpenSpan
 from tracing.account.rewrites import RebuiltInputs
 from tracing.account.said import (
     Asked,
@@ -38,32 +39,6 @@ _NOTHING: Attributes = {}
 _STT_ERRORS = stamps.TURN_ERRORS + "stt"
 
 
-class OpenSpan:
-    """A span that has not ended, as far as those below it ask; most are asked for nothing."""
-
-    number = 0
-    failed_below = False
-    is_preemptive = False
-    is_probe = False
-    scope: Any = None
-    """The session or turn that it is in, which `Call` knows; that of its parent at first."""
-    parent: OpenSpan | None = None
-    steps: Sequence[Said] = ()
-    """Of an `agent_turn`: the text of each generation."""
-    speaking: Sequence[int] = ()
-    """Of an `agent_turn`: when the agent began to be heard."""
-    shown_parent = 0
-    """The nearest span above that is none of `names.INNER`, where the parent is one; else 0."""
-    request: OpenSpan | None = None
-    """The `llm_request` that it is in, or is."""
-    span_id = 0
-    """Of an `llm_request`."""
-    holds_model_calls = False
-    """Of an `llm_request`: another instrumentation counts what was used below it."""
-    error_type: str | None = None
-    """Of a `session_close`: the error that it was for, once it ended."""
-
-
 class Neighbours:
     """The open spans of one call, and what those that ended said; asked as spans start and end.
 
@@ -78,6 +53,7 @@ class Neighbours:
         self._inputs = RebuiltInputs() if rebuild_inputs else None
         self.open: dict[int, OpenSpan] = {}
         """The call's open spans by id, as a number: nothing is converted for it; bounded."""
+        self._model_calls = ModelCalls(open_span, self.open)
         self._user_turns = 0
         self._open_user_turns = 0
         self._messages: list[tuple[int, str, str]] = []
@@ -132,18 +108,8 @@ class Neighbours:
         return found
 
     def foreign_ended(self, span: Span, opened: OpenSpan) -> Attributes:
-        """What is told of a span of another instrumentation that ends in an `llm_request`.
-
-        LiveKit counts what a model used that it can name; one that it cannot is a framework.
-        """
-        request = opened.request
-        if request is None or not is_model_call(span.attributes):
-            return _NOTHING
-        asked = self._attributes_of(request.span_id.to_bytes(8, "big"))
-        if names.text(asked, names.REQUEST_MODEL) not in ("", "unknown"):
-            return {stamps.COUNTED_ABOVE: True}
-        request.holds_model_calls = True
-        return _NOTHING
+        """What is told of a span of another instrumentation that ends."""
+        return self._model_calls.ended(span, opened)
 
     def _attributes_of(self, span_id: bytes) -> Attributes:
         span = self._open_span(span_id)
@@ -251,8 +217,8 @@ class Neighbours:
 
     def _request(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
         found: dict[str, AttributeValue] = {}
-        if opened.holds_model_calls:
-            found[stamps.HOLDS_MODEL_CALLS] = True
+        if span.name == names.LLM_REQUEST:
+            found.update(self._model_calls.request_ended(span, opened))
         if self._fallbacks and as_number(span.parent_span_id) in self._fallbacks:
             found[stamps.IS_FALLBACK] = True
         if opened.is_preemptive:

@@ -14,12 +14,13 @@ _COUNTING = frozenset(
         *("langfuse.observation.model.name", "langfuse.observation.model.parameters"),
     }
 )
+_COUNTED_ELSEWHERE = (stamps.COUNTED_ABOVE, stamps.HOLDS_MODEL_CALLS)
 _COUNTING_PREFIXES = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "llm.cost.")
 
 
 def counted_once(attributes: Attributes) -> Attributes:
-    """The attributes without model, usage and cost, where the request above has them."""
-    if attributes.get(stamps.COUNTED_ABOVE) is not True:
+    """The attributes without model, usage and cost, where a call around or inside has them."""
+    if not any(attributes.get(key) is True for key in _COUNTED_ELSEWHERE):
         return attributes
     kept = {
         key: value

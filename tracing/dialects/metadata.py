@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 from tracing import names, stamps
-from tracing.dialects import usage
 from tracing.dialects.messages import dumps
 from tracing.dialects.model_calls import COMPLETION_START
 from tracing.dialects.observed import Observation, json_object, to_the_millionth
@@ -102,7 +101,7 @@ _NOT_SHOWN = frozenset(
 """Stamps that are read here, and not for show."""
 _DROPPED_PREFIXES = (
     *(stamps.TURN, stamps.CALL, stamps.ROOT_SUMMARY, stamps.RECORDING, "langfuse."),
-    *(usage.USAGE, "gen_ai.prompt."),
+    *(names.USAGE, "gen_ai.prompt."),
 )
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracing import names
 from tracing.span import Attributes
 
-USAGE = "gen_ai.usage."
-"""Prefix of LiveKit's token counts, where the details are parts of the totals."""
 MODALITIES = ("text", "audio", "image")
 UNKNOWN: Mapping[str, int] = {"input": 0, "output": 0}
 """For a call of which no usage is known: it keeps a server from estimating, and pricing, one."""
@@ -50,9 +49,9 @@ def tokens(attributes: Attributes, measured: Mapping[str, Any], model: str) -> d
     LiveKit's metrics say more than `gen_ai.usage.*`, the older its version the more so.
     """
     counts = {
-        key.removeprefix(USAGE): value
+        key.removeprefix(names.USAGE): value
         for key, value in attributes.items()
-        if key.startswith(USAGE) and isinstance(value, int)
+        if key.startswith(names.USAGE) and isinstance(value, int)
     }
     counts.update(_reported(measured))
     buckets = {**_input(counts, model), **_output(counts, model)}
@@ -72,7 +71,8 @@ def _reported(measured: Mapping[str, Any]) -> dict[str, int]:
     }
     for kind, counted in by_modality.items():
         found.update({f"{m}.{kind}": counted.get(f"{m}_tokens") for m in MODALITIES})
-    return {name: count for name, count in found.items() if isinstance(count, int)}
+    # Zeros say that LiveKit was told nothing.
+    return {name: count for name, count in found.items() if isinstance(count, int) and count}
 
 
 def part(measured: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -116,8 +116,8 @@ def _take(count: int, buckets: dict[str, int], *names: str) -> None:
         count -= taken
 
 
-def _named(names: Mapping[str, str], model: str, otherwise: str) -> str:
-    return next((name for family, name in names.items() if model.startswith(family)), otherwise)
+def _named(by_family: Mapping[str, str], model: str, otherwise: str) -> str:
+    return next((name for family, name in by_family.items() if model.startswith(family)), otherwise)
 
 
 def speech_units(measured: Mapping[str, Any]) -> dict[str, float]:
