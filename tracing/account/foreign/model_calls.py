@@ -10,6 +10,7 @@ from tracing.account.open_span import OpenSpan
 from tracing.span import Attributes, Span, as_number
 
 _MAX_DEPTH = 32
+_LIVEKITS_TOKENS = (f"{names.USAGE}input_tokens", f"{names.USAGE}output_tokens")
 
 
 class ModelCalls:
@@ -46,7 +47,7 @@ class ModelCalls:
 
     def request_ended(self, span: Span, opened: OpenSpan) -> Attributes:
         """What is told of LiveKit's request that ends."""
-        own = tokens_of(span.attributes)
+        own = any(span.attributes.get(key) for key in _LIVEKITS_TOKENS)
         opened.counts = _names_model(span.attributes) and bool(own or opened.used)
         if opened.holds_model_calls:
             return {stamps.HOLDS_MODEL_CALLS: True}
