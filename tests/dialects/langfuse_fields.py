@@ -139,6 +139,7 @@ def sides(span: Span, server: Server = V4) -> tuple[Any, Any]:
         (a.get("langfuse.observation.input"), a.get("langfuse.observation.output"))
     ]
     sources.append(_event_sides(span))
+    sources.append((a.get("input.value"), a.get("output.value")))
     sources.append(_livekit_sides(span, "lk.pii." if server == V4_WITH_PII else "lk."))
     messages = a.get("gen_ai.input.messages")
     if messages and a.get("gen_ai.system_instructions"):
@@ -198,7 +199,7 @@ def _with_tools(given: Any, tools: Any) -> str:
 
 
 def provided_usage(span: Span) -> dict[str, float]:
-    """Usage as given, or as read out of `gen_ai.usage.*`."""
+    """Usage as given, or as read out of `gen_ai.usage.*` and `llm.token_count.*`."""
     a = span.attributes
     if a.get("gen_ai.operation.name") in ("invoke_agent", "agent_step"):
         return {}
@@ -209,10 +210,22 @@ def provided_usage(span: Span) -> dict[str, float]:
         except ValueError:
             found = None
         if found is not None:
-            return _numbers(found) if isinstance(found, dict) else {}
-    prefix = "gen_ai.usage."
-    raw = {k.removeprefix(prefix): v for k, v in a.items() if k.startswith(prefix)}
-    return normalised(raw)
+            return _numbers(_from_openai(found)) if isinstance(found, dict) else {}
+    prefixes = ("gen_ai.usage.", "llm.token_count.")
+    found = ((key, prefix) for key in a for prefix in prefixes if key.startswith(prefix))
+    return normalised({key.removeprefix(prefix): a[key] for key, prefix in found})
+
+
+def _from_openai(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Usage as OpenAI gives it, in buckets: the details are taken out of the totals."""
+    if not {"prompt_tokens", "completion_tokens", "total_tokens"} <= given.keys():
+        return given
+    found = {"total": given["total_tokens"]}
+    for side, whole in (("input", "prompt_tokens"), ("output", "completion_tokens")):
+        details = given.get(f"{whole}_details") or {}
+        found |= {f"{side}_{key}": count for key, count in details.items()}
+        found[side] = max(given[whole] - sum(filter(None, details.values())), 0)
+    return found
 
 
 def normalised(raw: Mapping[str, Any]) -> dict[str, float]:
@@ -225,9 +238,12 @@ def normalised(raw: Mapping[str, Any]) -> dict[str, float]:
 
     sent = take("prompt_tokens", "input_tokens", "prompt")
     made = take("completion_tokens", "output_tokens", "completion")
-    read = take("cache_read.input_tokens", "cache_read_input_tokens", "input_cached_tokens")
+    read = take(
+        *("cache_read.input_tokens", "cache_read_input_tokens", "input_cached_tokens"),
+        "prompt_details.cache_read",
+    )
     written = take("cache_creation.input_tokens", "cache_creation_input_tokens")
-    reasoning = take("reasoning.output_tokens")
+    reasoning = take("reasoning.output_tokens", "completion_details.reasoning")
     buckets: dict[str, Any] = {}
     if sent is not None:
         buckets["input"] = sent - (read or 0) - (written or 0)

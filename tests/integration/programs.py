@@ -19,10 +19,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import ROOT
+
 COLLECTOR_VERSION = "0.158.0"
 LIVEKIT_SERVER_VERSION = "1.13.5"
 KAFKA_VERSION = "3.9.1"
 JAEGER_VERSION = "2.13.0"
+INSTRUMENTATIONS = "1"
+"""One more where the group in pyproject.toml changes."""
 _JAEGER_MODULE = "github.com/jaegertracing/jaeger@v1.76.0"
 """The last release whose tag is a module version; of the same commit as v2.13.0."""
 
@@ -45,6 +49,13 @@ _LAUNCHER = """\
 #!/bin/sh
 exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$(dirname "$0")/jars/*" "$@"
 """
+
+_OVERLAY = """\
+#!/bin/sh
+export PYTHONPATH="$(dirname "$0")/packages:$PYTHONPATH"
+exec "$@"
+"""
+"""Runs a Python with packages laid over its own."""
 
 _MANIFEST = Path(__file__).with_name("otelcol-builder.yaml")
 _COMPONENTS = hashlib.sha256(_MANIFEST.read_bytes()).hexdigest()[:8]
@@ -129,6 +140,16 @@ def _fetch_kafka(target: Path) -> None:
     target.chmod(0o755)
 
 
+def _lay_instrumentations(target: Path) -> None:
+    """Other instrumentations, without what they need and this environment has."""
+    packages = target.parent / "packages"
+    group = f"{ROOT / 'pyproject.toml'}:instrumentations"
+    into = (f"--target={packages}", "--upgrade", "--no-deps", f"--group={group}")
+    _run(sys.executable, "-m", "pip", "install", "--quiet", *into)
+    target.write_text(_OVERLAY)
+    target.chmod(0o755)
+
+
 def _run(*command: str | Path, cwd: Path | None = None, **environ: str) -> str:
     """What a build step prints; what it complains of goes to the terminal."""
     environ = {**os.environ, "CGO_ENABLED": "0", **environ}
@@ -154,6 +175,12 @@ PROGRAMS = {
         ),
         Program("jaeger", JAEGER_VERSION, _build_jaeger),
         Program("kafka", KAFKA_VERSION, _fetch_kafka, tool="mvn"),
+        Program(
+            "instrumentations",
+            f"{sys.version_info.major}.{sys.version_info.minor}-{INSTRUMENTATIONS}",
+            _lay_instrumentations,
+            tool=sys.executable,
+        ),
         Program("prometheus", hint="Debian's package prometheus"),
         Program("promtool", hint="Debian's package prometheus"),
         Program("docker-compose", hint="Debian's package docker-compose"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langfuse._client.span_processor import LangfuseSpanProcessor
@@ -16,6 +18,7 @@ from tests.capture.pipeline import Pipeline
 from tracing.capture.langfuse.other_exporters import OtherExporters, OutsideCalls, place_of
 from tracing.config.backends import OTLP_HTTP, Backend
 from tracing.config.langfuse import DIALECT
+from tracing.dialects.langfuse import LangfuseDialect
 
 BASE = "http://langfuse.example:1"
 URL = f"{BASE}/api/public/otel/v1/traces"
@@ -62,15 +65,28 @@ def test_only_what_leads_to_our_project_is_parted(
     assert installed[0] is pipeline.processor
 
 
-def test_it_gets_what_is_in_no_call_and_is_said_once(
-    pipeline: Pipeline, caplog: pytest.LogCaptureFixture
+class Marking(SimpleSpanProcessor):
+    """Marks what it is told of, as Langfuse's does."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        """Before it is known who sends it."""
+        span.set_attribute("marked", True)
+
+
+@pytest.mark.parametrize("detail", ["call", "full"])
+def test_it_gets_what_we_do_not_send_and_is_said_once(
+    pipeline: Pipeline, caplog: pytest.LogCaptureFixture, detail: str
 ) -> None:
-    """Neither LiveKit's spans nor others' below them; set up twice, it is one warning."""
+    """Neither LiveKit's spans nor others' below them; set up twice, it is one warning.
+
+    What is in no call leaves once: by us where we send all, and marked in any case.
+    """
     exporter = InMemory(URL, BASIC)
+    ours = replace(OURS, dialect_options={"detail": detail})
     for _ in range(2):
-        OtherExporters(pipeline.processor, [OURS]).part_from(pipeline.provider)
+        OtherExporters(pipeline.processor, [ours]).part_from(pipeline.provider)
     with caplog.at_level(logging.WARNING):
-        pipeline.provider.add_span_processor(SimpleSpanProcessor(exporter))
+        pipeline.provider.add_span_processor(Marking(exporter))
     foreign = pipeline.provider.get_tracer("langfuse-sdk")
     foreign.start_span("warm_up").end()
     root = foreign.start_span("request")
@@ -80,8 +96,13 @@ def test_it_gets_what_is_in_no_call_and_is_said_once(
     session.end()
     job.end()
     root.end()
-    assert [span.name for span in exporter.get_finished_spans()] == ["warm_up"]
-    assert {"warm_up", "request", "job_entrypoint", "tts_node"} <= set(pipeline.ended())
+    theirs = [span.name for span in exporter.get_finished_spans()]
+    dialect = LangfuseDialect(detail=detail)
+    assert theirs == (["warm_up"] if detail == "call" else [])
+    assert {"request", "job_entrypoint", "tts_node"} <= set(pipeline.ended())
+    sent = [span.name for span in pipeline.ended().values() if dialect(span)]
+    assert [*theirs, *sent].count("warm_up") == 1
+    assert pipeline.ended()["warm_up"].attributes["marked"] is True
     assert len(caplog.records) == 1
 
 

@@ -1,4 +1,4 @@
-"""Other exporters on our provider that lead where our spans go: they get what is in no call.
+"""Other exporters on our provider that lead where our spans go: they get what we do not send.
 
 Langfuse's own SDK adds one to the provider that it finds. The spans of a call would go out a
 second time under the same ids, without mask and session, and the later one is what is shown.
@@ -23,22 +23,30 @@ logger = get_logger(__name__)
 
 
 class OutsideCalls(SpanProcessor):
-    """Another's processor, for the spans that are in no call; what is in one is ours to send."""
+    """Another's processor, for the spans that are in no call; what is in one is ours to send.
+
+    With `sends_all` we send those in no call as well.
+    """
 
     def __init__(
-        self, processor: SpanProcessor, is_in_call: Callable[[ReadableSpan], bool]
+        self,
+        processor: SpanProcessor,
+        is_in_call: Callable[[ReadableSpan], bool],
+        *,
+        sends_all: bool = False,
     ) -> None:
         self.processor = processor
         self._is_in_call = is_in_call
+        self._sends_all = sends_all
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Pass it on, unless it is in a call: there, nobody else marks it as a root."""
+        """Pass it on, to be marked, unless it is in a call: there, nobody else makes it a root."""
         if not self._is_in_call(span):
             self.processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Pass it on, unless it is in a call."""
-        if not self._is_in_call(span):
+        """Pass it on, unless we send it."""
+        if not (self._sends_all or self._is_in_call(span)):
             self.processor.on_end(span)
 
     def shutdown(self) -> None:
@@ -55,8 +63,13 @@ class OtherExporters:
 
     def __init__(self, processor: TracingProcessor, backends: Sequence[Backend]) -> None:
         self._processor = processor
-        spoken = (backend for backend in backends if backend.dialect == DIALECT)
+        spoken = [backend for backend in backends if backend.dialect == DIALECT]
         self._places = {(b.url, authorization_in(b.headers)) for b in spoken} - {("", "")}
+        self._in_full = {
+            (b.url, authorization_in(b.headers))
+            for b in spoken
+            if b.dialect_options.get("detail") == "full"
+        }
 
     def part_from(self, provider: TracerProvider) -> None:
         """Part those that a provider has, and those that it is given from now on."""
@@ -79,14 +92,16 @@ class OtherExporters:
         url, authorization = place_of(processor)
         if (url, authorization) not in self._places:
             return processor
+        sends_all = (url, authorization) in self._in_full
         if not is_known:
             logger.warning(
                 "%s sends this process's spans to %s, as tracing does: those of calls, and what is "
-                "in them, go there once, as they are masked here; it keeps those of no call",
+                "in them, go there once, as they are masked here; those of no call %s",
                 type(processor).__name__,
                 url,
+                "do too, for detail is full" if sends_all else "it keeps",
             )
-        return OutsideCalls(processor, self._is_in_call)
+        return OutsideCalls(processor, self._is_in_call, sends_all=sends_all)
 
     def _is_in_call(self, span: ReadableSpan) -> bool:
         """Whether it is LiveKit's, or in a trace in which LiveKit has begun something."""
