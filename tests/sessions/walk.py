@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from livekit.agents import llm
 
+from tracing.account.restamp import is_stamped, restamp
 from tracing.calls.describe import describe
+from tracing.calls.lanes import lanes
 from tracing.calls.transcribe import transcribe
 from tracing.calls.tree import Tree
 from tracing.span import Span
@@ -25,8 +27,9 @@ def walk(
     """Check a session's spans against each other, and against its own history.
 
     Its turns are each there once, with parts that add up and leave little unexplained; what was
-    said is in the report and in the transcript once, as the history has it. `stalled` tells how
-    many seconds of a stretch of time the machine stood still, which no stage can claim.
+    said is in the report and in the transcript once, as the history has it; all is told by what
+    was stamped meanwhile. `stalled` tells how many seconds of a stretch of time the machine stood
+    still, which no stage can claim.
     """
     if not any(span.name == "agent_turn" for span in spans):
         return
@@ -38,6 +41,15 @@ def walk(
     for turn in turns:
         _adds_up(turn, stalled)
     _says_what_was_said(spans, turns, [item for item in history if item.type == "message"])
+    _needs_no_stamps(spans)
+
+
+def _needs_no_stamps(spans: Sequence[Span]) -> None:
+    """To stamp a call again, whose spans have all ended, tells its readers nothing else."""
+    assert is_stamped(spans) == all(span.end_time_unix_nano for span in spans)
+    again = restamp(spans)
+    for told in (describe, lanes, transcribe):
+        assert told(Tree(spans)) == told(Tree(again)), told.__name__
 
 
 def _adds_up(turn: dict, stalled: Callable[[float, float], float]) -> None:

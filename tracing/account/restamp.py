@@ -57,6 +57,33 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     ]
 
 
+def is_stamped(spans: Sequence[Span]) -> bool:
+    """Whether a call has stamped these as they ended, so that `restamp` tells a reader no more.
+
+    It has where all have ended at times that can be believed, and each has what only we write on
+    spans of its name. A span that is open is stamped as if it ended; one that a dead process left,
+    or that an earlier version stamped, misses some.
+    """
+    return any(span.name in _ALWAYS for span in spans) and all(map(_is_stamped, spans))
+
+
+def _is_stamped(span: Span) -> bool:
+    return (
+        is_believable(span.start_time_unix_nano)
+        and is_believable(span.end_time_unix_nano)
+        and stamps.SESSION_ID in span.attributes
+        and _ALWAYS.get(span.name, stamps.SESSION_ID) in span.attributes
+    )
+
+
+_ALWAYS = {
+    names.AGENT_SESSION: f"{stamps.CALL}budget_seconds",
+    names.AGENT_TURN: stamps.TURN_KIND,
+    names.USER_TURN: stamps.TURN_NUMBER,
+}
+"""What is stamped on every span of these names."""
+
+
 def _outermost(spans: Sequence[Span]) -> bytes:
     """The id of the call's root: it has no parent, or the first whose parent is not recorded."""
     recorded = {span.span_id for span in spans}

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.restamp import first_heard_of, restamp
+from tracing.account.restamp import first_heard_of, is_stamped, restamp
 from tracing.account.said import (
     Said,
     said_by_agent,
@@ -24,7 +24,9 @@ class Tree:
     """One call's spans, of each the version that ended where there are several."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
-        self.spans = sorted(restamp(_latest(spans)), key=_start)
+        latest = _latest(spans)
+        stamped = latest if is_stamped(latest) else restamp(latest)
+        self.spans = sorted(stamped, key=_start)
         """All of them, with their stamps, by start."""
         self._children: dict[bytes, list[Span]] = {}
         for span in self.spans:
