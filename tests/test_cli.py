@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -271,6 +272,18 @@ def test_the_directory_comes_from_the_environment(
     assert sessions(run("report", "--json", "--dir", str(directory), "--last", "1")) == ["room-3"]
     monkeypatch.setenv("TRACING_DIR", "")
     assert sessions(run("report", "--json", "--last", "1")) == ["room-3"]
+
+
+def test_what_an_earlier_version_stored_is_described_by_the_first_command(directory: Path) -> None:
+    """Once, and its standard output is as ever."""
+    expected = run("report", "--json").stdout
+    with sqlite3.connect(directory / "calls.db") as db:
+        db.execute("DELETE FROM described")
+        db.execute("UPDATE calls SET stored_unix = 0")
+    assert run("report", "--json").stdout == expected
+    with Store(directory / "calls.db", read_only=True) as store:
+        assert store.waiting_calls() == 0
+        assert len(store.revisions()) == 3
 
 
 def test_what_cannot_be_read_is_one_line_and_status_2(directory: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.turns import call_of
 from tests.deliver.delivering import delivering, names_of, spans_of
 from tests.fakes import (
     FAST,
@@ -216,6 +218,22 @@ def test_local_store_is_a_backend(spool: Path, tmp_path: Path) -> None:
         until(lambda: delivery.done)
     stored = Store(database).spans(make_span(1).trace_id.hex())
     assert [span.name for span in stored] == ["span 1", "span 2", "span 3"]
+
+
+def test_local_store_describes_calls_when_it_has_time(spool: Path, tmp_path: Path) -> None:
+    """Those too that an earlier version stored: no span has to come for each of them."""
+    database = tmp_path / "calls.db"
+    write_segment(spool, make_span(1))
+    with Store(database, clock=lambda: 0.0) as store:
+        for number in range(50):
+            store.add(call_of(1, number))
+    with sqlite3.connect(database) as db:
+        db.execute("DELETE FROM described")
+    with delivering(spool, Backend("local", SQLITE, str(database))) as delivery:
+        until(lambda: delivery.done)
+        with Store(database, read_only=True) as reader:
+            until(lambda: reader.waiting_calls() == 0)
+            assert None not in map(reader.told, reader.revisions())
 
 
 def test_console_is_a_backend(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:

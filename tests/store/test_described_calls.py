@@ -12,11 +12,12 @@ import pytest
 
 from bench.turns import call_of
 from tests.store.calls import RECORDINGS, TOOLS, call
-from tracing.calls.facts import facts_of
+from tracing.calls.facts import Facts
 from tracing.otlp_json import read_spans
 from tracing.read.sources import RecordedFiles
 from tracing.span import Span
-from tracing.store.schema import SCHEMA_VERSION
+from tracing.store.catching_up import catch_up
+from tracing.store.schema import _STEPS, SCHEMA_VERSION
 from tracing.store.store import Store
 from tracing.view.library import Library
 
@@ -44,9 +45,11 @@ def batches(spans: Sequence[Span], seed: int) -> Iterator[list[Span]]:
 def is_as_its_spans(store: Store) -> bool:
     """Whether all calls are told as their spans tell them."""
     for trace_id in store.revisions():
-        facts = facts_of(store.spans(trace_id))
+        facts = Facts(store.spans(trace_id))
         told = (store.describe(trace_id), store.row(trace_id), lines_of(store, trace_id))
         if told != (facts.call, facts.row, facts.lines):
+            return False
+        if store.told(trace_id) not in (None, facts.told):
             return False
     return True
 
@@ -63,12 +66,14 @@ def not_current(path: Path) -> list[str]:
         return [found for (found,) in db.execute(f"{query} AND is_current IS NOT 1")]
 
 
-def make_older(path: Path) -> None:
+def make_older(path: Path, schema: int = 1) -> None:
     """Make it the store of an earlier version, as its writer left it."""
     with sqlite3.connect(path) as db:
         for table in ("described", "turns", "said", "said_index"):
             db.execute(f"DROP TABLE {table}")
-        db.execute("PRAGMA user_version = 1")
+        for statement in _STEPS[1] if schema > 1 else ():
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {schema}")
 
 
 @pytest.mark.parametrize("path", EVERY, ids=name_of)
@@ -86,6 +91,7 @@ def test_a_call_is_as_its_spans_whatever_the_batches(path: Path, tmp_path: Path)
             store.add([call(9)])
             assert not_current(file) == []
             assert is_as_its_spans(store)
+            assert None not in map(store.told, store.revisions())
 
 
 @pytest.mark.parametrize("words", QUERIES)
@@ -101,17 +107,29 @@ def test_a_search_finds_in_the_store_what_it_finds_in_files(words: str, path: Pa
     assert bool(stored) == (words not in ("ß", '"', "no such word"))
 
 
-def test_a_long_call_is_described_a_bounded_number_of_times(path: Path) -> None:
-    """When it has grown by a quarter: at most so often that all of it is read five times."""
-    spans = call_of(200, 1)
+def test_a_call_is_described_once_when_it_has_ended(path: Path) -> None:
+    """Or when nothing has come in for it for a while, but not with every batch."""
+    now = [1000.0]
+    root, *others = call_of(20, 1)
     statements: list[str] = []
-    with Store(path) as store:
+    with Store(path, clock=lambda: now[0]) as store:
         store._db.set_trace_callback(statements.append)
-        for at in range(0, len(spans), 10):
-            store.add(spans[at : at + 10])
-        assert is_as_its_spans(store)
-    read = [text.split(", ")[2] for text in statements if text.startswith("REPLACE INTO described")]
-    assert sum(map(int, read)) <= 5 * len(spans) + 500
+        store.add([root._replace(end_time_unix_nano=0)])
+        for at in range(0, len(others), 10):
+            store.add(others[at : at + 10])
+        assert described_in(statements) == 0
+        now[0] += 60.0
+        assert store.describe_waiting() == 1
+        assert described_in(statements) == 1
+        store.add([root])
+        assert described_in(statements) == 2
+        assert not_current(path) == []
+        assert (store.describe_waiting(), is_as_its_spans(store)) == (0, True)
+
+
+def described_in(statements: Sequence[str]) -> int:
+    """How often a call was described."""
+    return sum(text.startswith("REPLACE INTO described") for text in statements)
 
 
 def test_an_older_store_is_read_as_it_is_and_filled_by_its_writer(
@@ -144,6 +162,34 @@ def test_an_older_store_is_read_as_it_is_and_filled_by_its_writer(
     ]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_store_is_brought_up_to_date_by_who_is_about_to_read_it(path: Path, schema: int) -> None:
+    """Every call is described, however old, and how far it is told; nothing is deleted."""
+    with Store(path, clock=lambda: 0.0) as store:
+        for number in range(20):
+            store.add(call_of(1, number))
+        expected = [store.told(trace_id) for trace_id in store.revisions()]
+    make_older(path, schema)
+    with Store(path, read_only=True) as reader:
+        assert reader.waiting_calls() == 20
+        assert {reader.told(trace_id) for trace_id in reader.revisions()} == {None}
+        told: list[tuple[int, int]] = []
+        catch_up(path, lambda *progress: told.append(progress))
+        assert told == [(8, 20), (16, 20), (20, 20)]
+        assert reader.waiting_calls() == 0
+        assert [reader.told(trace_id) for trace_id in reader.revisions()] == expected
+    catch_up(path, lambda *progress: told.append(progress))
+    assert len(told) == 3
+
+
+def test_a_store_that_cannot_be_written_is_left_as_it_is(path: Path) -> None:
+    """Its readers describe calls from their spans."""
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 1000)
+    catch_up(path, lambda *progress: None)
+    assert path.read_bytes() == b"no database" * 1000
 
 
 def test_what_is_known_of_a_call_goes_with_it(path: Path) -> None:

@@ -188,8 +188,8 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             Store(path, read_only=read_only)
         assert str(caught.value) == (
-            f"{path} has schema 3, written by a newer version of this package;"
-            " this one reads up to schema 2: upgrade, or move the file away"
+            f"{path} has schema {SCHEMA_VERSION + 1}, written by a newer version of this package;"
+            f" this one reads up to schema {SCHEMA_VERSION}: upgrade, or move the file away"
         )
     db.close()
 

@@ -42,8 +42,23 @@ def opened(files: Sequence[Path] | None, directory: Path, strict: bool) -> Itera
         say_left_out(recorded.left_out)
         yield recorded
     else:
-        with Store(data_directory(directory) / STORE_NAME, read_only=True) as store:
+        path = data_directory(directory) / STORE_NAME
+        with Store(path, read_only=True) as store:
+            waiting = store.waiting_calls()
+        if waiting:
+            _catch_up(path)
+        with Store(path, read_only=True) as store:
             yield store
+
+
+def _catch_up(path: Path) -> None:
+    """Describe once what an earlier version has stored."""
+    # Late, because it is seldom needed.
+    from tracing.store.catching_up import catch_up
+    from tracing.terminal.progress import progress_bar
+
+    with progress_bar("calls to describe, once") as tell:
+        catch_up(path, tell)
 
 
 def settings_of(backend: str | None, directory: Path) -> Settings:

@@ -19,6 +19,7 @@ from tracing.deliver.senders.sender import (
     Sender,
     Translate,
     Unavailable,
+    UsesSpareTime,
     make_sender,
 )
 from tracing.deliver.status import BackendStatus, post_notice
@@ -125,6 +126,8 @@ class Delivery(threading.Thread):
     def _step(self) -> None:
         self._follow_directory()
         if not self._await_batch():
+            if isinstance(self._sender, UsesSpareTime):
+                self._sender.use_spare_time()
             self.stopping.wait(self._pace.poll_seconds)
             return
         batch = self._collect()

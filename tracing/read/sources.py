@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from tracing.calls.facts import facts_of
+from tracing.calls.facts import Facts, Told
 from tracing.calls.transcribe import Line
 from tracing.otlp_json import LeftOut, read_spans
 from tracing.safe_text import get_logger
@@ -41,6 +41,9 @@ class Source(Protocol):
     def row(self, trace_id: str) -> dict[str, Any]:
         """The call as a row of the list (see `call_row`)."""
 
+    def told(self, trace_id: str) -> Told | None:
+        """What is kept of a call beside its spans; None where these have to tell it."""
+
     def lines(self, words: Iterable[str]) -> Iterator[tuple[str, Line]]:
         """With their trace ids, at least the lines in which all these (case-folded) words are."""
 
@@ -64,16 +67,20 @@ class FromSpans(ABC):
 
     def describe(self, trace_id: str) -> dict[str, Any]:
         """The call as the report has it."""
-        return facts_of(self.spans(trace_id)).call
+        return Facts(self.spans(trace_id)).call
 
     def row(self, trace_id: str) -> dict[str, Any]:
         """The call as a row of the list."""
-        return facts_of(self.spans(trace_id)).row
+        return Facts(self.spans(trace_id)).row
+
+    def told(self, trace_id: str) -> Told | None:
+        """Nothing is kept."""
+        return None
 
     def lines(self, words: Iterable[str]) -> Iterator[tuple[str, Line]]:
         """All lines of all calls."""
         for trace_id in self.revisions():
-            yield from ((trace_id, line) for line in facts_of(self.spans(trace_id)).lines)
+            yield from ((trace_id, line) for line in Facts(self.spans(trace_id)).lines)
 
     def revisions(self) -> dict[str, float]:
         """Every call, newest first."""

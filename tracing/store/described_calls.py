@@ -3,11 +3,10 @@
 Tables `described` (a row per call), `turns` and `said` (see `schema`). They are written in the
 transaction that brings the spans, so that readers need not go through all spans of all calls.
 
-To describe a call takes time with its length. One that lasts is described anew when it has
-grown by a quarter, which bounds what a call costs in all at five descriptions of it; when its
-session or root ends; or when nothing has come in for it for a while. Until then its row is marked
-as not current, and readers describe it from its spans, as they do the calls that an earlier
-version stored, until these have their turn.
+To describe a call takes time with its length, so that it is done when nothing of it is open any
+more and its session or root has just ended, or when nothing has come in for it for a while. Until
+then its row is marked as not current, and readers describe it from its spans, as they do the calls
+that an earlier version stored, until these have their turn.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 import msgspec
 
 from tracing import names
-from tracing.calls.facts import facts_of
+from tracing.calls.facts import Facts, Told
 from tracing.calls.totals import LATENCY
 from tracing.calls.transcribe import Line
 from tracing.limits import OncePerMinute
@@ -32,15 +31,15 @@ from tracing.store.span_rows import clean_text, from_json, integer, spans_of, to
 logger = get_logger(__name__)
 
 CAUGHT_UP_AT_ONCE = 8
+"""So many calls are described in one transaction: none holds up who stores for long."""
 QUIET_SECONDS = 10.0
+"""After so long without a span a call that has not ended is described as it is."""
 
 _WHOLE = frozenset({names.AGENT_SESSION, names.JOB_ENTRYPOINT})
-_CHANGING = _WHOLE | {names.AGENT_TURN, names.USER_TURN, names.UPDATE_AGENT}
-_GROWTH = 4
 _TRIGRAM = 3
 
-_SINCE = 2
-"""The schema that has these tables."""
+_SINCE = 3
+"""The schema that has these tables as they are now."""
 
 _EVERY = "SELECT trace_id FROM calls WHERE is_call ORDER BY started_unix_nano DESC"
 _NOT_CURRENT = """
@@ -69,14 +68,12 @@ class DescribedCalls:
             self._db.execute(query, (trace_id,))
             self._waiting.pop(trace_id, None)
             self._waiting[trace_id] = self._clock()
-            if any(map(_ends_a_call, brought)) or (
-                any(map(_changes_a_call, brought)) and self._has_grown(trace_id)
-            ):
+            if any(map(_ends_a_call, brought)) and not self._is_open(trace_id):
                 self.describe(trace_id)
 
-    def due(self) -> list[str]:
+    def due(self, most: int) -> list[str]:
         """Some calls that wait to be described, and of which nothing has been heard lately."""
-        first = islice(self._waiting.items(), CAUGHT_UP_AT_ONCE)
+        first = islice(self._waiting.items(), most)
         lately = self._clock() - QUIET_SECONDS
         return [trace_id for trace_id, heard in first if not heard or heard < lately]
 
@@ -90,16 +87,17 @@ class DescribedCalls:
         if not spans or not is_call or not is_call[0]:
             return
         try:
-            facts = facts_of(spans)
+            facts = Facts(spans)
             turns = [_turn_row(turn) for turn in facts.call.get("turns", ())]
             head = to_json({key: value for key, value in facts.call.items() if key != "turns"})
-            row = (trace_id, len(spans), head, to_json(facts.row))
+            row = (trace_id, head, to_json(facts.row), to_json(facts.shown))
+            lines = facts.lines
         except Exception as error:
             logger.debug("trace %s cannot be described: %r", trace_id, error)
             return
         self._db.execute("REPLACE INTO described VALUES (?, 1, ?, ?, ?)", row)
         self._put_turns(trace_id, turns)
-        self._put_lines(trace_id, facts.lines)
+        self._put_lines(trace_id, lines)
 
     def delete(self, trace_id: str) -> None:
         """Forget a call."""
@@ -124,12 +122,9 @@ class DescribedCalls:
             logger.info("described %d of %d calls stored earlier", done, self._earlier)
             self._earlier = self._earlier if left else 0
 
-    def _has_grown(self, trace_id: str) -> bool:
-        query = "SELECT spans FROM described WHERE trace_id = ?"
-        before = self._db.execute(query, (trace_id,)).fetchone()
-        query = "SELECT count(*) FROM spans WHERE trace_id = ?"
-        (now,) = self._db.execute(query, (trace_id,)).fetchone()
-        return before is None or (now - before[0]) * _GROWTH >= before[0]
+    def _is_open(self, trace_id: str) -> bool:
+        query = "SELECT 1 FROM spans WHERE trace_id = ? AND end_time_unix_nano = 0"
+        return self._db.execute(query, (trace_id,)).fetchone() is not None
 
     def _put_turns(self, trace_id: str, turns: Sequence[tuple[Any, ...]]) -> None:
         """Replace what has changed."""
@@ -190,6 +185,14 @@ def read_row(db: sqlite3.Connection, trace_id: str) -> dict[str, Any] | None:
     return from_json(found[0]) if found else None
 
 
+def read_told(db: sqlite3.Connection, trace_id: str) -> Told | None:
+    """All that is kept for a call's page; None where its rows are not current."""
+    call = read_call(db, trace_id)
+    query = "SELECT row, shown FROM described WHERE trace_id = ? AND is_current"
+    found = db.execute(query, (trace_id,)).fetchone() if call else None
+    return Told(call, *map(from_json, found)) if call and found else None
+
+
 def read_lines(db: sqlite3.Connection, words: Iterable[str]) -> list[tuple[str, Line]]:
     """At least the lines in which all these (case-folded) words are, of calls that are current.
 
@@ -211,16 +214,21 @@ def read_lines(db: sqlite3.Connection, words: Iterable[str]) -> list[tuple[str, 
 
 def not_current(db: sqlite3.Connection) -> list[str]:
     """The calls of which the rows are missing or not current, newest first."""
-    with_rows = version(db) >= _SINCE
-    return [trace_id for (trace_id,) in db.execute(_NOT_CURRENT if with_rows else _EVERY)]
+    return [trace_id for (trace_id,) in db.execute(_not_current(db))]
+
+
+def waiting(db: sqlite3.Connection, before: float) -> int:
+    """How many of these nothing has come in for since a moment (Unix time)."""
+    query = f"SELECT count(*) FROM calls WHERE trace_id IN ({_not_current(db)}) AND stored_unix < ?"
+    return int(db.execute(query, (before,)).fetchone()[0])
+
+
+def _not_current(db: sqlite3.Connection) -> str:
+    return _NOT_CURRENT if version(db) >= _SINCE else _EVERY
 
 
 def _ends_a_call(span: Span) -> bool:
     return not span.is_open and (span.name in _WHOLE or _is_root(span))
-
-
-def _changes_a_call(span: Span) -> bool:
-    return span.name in _CHANGING or _is_root(span)
 
 
 def _is_root(span: Span) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tracing.spool.files import check_own_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _BUSY_SECONDS = 5.0
 
@@ -115,12 +115,23 @@ _DESCRIBED = (
     _SAID_INDEX,
 )
 
-_STEPS = (_SPANS, _DESCRIBED)
-"""What each version of the schema added."""
+_SHOWN = (
+    "DROP TABLE described",  # what is known of calls is told by their spans again
+    """CREATE TABLE described (
+        trace_id TEXT PRIMARY KEY,
+        is_current INTEGER NOT NULL,  -- 0 when spans have come in since
+        head TEXT NOT NULL,  -- JSON: what the report says of the call, without its turns
+        row TEXT NOT NULL,  -- JSON: what a list shows of it
+        shown TEXT NOT NULL  -- JSON: what its page shows beside these
+    )""",
+)
+
+_STEPS = (_SPANS, _DESCRIBED, _SHOWN)
+"""What each version of the schema changed."""
 
 _TABLES = (
     {"calls", "spans", "counters"},
-    {"calls", "spans", "counters", "described", "turns", "said"},
+    *[{"calls", "spans", "counters", "described", "turns", "said"}] * 2,
 )
 """The tables of each version."""
 

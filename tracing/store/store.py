@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from tracing.calls.facts import facts_of
+from tracing.calls.facts import Facts, Told
 from tracing.calls.transcribe import Line
 from tracing.limits import CALL_DAYS, OncePerMinute
 from tracing.safe_text import get_logger
@@ -27,11 +27,15 @@ from tracing.spool.files import UnsafePath
 from tracing.store import recordings
 from tracing.store.call_rows import CallSummary, goes_on_elsewhere, merge, nanos, summarize
 from tracing.store.described_calls import (
+    CAUGHT_UP_AT_ONCE,
+    QUIET_SECONDS,
     DescribedCalls,
     not_current,
     read_call,
     read_lines,
     read_row,
+    read_told,
+    waiting,
 )
 from tracing.store.schema import StoreError, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, spans_of, to_row
@@ -89,17 +93,27 @@ class Store:
         """
         if not spans:
             return
+        with self._errors(), self._transaction():
+            self._db.executemany(_PUT_SPAN, map(to_row, spans))
+            for summary in summarize(spans):
+                self._put_call(summary)
+            for span in filter(goes_on_elsewhere, spans):
+                query = "UPDATE calls SET is_call = 0 WHERE trace_id = ?"
+                self._db.execute(query, (span.trace_id.hex(),))
+            self._described.heard(spans)
+        self.describe_waiting()
         with self._errors():
-            with self._transaction():
-                self._db.executemany(_PUT_SPAN, map(to_row, spans))
-                for summary in summarize(spans):
-                    self._put_call(summary)
-                for span in filter(goes_on_elsewhere, spans):
-                    query = "UPDATE calls SET is_call = 0 WHERE trace_id = ?"
-                    self._db.execute(query, (span.trace_id.hex(),))
-                self._described.heard(spans)
-            self._describe_waiting()
             self._delete_old_calls()
+
+    def describe_waiting(self, most: int = CAUGHT_UP_AT_ONCE) -> int:
+        """Describe a few of the calls that wait for it (see `DescribedCalls.due`); how many."""
+        with self._errors():
+            if due := self._described.due(most):
+                with self._transaction():
+                    for trace_id in due:
+                        self._described.describe(trace_id)
+            self._described.log_progress()
+        return len(due)
 
     def calls(
         self,
@@ -129,13 +143,18 @@ class Store:
         """The call as the report has it (see `describe`)."""
         with self._errors(), self._foreign_rows():
             known = read_call(self._db, trace_id)
-        return facts_of(self.spans(trace_id)).call if known is None else known
+        return Facts(self.spans(trace_id)).call if known is None else known
 
     def row(self, trace_id: str) -> dict[str, Any]:
         """The call as a row of the list (see `call_row`)."""
         with self._errors(), self._foreign_rows():
             known = read_row(self._db, trace_id)
-        return facts_of(self.spans(trace_id)).row if known is None else known
+        return Facts(self.spans(trace_id)).row if known is None else known
+
+    def told(self, trace_id: str) -> Told | None:
+        """What is kept of a call beside its spans; None where these have to tell it."""
+        with self._errors(), self._foreign_rows():
+            return read_told(self._db, trace_id)
 
     def lines(self, words: Iterable[str]) -> Iterator[tuple[str, Line]]:
         """With their trace ids, at least the lines in which all these (case-folded) words are."""
@@ -144,7 +163,7 @@ class Store:
             others = not_current(self._db)
         yield from found
         for trace_id in others:
-            yield from ((trace_id, line) for line in facts_of(self.spans(trace_id)).lines)
+            yield from ((trace_id, line) for line in Facts(self.spans(trace_id)).lines)
 
     def revisions(self) -> dict[str, float]:
         """Every call, newest first, with when something last came in for it."""
@@ -155,6 +174,11 @@ class Store:
                     " ORDER BY started_unix_nano DESC, trace_id"
                 )
             )
+
+    def waiting_calls(self) -> int:
+        """How many calls wait to be described, though nothing has come in for them lately."""
+        with self._errors():
+            return waiting(self._db, self._clock() - QUIET_SECONDS)
 
     def changes(self) -> int:
         """Another number after each change that another connection made."""
@@ -205,13 +229,6 @@ class Store:
             f"REPLACE INTO calls ({_SUMMARY}, stored_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, self._clock()),
         )
-
-    def _describe_waiting(self) -> None:
-        """Describe a few of the calls that wait for it, each in a transaction of its own."""
-        for trace_id in self._described.due():
-            with self._transaction():
-                self._described.describe(trace_id)
-        self._described.log_progress()
 
     def _delete_old_calls(self) -> None:
         """Delete what is past its time, and what is over the bound except the latest call."""

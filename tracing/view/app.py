@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from tracing.calls.rows import doing
 from tracing.otlp_json import dumps
 from tracing.read.selection import ChoiceError, Side
 from tracing.store.schema import StoreError
@@ -162,7 +161,7 @@ class _Viewer:
         call = await self._do(lambda: self._library.call(asked))
         if call is None:
             return None
-        return find_recording(self._library.around.directory, call.described, call.recorded)
+        return find_recording(self._library.around.directory, call)
 
     async def span_json(self, request: web.Request) -> web.StreamResponse:
         call = await self._do(lambda: self._library.call(request.match_info["id"]))
@@ -205,10 +204,7 @@ class _Viewer:
     def _state_of(self, asked: str | None) -> object:
         if asked is None:
             return self._library.version()
-        call = self._library.call(asked)
-        spans = call.tree.spans if call else []
-        is_open = sum(span.is_open for span in spans)
-        return {"spans": len(spans), "open": is_open, "doing": doing(spans)}
+        return self._library.revision(asked)
 
     def token_page(self, request: web.Request, wrong: bool) -> web.Response:
         following = request.path_qs if request.method == "GET" else "/"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
 
-from tracing.calls.describe import describe
+from tracing.calls.facts import Facts, Told
 from tracing.calls.transcribe import Line
 from tracing.calls.tree import Tree
 from tracing.read.selection import Side, choose
@@ -17,18 +18,30 @@ SHORTEST_PREFIX = 4
 _HIT_CHARACTERS = 60
 
 
-class Call(NamedTuple):
-    """One call: as the report has it, with its tree, and its spans as they were recorded."""
+class Call:
+    """One call: what is told of it, and its spans, which are read only when they are needed."""
 
-    described: dict[str, Any]
-    tree: Tree
-    recorded: list[Span]
+    def __init__(self, told: Told, read_spans: Callable[[], list[Span]]) -> None:
+        self.described, self.row, self.shown = told
+        self._read_spans = read_spans
+
+    @cached_property
+    def recorded(self) -> list[Span]:
+        """Its spans as they were recorded."""
+        return self._read_spans()
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Its spans as they are read."""
+        return Tree(self.recorded)
 
 
 def call_of(spans: list[Span]) -> Call:
     """The call that has these spans."""
-    tree = Tree(spans)
-    return Call(describe(tree), tree, spans)
+    facts = Facts(spans)
+    call = Call(facts.told, lambda: spans)
+    call.tree = facts.tree
+    return call
 
 
 class Library:
@@ -63,14 +76,28 @@ class Library:
 
     def call(self, asked: str) -> Call | None:
         """The call whose trace id begins so; None where none or several do."""
-        revisions = self._current()
-        ids = [trace_id for trace_id in revisions if trace_id.startswith(asked)]
-        if len(ids) != 1 or len(asked) < SHORTEST_PREFIX:
+        trace_id = self._found(asked)
+        if trace_id is None:
             return None
-        wanted = (ids[0], revisions[ids[0]])
+        wanted = (trace_id, self._revisions[trace_id])
         if self._call is None or self._call[:2] != wanted:
-            self._call = (*wanted, call_of(self._source.spans(ids[0])))
+            self._call = (*wanted, self._read(trace_id))
         return self._call[2]
+
+    def revision(self, asked: str) -> float:
+        """Another number after each change of that call; 0 where there is none."""
+        trace_id = self._found(asked)
+        return 0.0 if trace_id is None else self._revisions[trace_id]
+
+    def _found(self, asked: str) -> str | None:
+        ids = [trace_id for trace_id in self._current() if trace_id.startswith(asked)]
+        return ids[0] if len(ids) == 1 and len(asked) >= SHORTEST_PREFIX else None
+
+    def _read(self, trace_id: str) -> Call:
+        told = self._source.told(trace_id)
+        if told is None:
+            return call_of(self._source.spans(trace_id))
+        return Call(told, lambda: self._source.spans(trace_id))
 
     def beside(self, trace_id: str) -> dict[str, str]:
         """The calls next to one in the list: `newer` and `older`, where there are such."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,16 @@ class LocalSender:
                 self._store = Store(self._path)
             self._store.add(spans)
         except (sqlite3.Error, OSError) as error:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+            self._close()
             raise Unavailable(f"{self._path} cannot be written: {error}") from error
+
+    def use_spare_time(self) -> None:
+        """Describe a call that waits for it; an error is met again by the next batch."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if self._store is not None:
+                self._store.describe_waiting(most=1)
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tracing.config.backends import Backend, import_path
 from tracing.deliver.tally import Tally
@@ -21,6 +21,14 @@ class Sender(Protocol):
 
         What is rejected for good is said to the `Tally`, so that it is counted.
         """
+
+
+@runtime_checkable
+class UsesSpareTime(Protocol):
+    """A sender that has work which can wait until nothing else does."""
+
+    def use_spare_time(self) -> None:
+        """Do a little of it; called again and again while no span waits. Raises nothing."""
 
 
 class Unavailable(Exception):

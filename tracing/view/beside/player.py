@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from tracing import stamps
 from tracing.calls.rows import is_withheld
 from tracing.places import RECORDING_TYPES
-from tracing.span import Attributes, Span
 from tracing.store import recordings
 from tracing.view.beside.peaks import peaks
+from tracing.view.library import Call
 
 MAX_SHARED_BYTES = 10 * 10**6
 """What is larger is left out of a file that is shared."""
@@ -40,36 +40,28 @@ class Recording(NamedTuple):
     """When it began, in seconds since the start of the call."""
 
 
-def find_recording(
-    directory: Path | None, call: Mapping[str, Any], spans: Sequence[Span]
-) -> Recording | None:
+def find_recording(directory: Path | None, call: Call) -> Recording | None:
     """The recording of a call beside the store in `directory`; None where there is none."""
-    told = _told(spans)
+    told = call.shown["recording"]
     path = recordings.find(directory, recordings.name_of(told)) if directory else None
     if path is None:
         return None
-    return Recording(path, RECORDING_TYPES[path.suffix], _offset(told, call.get("started_at", "")))
+    offset = _offset(told, call.described.get("started_at", ""))
+    return Recording(path, RECORDING_TYPES[path.suffix], offset)
 
 
-def player(
-    directory: Path | None,
-    call: Mapping[str, Any],
-    spans: Sequence[Span],
-    *,
-    withheld: bool,
-    shared: bool,
-) -> dict[str, Any]:
+def player(directory: Path | None, call: Call, *, withheld: bool, shared: bool) -> dict[str, Any]:
     """What the page plays: `audio` and `peaks`, as addresses or, `shared`, as the data itself.
 
     `audio_offset` is when it began, in seconds since the start of the call; `silent` says why
     there is nothing to play.
     """
-    recording = None if withheld else find_recording(directory, call, spans)
+    recording = None if withheld else find_recording(directory, call)
     if recording is None:
-        return _silent(WITHHELD if withheld else _why_silent(call, spans))
+        return _silent(WITHHELD if withheld else _why_silent(call))
     if shared:
         return _in_itself(recording)
-    here = f"/calls/{call['trace_id']}"
+    here = f"/calls/{call.described['trace_id']}"
     return _playing(recording, f"{here}/audio", f"{here}/peaks")
 
 
@@ -98,21 +90,16 @@ def _in_itself(recording: Recording) -> dict[str, Any]:
     return _playing(recording, f"data:{recording.content_type};base64,{encoded}", drawn)
 
 
-def _why_silent(call: Mapping[str, Any], spans: Sequence[Span]) -> str:
-    if is_withheld(call):
+def _why_silent(call: Call) -> str:
+    if is_withheld(call.described):
         return WITHHELD
-    if any(span.is_open for span in spans):
+    if call.row.get("is_open"):
         return IN_PROGRESS
-    return GONE if _told(spans) else NONE_KEPT
+    return GONE if call.shown["recording"] else NONE_KEPT
 
 
-def _offset(told: Attributes, started_at: str) -> float:
+def _offset(told: Mapping[str, Any], started_at: str) -> float:
     began = told.get(stamps.RECORDING_STARTED_AT)
     if not isinstance(began, float) or not started_at:
         return 0.0
     return began - datetime.fromisoformat(started_at).timestamp()
-
-
-def _told(spans: Sequence[Span]) -> Attributes:
-    """The attributes of the span that tells of a recording; none where no span does."""
-    return next((s.attributes for s in spans if stamps.RECORDING_PATH in s.attributes), {})

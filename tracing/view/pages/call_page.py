@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from tracing.calls.lanes import lanes
 from tracing.calls.parts import kind_of
-from tracing.calls.rows import call_row
 from tracing.calls.totals import LATENCY, budget_of
-from tracing.calls.tree import Tree
 from tracing.calls.why import why
-from tracing.span import Span
 from tracing.view.charts import percent, scale_of, segments, ticks
 from tracing.view.pages.lane_marks import lane_rows
 
@@ -37,15 +33,19 @@ class Choice:
 
 
 def call_page(
-    call: Mapping[str, Any], tree: Tree, choice: Choice, *, withheld: bool = False
+    call: Mapping[str, Any],
+    row: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    choice: Choice,
+    *,
+    withheld: bool = False,
 ) -> dict[str, Any]:
-    """The context of the page's template."""
+    """The context of the page's template; for what is given see `Told`."""
     turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
-    on_axis = lanes(tree)
-    row = call_row(call, tree.spans)
+    on_axis = shown["lanes"]
     dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
     replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
-    shown = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
+    in_order = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
     scale = scale_of([_wait(turn) for turn in turns], budget_of(call))
     shifts = _shifts(turns, choice.align, scale)
     usual = median(replies) if replies else None
@@ -54,7 +54,7 @@ def call_page(
         "call": call,
         "row": row,
         "facts": list(_facts(call, row)),
-        "setting": " · ".join(_setting(call, tree.spans)),
+        "setting": " · ".join(_setting(call, shown["livekit"])),
         "why": why(call),
         "lanes": lane_rows(on_axis, turns, budget_of(call), call.get("started_at", "")),
         "overview": _overview(on_axis, turns, call),
@@ -64,7 +64,7 @@ def call_page(
         "usual": usual,
         "rows": [
             _row(turn, starts, scale, shifts.get(turn.get("number"), 0.0), budget_of(call))
-            for turn in shown
+            for turn in in_order
         ],
         "lost": {m["turn"]: m["text"] for m in on_axis["unheard"] if "turn" in m and "text" in m},
         "legend": legend(turns),
@@ -275,7 +275,7 @@ _SETTING = (
 )
 
 
-def _setting(call: Mapping[str, Any], spans: Sequence[Span]) -> Iterator[str]:
+def _setting(call: Mapping[str, Any], livekit: str) -> Iterator[str]:
     """What the call ran with: models, options, LiveKit's version."""
     for used in call.get("summary", {}).get("usage", ()):
         for kind, word in _SETTING:
@@ -285,9 +285,8 @@ def _setting(call: Mapping[str, Any], spans: Sequence[Span]) -> Iterator[str]:
     for key in sorted(options):
         if key.endswith(("preemptive_generation.enabled", "endpointing.mode")):
             yield f"{key.rpartition('.')[0].rpartition('.')[2].replace('_', ' ')}: {options[key]}"
-    version = next((s.scope_version for s in spans if s.scope_version), "")
-    if version:
-        yield f"livekit-agents {version}"
+    if livekit:
+        yield f"livekit-agents {livekit}"
 
 
 def _overview(

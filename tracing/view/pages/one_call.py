@@ -24,8 +24,8 @@ def page_of(
     `shared`: for a file that has no server.
     """
     context = {
-        **call_page(call.described, call.tree, choice, withheld=withheld),
-        **player(around.directory, call.described, call.recorded, withheld=withheld, shared=shared),
+        **call_page(call.described, call.row, call.shown, choice, withheld=withheld),
+        **player(around.directory, call, withheld=withheld, shared=shared),
         "links": around.links(call.described["trace_id"]),
     }
     return {**context, "drawer": choice.turn and drawer_of(call, choice.turn, context)}
