@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
+from tracing.read.sources import RecordedFiles
+from tracing.store.store import Store
 from tracing.view.library import Call, Library, call_of
 from tracing.view.pages.call_page import Choice
 from tracing.view.pages.calls_page import Filters, calls_page
@@ -44,6 +46,22 @@ def test_every_recorded_call_has_its_pages(path: Path) -> None:
             if turn.get("kind") != "discarded":
                 assert f"Turn {turn['number']} " in page
         assert share(call).startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_page_from_the_store_is_that_of_the_spans(path: Path, tmp_path: Path) -> None:
+    """It reads what the drainer wrote of a call that has ended, and no span."""
+    recorded = library(path)
+    with Store(tmp_path / "calls.db") as store:
+        store.add([span for trace in RecordedFiles([path]).traces for span in trace])
+        stored = Library(store, "stored")
+        for row in recorded.rows():
+            of_files, of_rows = (one.call(row["trace_id"]) for one in (recorded, stored))
+            assert of_files is not None
+            assert of_rows is not None
+            assert call_html(of_rows) == call_html(of_files)
+            assert "recorded" not in vars(of_rows)  # its spans were not read
+            assert share(of_rows) == share(of_files)
 
 
 def test_the_page_of_a_call_adds_up() -> None:

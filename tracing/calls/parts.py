@@ -45,6 +45,7 @@ TOOLS = "tools"
 """The group of all tools."""
 
 
+@lru_cache(_NAMES)
 def kind_of(part: str) -> Kind:
     """The kind of a part, or of a group of them; one that is not known keeps its own name."""
     if part.startswith(_TOOL):

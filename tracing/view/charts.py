@@ -24,8 +24,10 @@ _STEPS = (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800
 
 def percent(value: float, whole: float) -> str:
     """A share of a whole as an SVG length, `12.3456%`."""
-    share = 0.0 if whole <= 0 or not math.isfinite(value) else 100 * value / whole
-    return f"{min(max(share, -1000.0), 1000.0):.4f}".rstrip("0").rstrip(".") + "%"
+    share = 100 * value / whole if whole > 0 else 0.0
+    if not -1000.0 <= share <= 1000.0:
+        share = 0.0 if math.isnan(share) else math.copysign(1000.0, share)
+    return f"{share:.4f}".rstrip("0").rstrip(".") + "%"
 
 
 def fits(label: str, share: float) -> int:
@@ -41,32 +43,38 @@ def short(seconds: float) -> str:
     return f"{seconds:.2f}".removeprefix("0")
 
 
-def segments(parts: Mapping[str, float], scale: float, *, at: float = 0.0) -> list[dict[str, Any]]:
-    """A wait's parts end to end: `kind`, `x`, `width`, `title`, and the labels that may fit."""
+def stripes(parts: Mapping[str, float], scale: float, *, at: float = 0.0) -> list[dict[str, str]]:
+    """A wait's parts end to end: `kind`, `x`, `width`."""
     found = []
     for name, seconds in parts.items():
-        if seconds < SEEN_SECONDS:
-            at += seconds
-            continue
-        kind = kind_of(name)
-        failed = kind.key == "tool" and name.endswith("✕")
-        label = f"{kind.label} {short(seconds)}"
-        long_from, short_from = fits(label, seconds / scale), fits(short(seconds), seconds / scale)
-        found.append(
-            {
-                "kind": kind.key,
-                "x": percent(at, scale),
-                "width": percent(seconds, scale),
-                "title": f"{name} {seconds:.3f} s",
-                "long": label if long_from else "",
-                "long_from": long_from,
-                "short": short(seconds) if short_from and short_from != long_from else "",
-                "short_from": short_from,
-                "failed": failed,
-            }
-        )
+        if seconds >= SEEN_SECONDS:
+            place = {"x": percent(at, scale), "width": percent(seconds, scale)}
+            found.append({"kind": kind_of(name).key, **place})
         at += seconds
     return found
+
+
+def segments(parts: Mapping[str, float], scale: float, *, at: float = 0.0) -> list[dict[str, Any]]:
+    """The same with a `title`, and with the labels that may fit in."""
+    seen = [(name, seconds) for name, seconds in parts.items() if seconds >= SEEN_SECONDS]
+    return [
+        {**stripe, **_labels(name, seconds, seconds / scale)}
+        for stripe, (name, seconds) in zip(stripes(parts, scale, at=at), seen, strict=True)
+    ]
+
+
+def _labels(name: str, seconds: float, share: float) -> dict[str, Any]:
+    kind, number = kind_of(name), short(seconds)
+    label = f"{kind.label} {number}"
+    long_from, short_from = fits(label, share), fits(number, share)
+    return {
+        "title": f"{name} {seconds:.3f} s",
+        "long": label if long_from else "",
+        "long_from": long_from,
+        "short": number if short_from and short_from != long_from else "",
+        "short_from": short_from,
+        "failed": kind.key == "tool" and name.endswith("✕"),
+    }
 
 
 def scale_of(seconds: Iterable[float], least: float = 1.0) -> float:

@@ -38,9 +38,18 @@ def _anchor(turn: int) -> str:
     return f"#turn-{turn}"
 
 
+class _Environment(Environment):
+    """An environment in which a key of a dict is found at once, and before a method of dicts."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
+    environment = _Environment(
         loader=PackageLoader("tracing.view"),
         autoescape=True,
         trim_blocks=True,
@@ -128,4 +137,6 @@ _INVISIBLE = {
 
 def visible(text: str) -> str:
     """A text whose control characters and changes of writing direction are shown, not obeyed."""
+    if text.isascii() and text.isprintable():  # as most are
+        return text
     return text.translate(_INVISIBLE)

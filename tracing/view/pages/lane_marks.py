@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracing.calls.totals import LATENCY
-from tracing.view.charts import clock, percent, segments, ticks
+from tracing.view.charts import clock, percent, stripes, ticks
 
 _TOP = 34
 _MOST_TRANSCRIPTS = 500
 
 
+class _Lane(NamedTuple):
+    """A kind of lane: its marks are drawn by the macro of its name in `lanes.html`."""
+
+    key: str
+    word: str
+    height: int
+    label_y: int = 13
+    """The foot of its word, from its top."""
+    is_main: bool = False
+    """Whether it is always there, and its word stands out."""
+    shown_by: tuple[str, ...] = ()
+    """What of `lanes` it shows, where that is not what its name says."""
+
+
+_LANES = (
+    _Lane("caller", "Caller", 42, 24, is_main=True),
+    _Lane("agent", "Agent", 48, 24, is_main=True),
+    _Lane("wait", "Wait", 26, is_main=True),
+    _Lane("stt", "STT, turn", 19, shown_by=("stt", "waits")),
+    _Lane("llm", "LLM", 19),
+    _Lane("tools", "Tools", 19),
+    _Lane("tts", "TTS", 19),
+    _Lane("events", "Events", 19),
+)
+"""From the top down."""
+
+
 def lane_rows(
     on_axis: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], budget: float, started_at: str
 ) -> dict[str, Any]:
-    """What the template draws: `height`, `labels` of the lanes, `ticks`, `bands`, and the marks.
+    """What the template draws: `height`, the `lanes` with their words, `ticks`, and the marks.
 
-    Each mark has `x`, `width` and where it stands; lanes that have nothing to show are left out.
+    Each mark has `x` and `width`; lanes that have nothing to show are left out.
     """
     end = on_axis["duration_seconds"] or 1.0
-    places = _places(on_axis)
+    placed, height = _placed(on_axis)
     starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
     waits = list(_waits(turns, starts, budget, end))
     return {
-        "height": places["height"],
+        "height": height,
         "end": end,
         "started_at": started_at,
-        "labels": places["labels"],
-        "y": places["y"],
+        "lanes": placed,
         "ticks": [{"x": percent(at, end), "text": clock(at)} for at in ticks(end, 12)],
         "waits": waits,
         "caller": _boxes(on_axis["caller"], end),
@@ -44,26 +70,17 @@ def lane_rows(
     }
 
 
-def _places(on_axis: Mapping[str, Any]) -> dict[str, Any]:
-    """Where each lane stands, from the top; those without a mark take no room."""
-    y, labels = {"caller": _TOP, "agent": _TOP + 42, "wait": _TOP + 90}, []
-    labels += [("Caller", y["caller"] + 24, True), ("Agent", y["agent"] + 24, True)]
-    labels.append(("Wait", y["wait"] + 13, True))
-    at = y["wait"] + 26
+def _placed(on_axis: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Where each lane stands, from the top, and where they end; none is empty but the main ones."""
+    found, at = [], _TOP
     realtime = any("is_realtime" in mark for mark in on_axis["llm"])
-    for key, word in (
-        ("stt", "STT, turn"),
-        ("llm", "Model" if realtime else "LLM"),
-        ("tools", "Tools"),
-        ("tts", "TTS"),
-        ("events", "Events"),
-    ):
-        if on_axis[key] or (key == "stt" and on_axis["waits"]):
-            y[key] = at
-            labels.append((word, at + 13, False))
-            at += 19
-    found = [{"text": text, "y": place, "strong": strong} for text, place, strong in labels]
-    return {"y": y, "labels": found, "height": at + 6}
+    for lane in _LANES:
+        if lane.is_main or any(on_axis[key] for key in lane.shown_by or (lane.key,)):
+            word = "Model" if realtime and lane.key == "llm" else lane.word
+            place = {"key": lane.key, "y": at, "word": word, "label_y": at + lane.label_y}
+            found.append({**place, "strong": lane.is_main})
+            at += lane.height
+    return found, at + 6
 
 
 def _heard(on_axis: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -94,7 +111,7 @@ def _waits(
             if is_reply
             else f"({waited:.2f})",
             "is_reply": is_reply,
-            "segments": segments(turn.get("parts", {}), end, at=begun),
+            "segments": stripes(turn.get("parts", {}), end, at=begun),
             "at": begun,
             "sound": sound,
         }
