@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import io
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from tracing.commands.doctor import doctor
-from tracing.commands.replay import replay
-from tracing.commands.report import report
-from tracing.commands.transcript import transcript
-from tracing.commands.view import view
+COMMANDS = ("report", "transcript", "view", "replay", "doctor")
+"""Each is the function of its name in the module of its name in `commands`."""
+
+
+class _Commands(TyperGroup):
+    """A group that imports a command when it is asked for: each needs other parts, and its time."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(cmd_name)(getattr(import_module(f"tracing.commands.{cmd_name}"), cmd_name))
+        return typer.main.get_command(alone)
+
 
 app = typer.Typer(
-    help="Read what LiveKit agents did.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (report, transcript, view, replay, doctor):
-    app.command()(command)
+
+
+@app.callback(help="Read what LiveKit agents did.")
+def tracing() -> None:
+    """Stand before every command, so that there is a group."""
 
 
 def main() -> None:
