@@ -46,6 +46,9 @@ COLUMNS = (
 _MAX_INTEGER = 2**63 - 1
 _BYTES, _DOUBLE = "$bytes", "$double"
 _TOO_DEEP = "[nested too deeply]"
+_PLAIN = (str, int, float, bool)
+"""The types of most values, in which nothing is nested."""
+_decode = msgspec.json.decode  # in a third of the time of the standard library's
 
 
 def to_row(span: Span) -> tuple[str | int, ...]:
@@ -100,15 +103,18 @@ class _Row(NamedTuple):
 def from_row(row: Sequence[Any]) -> Span:
     """The span of a row; raises for one that `to_row` has not written."""
     checked = msgspec.convert(row, _Row)
-    span: Span = Span._make(checked)
-    return span._replace(
-        trace_id=_id(checked.trace_id, 16),
-        span_id=_id(checked.span_id, 8),
-        parent_span_id=_id(checked.parent_span_id, 8) if checked.parent_span_id else b"",
-        attributes=_attributes(json.loads(checked.attributes)),
-        events=tuple(_event(event) for event in _list(checked.events)),
-        links=tuple(_link(link) for link in _list(checked.links)),
-        resource=_resource(checked.resource),
+    return Span(
+        _id(checked.trace_id, 16),
+        _id(checked.span_id, 8),
+        _id(checked.parent_span_id, 8) if checked.parent_span_id else b"",
+        checked.name,
+        checked.start_time_unix_nano,
+        checked.end_time_unix_nano,
+        _attributes(_decode(checked.attributes)),
+        tuple(_event(event) for event in _list(checked.events)),
+        tuple(_link(link) for link in _list(checked.links)),
+        *checked[9:-1],
+        _resource(checked.resource),
     )
 
 
@@ -129,7 +135,7 @@ def to_json(value: object) -> str:
 
 def from_json(text: str) -> dict[str, Any]:
     """An object that `to_json` wrote; raises for anything else."""
-    found = json.loads(text)
+    found = _decode(text)
     if '"$' in text:
         found = _restore(found)
     if not isinstance(found, dict):
@@ -138,13 +144,13 @@ def from_json(text: str) -> dict[str, Any]:
 
 
 def _list(text: str) -> list[Any]:
-    return [] if text == "[]" else list(json.loads(text))
+    return [] if text == "[]" else list(_decode(text))
 
 
 @lru_cache(16)
 def _resource(text: str) -> Attributes:
     """The same for all spans of a process."""
-    return _attributes(json.loads(text))
+    return _attributes(_decode(text))
 
 
 def _id(text: str, length: int) -> bytes:
@@ -193,8 +199,7 @@ def _attributes_json(attributes: Attributes) -> str:
 
 def _attributes_object(attributes: Attributes) -> dict[str, Any]:
     return {
-        key: _nested(value) if isinstance(value, (list, tuple, Mapping)) else value
-        for key, value in attributes.items()
+        key: value if type(value) in _PLAIN else _nested(value) for key, value in attributes.items()
     }
 
 
@@ -202,8 +207,11 @@ def _nested(value: Any, depth: int = 0) -> Any:
     """A list or a map in which no map can be taken for bytes or a number."""
     if depth > MAX_DEPTH:
         return _TOO_DEEP
-    if isinstance(value, Mapping):
-        pairs = {str(key): _nested(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (dict, Mapping)):
+        pairs = {
+            str(key): item if type(item) in _PLAIN else _nested(item, depth + 1)
+            for key, item in value.items()
+        }
         is_like_ours = len(pairs) == 1 and next(iter(pairs)).startswith("$")
         return {f"${key}": item for key, item in pairs.items()} if is_like_ours else pairs
     if isinstance(value, (list, tuple)):

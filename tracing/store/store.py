@@ -319,7 +319,7 @@ _NOT_OURS = (
     RecursionError,
     TypeError,
     ValueError,
-    msgspec.ValidationError,
+    msgspec.DecodeError,
 )
 
 
