@@ -44,7 +44,7 @@ def test_a_call_that_cannot_be_described_hides_no_other(
 ) -> None:
     """It is named with its error, and the others are shown."""
     found = recording(tmp_path, span(1, described='{"broken": true}'), span(2))
-    assert load_calls(found) == [{"trace_id": span(2).trace_id.hex(), "turns": []}]
+    assert list(load_calls(found)) == [{"trace_id": span(2).trace_id.hex(), "turns": []}]
     assert caplog.messages == [
         f"left out trace {span(1).trace_id.hex()}, cannot describe it: ValueError('broken')"
     ]

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests.described import CALL
 from tracing.terminal.cells import plain
-from tracing.terminal.report import print_report, to_json, write_csv
+from tracing.terminal.report import print_report, to_json, write_csv, write_json
 
 pytestmark = pytest.mark.usefixtures("utc")
 
@@ -25,6 +25,22 @@ def printed(calls: Sequence[Mapping[str, Any]], width: int = 100) -> str:
     file = io.StringIO()
     print_report(calls, Console(file=file, width=width, highlight=False))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_json_is_written_call_by_call_as_it_is_in_one(count: int) -> None:
+    """To the last blank; each call is asked for when the one before has been written."""
+    file = io.StringIO()
+    written: list[int] = []
+
+    def calls() -> Iterator[Mapping[str, Any]]:
+        for _ in range(count):
+            written.append(len(file.getvalue()))
+            yield CALL
+
+    assert write_json("calls", calls(), file) == count
+    assert file.getvalue() == to_json({"calls": [CALL] * count}) + "\n"
+    assert written == sorted(set(written))
 
 
 def test_a_call_is_shown_turn_by_turn() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from tracing.read.selection import ChoiceError, choose, parse_time
 from tracing.read.sources import Source, load_calls
 from tracing.store.call_rows import CallSummary
 from tracing.terminal.comparison import print_comparison
-from tracing.terminal.report import print_report, to_json, write_csv
+from tracing.terminal.report import print_report, to_json, write_csv, write_json
 
 
 def report(
@@ -48,19 +48,21 @@ def report(
                 among = list(islice(source.calls(**wanted), last))
                 _print_comparison(source, sides, as_json, among)
                 return
-            calls = load_calls(source, last=last, **wanted)
-        if not calls:
+            found = _print_calls(load_calls(source, last=last, **wanted), as_json, as_csv)
+        if not found:
             typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
-        _print_calls(calls, as_json, as_csv)
 
 
-def _print_calls(calls: Sequence[Mapping[str, Any]], as_json: bool, as_csv: bool) -> None:
+def _print_calls(calls: Iterable[Mapping[str, Any]], as_json: bool, as_csv: bool) -> int:
+    """Print them, as JSON one by one; how many there were."""
     if as_json:
-        typer.echo(to_json({"calls": calls}))
-    elif as_csv:
-        write_csv(calls, sys.stdout)
+        return write_json("calls", calls, sys.stdout)
+    kept = list(calls)
+    if as_csv:
+        write_csv(kept, sys.stdout)
     else:
-        print_report(calls, make_console())
+        print_report(kept, make_console())
+    return len(kept)
 
 
 def _print_comparison(

@@ -142,10 +142,15 @@ class RecordedFiles(FromSpans):
                 self.left_out[path] = left_out
 
 
-def load_calls(source: Source, *, last: int | None = None, **wanted: Any) -> list[dict[str, Any]]:
-    """Describe the calls that match, the `last` only if given, in the order of their starts."""
+def load_calls(
+    source: Source, *, last: int | None = None, **wanted: Any
+) -> Iterator[dict[str, Any]]:
+    """Describe the calls that match, the `last` only if given, in the order of their starts.
+
+    One by one: of many, no more are in memory than whoever takes them keeps.
+    """
     newest = list(islice(source.calls(**wanted), last))
-    return list(described(source, reversed(newest)))
+    return described(source, reversed(newest))
 
 
 def described(source: Source, calls: Iterable[CallSummary]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -131,6 +131,17 @@ def to_json(value: object) -> str:
     legible = _BEYOND_ASCII.sub(lambda found: _escaped_json(found[0]), text)
     # With `indent` the standard library's encoder takes ten times as long.
     return msgspec.json.format(legible, indent=2)
+
+
+def write_json(name: str, values: Iterable[object], file: TextIO) -> int:
+    """Write `to_json` of an object with this one list as its values come; how many there were."""
+    count = 0
+    for value in values:
+        file.write(",\n" if count else f'{{\n  "{name}": [\n')
+        file.write("    " + to_json(value).replace("\n", "\n    "))
+        count += 1
+    file.write("\n  ]\n}\n" if count else f'{{\n  "{name}": []\n}}\n')
+    return count
 
 
 def write_csv(calls: Sequence[Mapping[str, Any]], file: TextIO) -> None:
