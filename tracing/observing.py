@@ -37,10 +37,13 @@ def observe(
 ) -> None:
     """Record what only the events of a session know; once per session, before or after it starts.
 
-    `session_id` and `user_id` name the call and the caller; without them LiveKit's room, job and
-    participant do, and the job alone where content is withheld. A reply slower than
-    `budget_seconds` (1.0) is marked. `table` prints a table in the terminal after each turn, and
-    `log_summary` logs the call's numbers at its end.
+    - `session`: what is observed.
+    - `session_id`: names the call; else what `setup_tracer` says, the job's id alone where content
+      is withheld.
+    - `user_id`: names the caller; else what `setup_tracer` says, nobody where content is withheld.
+    - `budget_seconds`: a reply slower than this is marked; else 1.0.
+    - `table`: print a table in the terminal after each turn; else False.
+    - `log_summary`: log the call's numbers at its end; else True.
     """
     if session in _observed:
         return

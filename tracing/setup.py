@@ -61,23 +61,28 @@ def setup_tracer(
     """Record what this process's LiveKit agent does, and deliver it to the backends.
 
     Call it where the agent's module is imported, or in the server's `setup_fnc`; calling it
-    again returns the same handle. `backend` is one backend or a list of them (each gets every
-    span): a name, or settings such as `Langfuse(environment="staging")` and `Otlp(endpoint=...)`.
-    None chooses from the environment: Langfuse keys, else an OTLP endpoint, else the local store.
-    A backend that is given by name takes fields of its settings as arguments here, those of
-    `BackendArguments` (`public_key=`, `endpoint=` and so on).
+    again returns the same handle.
 
-    `directory` is where spool and store live, TRACING_DIR. `session_id` is a string, or is called
-    with the call's identity attributes (`lk.*`, those that are known by then) and returns one;
-    where it fails or returns none, room and job name the call.
-    `user_id` names the caller, else the participant's identity does. `capture_content=False`
-    withholds what anybody said, typed or is called: of texts, what is known to be technical is
-    left, and what `content_safe` names (attributes and events). `mask` takes each text and returns
-    what may leave the process. `metrics` also exports LiveKit's metrics and those of turns to the
-    OTLP endpoint; LiveKit Cloud then gets none.
+    - `backend`: one backend or a list of them, each of which gets every span: a name, or settings
+      such as `Langfuse(environment="staging")` and `Otlp(endpoint=...)`; else TRACING_BACKEND,
+      Langfuse's keys, an OTLP endpoint, local.
+    - `directory`: where spool and store live; else TRACING_DIR, .tracing.
+    - `session_id`: names the call: a text, or a function from its identity (`lk.*`, as far as
+      known by then) to one, which may fail; else the room's name and the job's id.
+    - `user_id`: names the caller; else the participant's identity.
+    - `capture_content`: False withholds what anybody said, typed or is called: of texts, what is
+      known to be technical is left. So does LIVEKIT_TELEMETRY_ALLOW_PII=0, whatever is said here;
+      else TRACING_CAPTURE_CONTENT, True.
+    - `content_safe`: names of attributes and events whose texts are left all the same; else none.
+    - `mask`: takes each text and returns what may leave the process; else none.
+    - `metrics`: also export LiveKit's metrics and those of turns to the OTLP endpoint; LiveKit
+      Cloud then gets none; else TRACING_METRICS, False.
+    - `strict`: False: wrong settings are logged in place of ConfigError, and nothing is recorded;
+      else True.
+    - `arguments`: fields of the settings of backends that are given by name, those of
+      `BackendArguments`: `public_key=`, `endpoint=` and so on.
 
-    Raises ConfigError, which lists every problem; with `strict=False` it is logged instead and
-    nothing is recorded.
+    Raises ConfigError, which lists every problem.
     """
     check_names(arguments)
     asked = Asked.of(

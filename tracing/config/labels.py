@@ -22,18 +22,18 @@ class TraceLabels:
     """The labels of traces, for Langfuse and for a collector that forwards to it."""
 
     trace_name: str | None = None
-    """Name of every trace; without it the agent's."""
+    """Name of every trace; else the agent's name."""
     tags: Sequence[str] = ()
-    """Tags of every trace, up to 200 characters each."""
+    """Tags of every trace, up to 200 characters each; else none."""
     environment: str | None = None
-    """Langfuse environment, such as production; else LANGFUSE_TRACING_ENVIRONMENT."""
+    """Langfuse environment, such as production; else LANGFUSE_TRACING_ENVIRONMENT, none."""
     release: str | None = None
-    """Release of your agent; else LANGFUSE_RELEASE."""
+    """Release of your agent; else LANGFUSE_RELEASE, none."""
     version: str | None = None
-    """Version of your own, such as a prompt's."""
+    """Version of your own, such as a prompt's; else none."""
     cost: Prices = field(default_factory=dict)
     """Prices of your own, US dollars per unit by model and bucket, for what Langfuse does not
-    price: `{"nova-3": {"seconds": 0.00007}}`."""
+    price: `{"nova-3": {"seconds": 0.00007}}`; else none."""
 
     detail: Detail | None = None
     """`call`: what a person sees, and what failed; `full`: every span; else

@@ -50,7 +50,9 @@ _BELOW_BASE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Langfuse(TraceLabels):
-    """A Langfuse project. What is not given comes from the variable that its field names."""
+    """A Langfuse project. What is not given comes from the variables that its field names; where
+    an OTLP endpoint is chosen as well, OTEL_EXPORTER_OTLP_* are for that alone, and of several
+    projects, the variables' keys are for one that names no `base_url`."""
 
     public_key: str = ""
     """`pk-lf-...`; else LANGFUSE_PUBLIC_KEY."""
@@ -60,18 +62,17 @@ class Langfuse(TraceLabels):
     """Region or own server; else LANGFUSE_BASE_URL, LANGFUSE_HOST, https://cloud.langfuse.com."""
     headers: Mapping[str, str] | str | None = field(default=None, repr=False)
     """Further headers, such as a proxy's in front of the server: a mapping, or
-    `key=value,key=value`."""
+    `key=value,key=value`; else none."""
     compression: Compression | None = None
-    """gzip or none; else LANGFUSE_OTEL_COMPRESSION, OTEL_EXPORTER_OTLP_COMPRESSION, gzip."""
+    """Packing; else LANGFUSE_OTEL_COMPRESSION, OTEL_EXPORTER_OTLP_[TRACES_]COMPRESSION, gzip."""
     timeout: float | None = None
     """Seconds for one request; else LANGFUSE_TIMEOUT, 10."""
     certificate: str | None = None
-    """Path of a CA bundle that replaces the system's; else, where no OTLP endpoint is chosen as
-    well, OTEL_EXPORTER_OTLP_CERTIFICATE, as for the client's two files."""
+    """Path of a CA bundle; else OTEL_EXPORTER_OTLP_[TRACES_]CERTIFICATE, the system's."""
     client_certificate: str | None = None
-    """Path of a client certificate."""
+    """Path of a client certificate; else OTEL_EXPORTER_OTLP_[TRACES_]CLIENT_CERTIFICATE, none."""
     client_key: str | None = None
-    """Path of its key."""
+    """Path of its key; else OTEL_EXPORTER_OTLP_[TRACES_]CLIENT_KEY, none."""
     sample_rate: float | None = None
     """Share of the traces that are sent, 0 to 1, the same for each trace as Langfuse's SDK would
     choose; else LANGFUSE_SAMPLE_RATE, 1."""

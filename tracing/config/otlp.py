@@ -28,27 +28,28 @@ OtlpDialect = Literal["plain", "langfuse"]
 
 @dataclass(frozen=True, kw_only=True)
 class Otlp(TraceLabels):
-    """An OTLP/HTTP endpoint. What is not given comes from OTEL_EXPORTER_OTLP_TRACES_* and
-    OTEL_EXPORTER_OTLP_*; of several endpoints in one set-up, only for one without `endpoint`.
+    """An OTLP/HTTP endpoint. What is not given comes from the variables that its field names; of
+    several endpoints in one set-up, only for one without `endpoint`.
 
     The labels of `TraceLabels` are for the dialect `langfuse`; `environment` is on the resource
     too. An endpoint of Langfuse's own, with its keys as Basic auth, is a `Langfuse` in force.
     """
 
     endpoint: str = field(default="", repr=False)
-    """Base URL, such as http://127.0.0.1:4318; /v1/traces is appended."""
+    """Base URL, such as http://127.0.0.1:4318; /v1/traces is appended; else
+    OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT."""
     headers: Mapping[str, str] | str | None = field(default=None, repr=False)
-    """A mapping, or `key=value,key=value`."""
+    """A mapping, or `key=value,key=value`; else OTEL_EXPORTER_OTLP_[TRACES_]HEADERS, none."""
     compression: Compression | None = None
-    """gzip (the default) or none."""
+    """Packing; else OTEL_EXPORTER_OTLP_[TRACES_]COMPRESSION, gzip."""
     timeout: float | None = None
-    """Seconds for one request; 10 by default."""
+    """Seconds for one request; else OTEL_EXPORTER_OTLP_[TRACES_]TIMEOUT, 10."""
     certificate: str | None = None
-    """Path of a CA bundle that replaces the system's."""
+    """Path of a CA bundle; else OTEL_EXPORTER_OTLP_[TRACES_]CERTIFICATE, the system's."""
     client_certificate: str | None = None
-    """Path of a client certificate."""
+    """Path of a client certificate; else OTEL_EXPORTER_OTLP_[TRACES_]CLIENT_CERTIFICATE, none."""
     client_key: str | None = None
-    """Path of its key."""
+    """Path of its key; else OTEL_EXPORTER_OTLP_[TRACES_]CLIENT_KEY, none."""
     dialect: OtlpDialect | None = None
     """langfuse for a collector that forwards the spans to Langfuse; else TRACING_OTLP_DIALECT,
     plain."""

@@ -1,0 +1,1 @@
+"""What a person reads is true: the settings reference, commands, links, examples, paths."""
