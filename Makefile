@@ -8,7 +8,7 @@ LOWEST := .venv-lowest
 LOWEST_TESTS := $(addprefix tests/,spool deliver store config dialects otlp_json read \
 	test_cli.py test_setup.py test_handle.py test_own_backend.py test_replay.py test_doctor.py)
 
-.PHONY: demo test test-lowest lint typecheck faults bench integration browser clean
+.PHONY: demo test test-lowest lint typecheck faults bench integration browser paths clean
 
 demo: $(VENV)/.demo ## one offline call, then its table
 	$(BIN)/python agent_entry.py demo
@@ -45,6 +45,9 @@ integration: $(VENV)/.dev ## against real programs, built once where Go is; the 
 
 browser: $(VENV)/.dev ## the pages in Debian's Chromium; without one they skip
 	$(BIN)/python -m pytest -m browser -p no:cacheprovider
+
+paths: $(VENV)/.dev ## the README's ways in, in fresh environments, with uv and with pip
+	$(BIN)/python -m tests.paths
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .tracing .coverage* dist build

@@ -1,0 +1,1 @@
+"""The README's ways in, from a clean checkout, with uv and with pip."""
