@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ _COMMAND = re.compile(
     r"(?:python3?|pip|uv|make|docker compose|agent_entry\.py|livekit-tracing|zcat|export|mv|cp"
     r"|\.venv/bin/\w+) .+"
 )
+_CALL = re.compile(r"(setup_tracer|observe)\(")
+_KEYWORD = re.compile(r"(?:^|, )(\w+)=")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<(https?://[^>\s]+)>")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -56,6 +59,18 @@ def paths() -> dict[tuple[str, str], str]:
     """The README's ways in, by what they lead to and the tool they use: lines for a shell."""
     found = _PATH.findall((ROOT / "README.md").read_text())
     return {(way, tool): block for way, tool, block in found}
+
+
+def keywords(document: Path) -> Iterator[tuple[str, str]]:
+    """Which arguments of which functions are named: in Python blocks, and in code in a line."""
+    text = document.read_text()
+    for block in (block for language, block in _FENCE.findall(text) if language == "python"):
+        for call in ast.walk(ast.parse(block)):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                yield from ((call.func.id, one.arg) for one in call.keywords if one.arg)
+    for _, code in _CODE.findall(_FENCE.sub("", text)):
+        if called := _CALL.match(code):
+            yield from ((called[1], name) for name in _KEYWORD.findall(code[called.end() :]))
 
 
 def links(document: Path) -> list[Link]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -23,13 +25,16 @@ from tests.docs.documents import (
     Link,
     anchors,
     commands,
+    keywords,
     links,
     paths,
     quoted_messages,
 )
 from tests.fakes import ROOT, until
 from tests.langfuse_server import LangfuseServer
+from tracing import Backend, Langfuse, Otlp, observe, setup_tracer
 from tracing.account.restamp import restamp
+from tracing.config.load import BackendArguments
 from tracing.span import Span
 from tracing.store.store import Store
 
@@ -211,7 +216,7 @@ def test_command_does_what_is_said(command: str, place: Path) -> None:
         done = subprocess.run(
             ["bash", "-c", _as_typed(command, place)],
             cwd=place,
-            env=_environ(langfuse),
+            env=_environ(langfuse if "langfuse" in command else None),
             capture_output=True,
             text=True,
             timeout=120,
@@ -299,6 +304,21 @@ def test_quoted_messages_are_said() -> None:
         if part.strip(" :;,").strip() not in said
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_arguments_that_are_named_exist(document: Path) -> None:
+    """And what is shown as Python is some."""
+    arguments = inspect.signature(setup_tracer).parameters.keys()
+    known = {
+        "setup_tracer": {*arguments, *BackendArguments.__annotations__},
+        "observe": {*inspect.signature(observe).parameters},
+        "Langfuse": {field.name for field in fields(Langfuse)},
+        "Otlp": {field.name for field in fields(Otlp)},
+        "Backend": {field.name for field in fields(Backend)},
+    }
+    found = [(function, name) for function, name in keywords(document) if function in known]
+    assert [(function, name) for function, name in found if name not in known[function]] == []
 
 
 def test_the_readme_has_each_way_with_uv_and_with_pip() -> None:
