@@ -116,6 +116,7 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "python -m tracing report": Ends("In all: 2 calls"),
     "python -m tracing report --help": Ends("Usage"),
     "python -m tracing COMMAND --help": Ends("Usage"),
+    "livekit-tracing COMMAND": PATHS,
     "python -m tracing report --compare preemptive_generation=true "
     "preemptive_generation=false": Ends("preemptive_generation=true"),
     "python -m tracing report calls.json": Ends("In all: 1 call"),
