@@ -16,7 +16,9 @@ from tracing.config.backends import (
     Backend,
     CommonSettings,
 )
-from tracing.config.endpoints import (
+from tracing.config.environment import Environment, as_flag, shown, unquoted
+from tracing.config.labels import TraceLabels, read_labels
+from tracing.config.server.endpoints import (
     Compression,
     both,
     check_url,
@@ -26,9 +28,7 @@ from tracing.config.endpoints import (
     split_url,
     without_password,
 )
-from tracing.config.environment import Environment, as_flag, shown, unquoted
-from tracing.config.headers import read_headers
-from tracing.config.labels import TraceLabels, read_labels
+from tracing.config.server.headers import read_headers
 from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 from tracing.places import RECORDINGS_NAME
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from tracing.config.backends import OTLP_HTTP, Backend, CommonSettings
-from tracing.config.endpoints import (
+from tracing.config.environment import Environment
+from tracing.config.labels import TraceLabels, read_labels
+from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, langfuse_behind
+from tracing.config.server.endpoints import (
     Compression,
     both,
     check_port,
@@ -17,10 +20,7 @@ from tracing.config.endpoints import (
     read_timeout,
     without_password,
 )
-from tracing.config.environment import Environment
-from tracing.config.headers import read_headers
-from tracing.config.labels import TraceLabels, read_labels
-from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, langfuse_behind
+from tracing.config.server.headers import read_headers
 from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 
 OtlpDialect = Literal["plain", "langfuse"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracing.config.environment import Environment
-from tracing.config.headers import read_headers
+from tracing.config.server.headers import read_headers
 
 VARIABLE = "OTEL_EXPORTER_OTLP_HEADERS"
 BASIC = {"authorization": "Basic abc=="}
