@@ -321,39 +321,6 @@ def test_replay_to_a_langfuse_that_is_off_delivers_nothing(
     assert result.stderr.endswith(": nothing is delivered: LANGFUSE_TRACING_ENABLED is false\n")
 
 
-def test_the_doctor_finds_all_fine(directory: Path) -> None:
-    """What it looked at, a line each, and status 0."""
-    result = run("doctor")
-    assert (result.exit_code, result.stderr) == (0, "")
-    text = " ".join(result.stdout.split())
-    assert text.startswith(
-        "ok directory: .tracing ok spool: no agent has written spans here yet "
-        "ok store: .tracing/calls.db: 3 calls in "
-    )
-    assert ", the latest began at 2025-10-09 " in text
-
-
-def test_the_doctor_finds_something_to_mend(directory: Path) -> None:
-    """Status 1, and what to do; other checks have their say."""
-    directory.chmod(0o755)
-    result = run("doctor")
-    lines = result.stdout.splitlines()
-    assert result.exit_code == 1
-    assert lines[0] == (
-        "mend  directory: others may look into .tracing (mode 755): chmod 700 .tracing"
-    )
-    assert lines[-2] == "ok    spool: no agent has written spans here yet"
-    assert lines[-1].startswith("ok    store: .tracing/calls.db: 3 calls in ")
-
-
-def test_the_doctor_that_cannot_look_says_so(directory: Path) -> None:
-    """A damaged store is status 2."""
-    (directory / "calls.db").write_bytes(b"no database " * 100)
-    result = run("doctor")
-    assert result.exit_code == 2
-    assert result.stderr == "livekit-tracing: .tracing/calls.db: file is not a database\n"
-
-
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `python ...` as a person would, in a pipe."""
     inherited = {k: v for k, v in os.environ.items() if k != "COLUMNS"}

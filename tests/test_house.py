@@ -21,7 +21,8 @@ DOORS = {
     "__init__",
 }
 MAY_IMPORT = {
-    "doors": "capture account spool deliver store calls read terminal view metrics config",
+    "doors": "capture account spool deliver store calls read terminal view metrics config doctor",
+    "doctor": "deliver spool store config",
     "capture": "account spool deliver.flush store.reports config",
     "metrics": "account spool deliver.flush config",
     "terminal": "calls read account",

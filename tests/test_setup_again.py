@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tests.fakes import RecordingServer, call, until
 from tracing import ConfigError, Tracing, setup_tracer
-from tracing.commands.doctor import check_spools
+from tracing.doctor.spool import look_at_spools
 from tracing.handle import current_tracing
 from tracing.span import STATUS_ERROR
 
@@ -227,7 +227,7 @@ def test_provider_that_cannot_be_joined_is_said_in_log_and_doctor(
     assert said.startswith("LiveKit was given a NoOpTracerProvider after setup_tracer")
     assert dict(handle.dropped) == {"LiveKit was given a provider that records nothing": 1}
     assert handle.directory is not None
-    found = [one.text for one in check_spools(handle.directory.parents[1]) if not one.is_fine]
+    found = [one.text for one in look_at_spools(handle.directory.parents[1]) if one.state != "ok"]
     assert found == ["1 process dropped: LiveKit was given a provider that records nothing"]
 
 

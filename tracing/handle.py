@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from tracing.capture.current import register
-from tracing.capture.provider import follow_provider
+from tracing.capture.provider import follow_provider, other_provider
 from tracing.deliver.flush import flush_spool
 from tracing.spool.losses import Ledger, count_losses
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tracing.config.asked import Asked
     from tracing.config.settings import Settings
     from tracing.deliver.keeper import Keeper
+    from tracing.doctor.findings import Finding
     from tracing.metrics.export import Metrics
     from tracing.spool.queued import QueuedWriter
 
@@ -90,6 +91,20 @@ class Tracing:
         if self._writer is not None and not (self._writer.settle(timeout) and self._writer.look()):
             return False
         return flush_spool(self.directory, max(deadline - time.monotonic(), 0.0))
+
+    def check(self) -> list[Finding]:
+        """What `python -m tracing doctor` says, of this process's own settings and arguments.
+
+        It takes up to 15 s and sends a test trace to Langfuse, so an event loop is not held for
+        it: `await asyncio.to_thread(tracing.check)` there. Never raises.
+        """
+        from tracing.doctor.check import check_here, on_event_loop
+
+        if _on_event_loop():
+            return [on_event_loop()]
+        has_ended = self.enabled and _current is not self
+        other = other_provider(self._processor) if self._processor is not None else ""
+        return check_here(self.settings, self.asked, has_ended=has_ended, other_provider=other)
 
     def shutdown(self) -> None:
         """End the pipeline of this process; what is on disk is delivered all the same."""

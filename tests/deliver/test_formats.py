@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tests.fakes import RecordingServer, draining, otlp_backend, until
 from tests.spool.test_formats import WRITTEN
-from tracing.commands.doctor import check_spools
 from tracing.deliver.drainer import Drainer
 from tracing.deliver.flush import flush_spool
 from tracing.deliver.inspection import unreadable
 from tracing.deliver.status import take_notices
+from tracing.doctor.spool import look_at_spools
 from tracing.spool.losses import count_losses
 from tracing.spool.records import header_frame
 from tracing.spool.segments import segment_paths
@@ -39,5 +39,5 @@ def test_segment_of_a_newer_version_is_left_alone_and_said_once(spool: Path) -> 
     assert [text for _, text in notices + take_notices(spool)] == [unreadable(spool, 1)]
     assert count_losses(spool) == {}
     assert newer.read_bytes().endswith(b"what only version 99 can read")
-    [said] = [c for c in check_spools(spool.parents[1]) if c.name.endswith("format")]
-    assert (said.is_fine, said.text) == (False, unreadable(spool, 1))
+    [said] = [c for c in look_at_spools(spool.parents[1]) if c.name.endswith("format")]
+    assert (said.state, said.line) == ("mend", f"{said.name}: {unreadable(spool, 1)}")

@@ -19,12 +19,12 @@ from tests.fakes import (
     running_python,
     until,
 )
-from tracing.commands.doctor import check_spools
 from tracing.deliver.identity import Process
 from tracing.deliver.lease import Holder, Lease
 from tracing.deliver.pace import Pace
 from tracing.deliver.status import write_status
 from tracing.deliver.watch import Watch
+from tracing.doctor.spool import look_at_spools
 from tracing.spool.locks import FileLock
 from tracing.spool.segments import SegmentWriter
 
@@ -136,10 +136,10 @@ def test_doctor_tells_a_drainer_that_stands_still(spool: Path) -> None:
     lock = FileLock.take(spool / "drainer.lock")
     assert lock is not None
     Lease(lock, Holder(Process(7), "abc"))
-    [check] = check_spools(spool.parents[1])
-    assert (check.is_fine, check.text.endswith("drainer 7")) == (True, True)
+    [check] = look_at_spools(spool.parents[1])
+    assert (check.state, check.text.endswith("drainer 7")) == ("ok", True)
     os.utime(spool / "drainer.lock", (1, 1))
-    _, check = check_spools(spool.parents[1])
-    assert check.is_fine is False
+    _, check = look_at_spools(spool.parents[1])
+    assert check.state == "mend"
     assert "has given no sign of life for" in check.text
     lock.release()

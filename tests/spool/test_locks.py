@@ -97,13 +97,13 @@ def flock(fd, operation):
 
 fcntl.flock = flock
 from tracing import setup_tracer
-from tracing.commands.doctor import check_directory
+from tracing.doctor.kept import look_at_directory
 
 try:
     setup_tracer("local", directory=sys.argv[1])
 except ValueError as error:
     print(error)
-print([(check.is_fine, check.text) for check in check_directory(Path(sys.argv[1]))])
+print([check.line for check in look_at_directory(Path(sys.argv[1]))])
 """
 
 
@@ -114,5 +114,5 @@ def test_set_up_refuses_a_file_system_without_locks_and_the_doctor_says_so(tmp_p
     assert run_python(WITHOUT_LOCKS, directory).splitlines() == [
         "tracing cannot be set up, 1 problem:",
         f"  - {told}",
-        repr([(False, told)]),
+        repr([f"directory: {told}"]),
     ]

@@ -25,6 +25,13 @@ def has_processor(provider: TracerProvider, processor: SpanProcessor) -> bool:
     return processor in getattr(provider._active_span_processor, "_span_processors", ())
 
 
+def other_provider(processor: SpanProcessor) -> str:
+    """The kind of provider that LiveKit has in place of one with this processor; "" for none."""
+    provider = livekit_tracer._tracer_provider
+    is_ours = isinstance(provider, TracerProvider) and has_processor(provider, processor)
+    return "" if is_ours else type(provider).__name__
+
+
 def follow_provider(join: Callable[[Any], None] | None) -> None:
     """Call `join` with every provider that LiveKit is given from now on; None for no more.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dotenv import dotenv_values
 
@@ -21,29 +22,61 @@ logger = get_logger(__name__)
 FILE_NAMES = (".env.local", ".env")
 
 
+PROCESS = "the environment"
+"""The source of a variable that the process itself has."""
+
+
+class Source(NamedTuple):
+    """Where variables come from: the process, or a file; and what each is set to there."""
+
+    name: str
+    values: Mapping[str, str]
+
+
 def process_environ() -> Mapping[str, str]:
     """`os.environ`, which is never written, and what only the files have of `VARIABLES`
     (and of names of ours that are misspelt).
+    """
+    environ: dict[str, str] = {}
+    for source in sources():
+        environ = {**source.values, **environ}
+    return environ
+
+
+def is_read_here(name: str) -> bool:
+    """Whether it is one of `VARIABLES`, or nearly one of ours."""
+    return name in VARIABLES or name.startswith(OUR_PREFIX)
+
+
+def sources(is_wanted: Callable[[str], bool] = is_read_here) -> Sequence[Source]:
+    """The process and what is wanted of the files, those that count first before the others.
 
     The working directory's files go before those beside the main script, `.env.local` before
     `.env`. As with `load_dotenv`, PYTHON_DOTENV_DISABLED switches that off.
     """
-    environ = dict(os.environ)
-    if not as_flag(environ.get("PYTHON_DOTENV_DISABLED")):
-        for path in _files():
-            for name, value in _values(path).items():
-                if value and (name in VARIABLES or name.startswith(OUR_PREFIX)):
-                    environ.setdefault(name, value)
-    return environ
+    process = Source(PROCESS, dict(os.environ))
+    if are_switched_off():
+        return [process]
+    return [process, *(Source(str(path), _wanted(path, is_wanted)) for path in file_paths())]
 
 
-def _files() -> Iterator[Path]:
+def are_switched_off() -> bool:
+    """Whether the process says that no such file is to be read."""
+    return bool(as_flag(os.environ.get("PYTHON_DOTENV_DISABLED")))
+
+
+def file_paths() -> Sequence[Path]:
+    """Where files are looked for, those that count first before the others."""
     # In a job's process the agent's module is imported under the first of these names.
     main = sys.modules.get("__mp_main__") or sys.modules.get("__main__")
     script = getattr(main, "__file__", None)
     directories = [Path.cwd(), *([Path(script).absolute().parent] if script else [])]
-    for directory in dict.fromkeys(directories):
-        yield from (directory / name for name in FILE_NAMES)
+    return [directory / name for directory in dict.fromkeys(directories) for name in FILE_NAMES]
+
+
+def _wanted(path: Path, is_wanted: Callable[[str], bool]) -> Mapping[str, str]:
+    """What is wanted of a file; an empty value is a line that nobody filled in."""
+    return {name: value for name, value in _values(path).items() if value and is_wanted(name)}
 
 
 def _values(path: Path) -> Mapping[str, str | None]:

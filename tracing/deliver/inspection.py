@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from tracing.deliver.pace import PRODUCTION
 from tracing.deliver.status import read_backends
 from tracing.deliver.watch import stands_still
 from tracing.spool.acks import acknowledged_offset
-from tracing.spool.formats import is_foreign
+from tracing.spool.formats import FORMATS, is_foreign, segment_version
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import NOT_SPANS, count_losses
 from tracing.spool.quarantine import quarantined_files
-from tracing.spool.records import count_ended
+from tracing.spool.records import END, count_ended, read_records
 from tracing.spool.segments import segment_paths
 
 
@@ -26,6 +27,8 @@ class SpoolState:
     directory: Path
     waiting_spans: int
     """Ended spans that some backend has not taken."""
+    oldest_unix_nano: int
+    """When the first of them ended; 0 where none waits, or it cannot be told."""
     size_bytes: int
     writers: int
     """Living processes that write spans here."""
@@ -61,6 +64,7 @@ def _inspect(directory: Path) -> SpoolState:
         waiting_spans=sum(
             count_ended(path, acknowledged_offset(directory, path.name)) for path in segments
         ),
+        oldest_unix_nano=_oldest(directory, segments),
         size_bytes=sum(path.stat().st_size for path in segments if path.exists()),
         writers=sum(is_locked(path) for path in segments),
         drainer_pid=holder.pid if holder else None,
@@ -71,6 +75,21 @@ def _inspect(directory: Path) -> SpoolState:
         unreadable=sum(map(is_foreign, segments)),
         quarantined=tuple(quarantined_files(directory)),
     )
+
+
+def _oldest(directory: Path, segments: Sequence[Path]) -> int:
+    """When the first ended span that waits did end; 0 where there is none."""
+    for path in segments:
+        format, offset = (
+            FORMATS.get(segment_version(path)),
+            acknowledged_offset(directory, path.name),
+        )
+        if format is None or not count_ended(path, offset):
+            continue
+        for record in read_records(path.read_bytes(), offset, format=format):
+            if record.kind == END and record.span is not None:
+                return record.span.end_time_unix_nano
+    return 0
 
 
 def unreadable(directory: Path, segments: int) -> str:

@@ -114,19 +114,20 @@ class HttpClient:
             with self._deadline.within(self._timeout_seconds):
                 answer = self._exchange(method, url, body, headers)
         except urllib3.exceptions.HTTPError as error:
-            reason = _plain(error)
             if self._deadline.is_over:
                 reason = f"no whole answer within {self._timeout_seconds:g} s"
-            raise self._failure(url, reason) from error
+                raise self._failure(url, reason, hung=True) from error
+            raise self._failure(url, _plain(error)) from error
         if self._way and answer.status == _PROXY_WANTS_A_PASSWORD:
             raise self._failure(url, f"{answer.status}: {answer.words}")
         return answer
 
-    def _failure(self, url: str, reason: str) -> Unavailable:
+    def _failure(self, url: str, reason: str, *, hung: bool = False) -> Unavailable:
         """Why no answer came; a proxy that says no says it to everything, until it is mended."""
         refused = bool(self._way) and _REFUSED_BY_PROXY.search(reason) is not None
         words = f"{url} cannot be reached{self._way}: {reason}"
-        return Unavailable(safe(words), refused=refused, mend=_MEND_PROXY if self._way else "")
+        mend = _MEND_PROXY if self._way else ""
+        return Unavailable(safe(words), refused=refused, mend=mend, hung=hung)
 
     def _exchange(
         self, method: str, url: str, body: bytes | IO[bytes], headers: Mapping[str, str]

@@ -34,7 +34,8 @@ class UsesSpareTime(Protocol):
 class Unavailable(Exception):
     """The backend takes nothing now. `refused` means: not before somebody mends something.
 
-    `mend` is what to check where that is nothing of the backend's own.
+    `mend` is what to check where that is nothing of the backend's own; `hung` means: no whole
+    answer came in time.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Unavailable(Exception):
         refused: bool = False,
         retry_after_seconds: float | None = None,
         mend: str = "",
+        hung: bool = False,
     ) -> None:
         super().__init__(message)
         self.refused = refused
         self.mend = mend
+        self.hung = hung
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -1,0 +1,73 @@
+"""The versions of what a trace depends on, and what is known of each."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
+from packaging.version import InvalidVersion, Version
+
+from tracing.doctor.findings import Finding, mend, note, ok, unknown
+
+_OURS = "livekit-tracing"
+_SHOWN = (
+    "livekit-agents",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "langfuse",
+)
+
+_KNOWN: Mapping[str, Mapping[str, str]] = {
+    "livekit-agents": {
+        "1.8": "the version that every test runs",
+        "1.7": "recorded sessions are tested; set-up in the entrypoint closes the root as an error",
+        "1.6": "recorded sessions are tested; set-up in the entrypoint closes the root as an error",
+        "1.5": "recorded sessions are tested; it does not tell how long a reply queued",
+    },
+    "opentelemetry-sdk": {"1.45": "the version that every test runs"},
+    "opentelemetry-exporter-otlp-proto-http": {"1.45": "carries metrics; spans go without it"},
+    "langfuse": {
+        "5.0": "asks Langfuse's API for this doctor; spans go without it",
+        "4": "asks Langfuse's API for this doctor; spans go without it",
+    },
+}
+"""By package, by how its version begins."""
+
+
+def look_at_versions() -> Iterator[Finding]:
+    """Python and each package, against what this one admits."""
+    try:
+        wanted = {one.name: one for one in map(Requirement, requires(_OURS) or ())}
+        yield ok(_OURS, f"{version(_OURS)} on Python {platform.python_version()}")
+    except PackageNotFoundError:
+        wanted = {}
+        how = "install it, so that its bounds are known"
+        yield unknown(_OURS, "it is run without being installed", how)
+    for package in _SHOWN:
+        yield _look_at(package, wanted.get(package))
+
+
+def _look_at(package: str, wanted: Requirement | None) -> Finding:
+    try:
+        found = version(package)
+        is_admitted = wanted is None or wanted.specifier.contains(Version(found), prereleases=True)
+    except PackageNotFoundError:
+        return mend(package, "it is not installed", f"pip install '{wanted or package}'")
+    except InvalidVersion:
+        return unknown(package, "its version is none of Python's")
+    if not is_admitted:
+        text = f"{found} is outside of what is admitted ({wanted and wanted.specifier})"
+        return mend(package, text, f"pip install '{wanted}'")
+    known = _KNOWN[package]
+    said = next((text for begin, text in known.items() if _begins(found, begin)), "")
+    return ok(package, f"{found}, {said}") if said else note(package, _untried(found, known))
+
+
+def _untried(found: str, known: Mapping[str, str]) -> str:
+    return f"{found} is admitted and has not been tried; tried: {', '.join(known)}"
+
+
+def _begins(found: str, begin: str) -> bool:
+    return f"{found}.".startswith(f"{begin}.")
