@@ -12,8 +12,6 @@ from rich.text import Text
 from tracing.commands.surroundings import failures_said, make_console
 from tracing.config.dotenv_files import process_environ
 from tracing.config.environment import Environment
-from tracing.config.load import load_settings
-from tracing.doctor.examine import examine
 from tracing.doctor.findings import Finding, State
 
 _MARKS: dict[State, tuple[str, str]] = {
@@ -37,6 +35,10 @@ def doctor(
     Sees what an agent started here would see; the arguments of setup_tracer are in the agent's
     code, where tracing.check() sees them.
     """
+    # Not at the top: other commands start without OpenTelemetry.
+    from tracing.config.load import load_settings
+    from tracing.doctor.examine import examine
+
     with failures_said():
         where = directory or Path(Environment(process_environ()).text("TRACING_DIR") or ".tracing")
         found = examine(lambda: load_settings(directory=where), where)
