@@ -107,6 +107,31 @@ under their own names, of the user's speech that the turn answers, or that inter
 STT_IS_COUNTED = "turn.stt_is_counted"
 """bool on `agent_turn`: the `user_turn` that it answers has the same `turn.stt.*`, and counts."""
 
+# Ours, of the sound of a turn: on `agent_turn` where it was listened to, on `names.HEARD` where it
+# was measured from a recording. Seconds are doubles; docs/heard.md.
+TURN_HEARD_LATENCY = "turn.heard_latency_seconds"
+"""double, from the caller's last sound to the agent's first: latency, tail and lead-in together."""
+TURN_SPEECH_TAIL = "turn.speech_tail_seconds"
+"""double, from the caller's last sound to the last word by which the latency is measured."""
+TURN_VOICE_LEAD_IN = "turn.voice_lead_in_seconds"
+"""double, from where the agent is said to speak to its first sound."""
+TURN_HEARD_REASON = "turn.heard_reason"
+"""str, one of a closed set: why a part of these is missing, or in doubt."""
+TURN_HEARD_SILENCES = "turn.heard_silences"
+"""int: silences of the agent of more than a second within the turn."""
+TURN_HEARD_SILENCE = "turn.heard_longest_silence_seconds"
+"""double, the longest of these."""
+TURN_HEARD_OVERLAP = "turn.heard_overlap_seconds"
+"""double, in which both sounded at once while the turn was spoken."""
+TURN_WENT_ON = "turn.heard_after_barge_in_seconds"
+"""double, how long the agent sounded on after the caller, who interrupted, had begun to."""
+TURN_CALLER_LEVEL = "turn.caller_level_dbfs"
+TURN_AGENT_LEVEL = "turn.agent_level_dbfs"
+"""double, dB of full scale: the mean power of what each said last."""
+TURN_CALLER_CLIPPED = "turn.caller_clipped_seconds"
+TURN_AGENT_CLIPPED = "turn.agent_clipped_seconds"
+"""double, in which either was cut off at full scale."""
+
 # Ours, on `user_speaking`.
 DETECTION_DELAY = "turn.end_of_speech_delay_seconds"
 """double, seconds from the user's last word to the moment that its end was known."""

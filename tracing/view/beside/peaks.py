@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
+from tracing.heard.loudness import Floats
+from tracing.heard.recording_file import seconds_of
+
 PEAKS_PER_SECOND = 25
 
-_MAX_SECONDS = 6 * 3600
 _KEPT = 16
-
-Samples = np.ndarray[Any, Any]
-"""Two rows of samples, -1 to 1."""
 
 
 def peaks(path: Path) -> bytes:
@@ -33,33 +30,13 @@ def peaks(path: Path) -> bytes:
 @functools.lru_cache(_KEPT)
 def _peaks(path: Path, _modified: int, _size: int) -> bytes:
     found = bytearray()
-    for second in _decoded(path):
-        found += _loudest(second)
-        if len(found) >= 2 * PEAKS_PER_SECOND * _MAX_SECONDS:
-            break
+    with contextlib.suppress(av.FFmpegError):
+        for second in seconds_of(path):
+            found += _loudest(second)
     return bytes(found)
 
 
-def _decoded(path: Path) -> Iterator[Samples]:
-    """Both channels, second by second, as far as the file can be decoded."""
-    resampler = av.AudioResampler(format="fltp", layout="stereo")
-    frames: list[Samples] = []
-    samples, rate = 0, 1
-    with contextlib.suppress(av.error.FFmpegError, IndexError), av.open(str(path)) as container:
-        for decoded in container.decode(audio=0):
-            for frame in resampler.resample(decoded):
-                frames.append(frame.to_ndarray())
-                samples, rate = samples + frame.samples, frame.sample_rate
-            while samples >= rate:
-                joined = np.concatenate(frames, axis=1)
-                yield joined[:, :rate]
-                frames, samples = [joined[:, rate:]], samples - rate
-    if samples:
-        joined = np.concatenate(frames, axis=1)
-        yield np.pad(joined, ((0, 0), (0, rate - samples)))
-
-
-def _loudest(second: Samples) -> bytes:
+def _loudest(second: Floats) -> bytes:
     window = second.shape[1] // PEAKS_PER_SECOND
     windows = np.abs(second[:, : window * PEAKS_PER_SECOND]).reshape(2, PEAKS_PER_SECOND, window)
     scaled: bytes = np.clip(windows.max(axis=2) * 255, 0, 255).astype(np.uint8).T.tobytes()
