@@ -18,7 +18,12 @@ import typer
 from tests.fuzz.mutations import damaged
 from tracing import cli
 
-REPORTS = (("report",), ("report", "--json"), ("report", "--csv"))
+REPORTS = (
+    ("report",),
+    ("report", "--json"),
+    ("report", "--csv"),
+    ("report", "--check", "p95<=1.2"),
+)
 """Each file is reported in one of these forms."""
 COMMANDS = (
     ("transcript",),

@@ -115,7 +115,9 @@ def _counted(lines: list[Line]) -> float:
 
 
 def test_too_few_replies_tell_nothing() -> None:
-    """Where even the farthest outcome could be chance there is no p."""
+    """Where even the farthest outcome could be chance there is no p; replies alike have one."""
+    assert within_lines_p([line([1], [1])] * 5, latency) is None
+    assert within_lines_p([line([1], [1])] * 6, latency) == 1
     assert within_lines_p([line([1], [2])] * 5, latency) is None
     assert within_lines_p([line([1], [2])] * 6, latency) == pytest.approx(2 / 2**6)
 

@@ -26,6 +26,26 @@ Sides = Annotated[
         " or NAME=VALUE such as preemptive_generation=true.",
     ),
 ]
+Checks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--check",
+        metavar="CHECK",
+        help="End with 1 unless it holds, as in p95<=1.2 or tool_failure_rate<0.05; may be given"
+        " several times.",
+    ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="End with 1 where replies are slower than in a saved `report --json`, beyond noise.",
+    ),
+]
+Call = Annotated[
+    str | None,
+    typer.Option(metavar="CALL", help="One call: a session id or the beginning of a trace id."),
+]
 Since = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Calls from 2026-10-01, or 2h for 2 hours ago."),

@@ -6,15 +6,30 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tracing.commands.options import Agent, Directory, Files, Model, Sides, Since, Strict, Until
+from tracing.commands.gate import Gate, pass_through
+from tracing.commands.options import (
+    Agent,
+    Baseline,
+    Call,
+    Checks,
+    Directory,
+    Files,
+    Model,
+    Sides,
+    Since,
+    Strict,
+    Until,
+)
 from tracing.commands.surroundings import failures_said, make_console, opened
+from tracing.read.baseline import load_baseline
 from tracing.read.compare import compare
-from tracing.read.selection import ChoiceError, choose, parse_time
-from tracing.read.sources import Source, load_calls
+from tracing.read.gate import parse_checks
+from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
+from tracing.read.sources import Source, described
 from tracing.store.call_rows import CallSummary
 from tracing.terminal.comparison import print_comparison
 from tracing.terminal.report import print_report, to_json, write_csv, write_json
@@ -25,6 +40,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row per turn.")] = False,
     sides: Sides = None,
+    checks: Checks = None,
+    baseline: Baseline = None,
+    call: Call = None,
     since: Since = None,
     until: Until = None,
     agent: Agent = None,
@@ -37,32 +55,55 @@ def report(
     with failures_said():
         if as_csv and (as_json or sides):
             raise ChoiceError("--csv goes with neither --json nor --compare")
+        gate = _gate(checks, baseline)
+        if gate and (as_csv or sides):
+            raise ChoiceError("--check and --baseline go with neither --csv nor --compare")
         wanted: dict[str, Any] = {
             "since": parse_time(since) if since else None,
             "until": parse_time(until) if until else None,
             "agent": agent,
             "model": model,
         }
-        with opened(files, directory, strict) as source:
+        with opened(files, directory, strict or gate is not None) as source:
+            among = list(islice(source.calls(**wanted), last))
             if sides:
-                among = list(islice(source.calls(**wanted), last))
                 _print_comparison(source, sides, as_json, among)
                 return
-            found = _print_calls(load_calls(source, last=last, **wanted), as_json, as_csv)
-        if not found:
-            typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
+            if call:
+                among = [choose_call(call, among)]
+            if not among:
+                typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
+            calls = described(source, reversed(among))
+            if gate is not None:
+                _pass(gate, list(calls), len(among), as_json=as_json)
+            _print_calls(calls, as_json, as_csv)
 
 
-def _print_calls(calls: Iterable[Mapping[str, Any]], as_json: bool, as_csv: bool) -> int:
-    """Print them, as JSON one by one; how many there were."""
+def _pass(
+    gate: Gate, calls: Sequence[Mapping[str, Any]], wanted: int, *, as_json: bool
+) -> NoReturn:
+    """Say what does not hold of all `wanted` calls, and end with that as the status."""
+    if len(calls) < max(wanted, 1):
+        raise ChoiceError("without all of the calls nothing can be told of them")
+    pass_through(gate, calls, as_json=as_json)
+
+
+def _gate(checks: Sequence[str] | None, baseline: Path | None) -> Gate | None:
+    """What the calls have to pass, if anything."""
+    if not checks and baseline is None:
+        return None
+    saved = None if baseline is None else load_baseline(baseline)
+    return Gate(parse_checks(checks or ()), saved, str(baseline))
+
+
+def _print_calls(calls: Iterable[Mapping[str, Any]], as_json: bool, as_csv: bool) -> None:
+    """Print them, as JSON one by one."""
     if as_json:
-        return write_json("calls", calls, sys.stdout)
-    kept = list(calls)
-    if as_csv:
-        write_csv(kept, sys.stdout)
+        write_json("calls", calls, sys.stdout)
+    elif as_csv:
+        write_csv(list(calls), sys.stdout)
     else:
-        print_report(kept, make_console())
-    return len(kept)
+        print_report(list(calls), make_console())
 
 
 def _print_comparison(

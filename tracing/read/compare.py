@@ -10,6 +10,7 @@ from tracing.calls.totals import HAPPENINGS, LATENCY, of_turns
 from tracing.read.compare_parts import SIGNIFICANCE, compare_parts, rank_sum_p, replies
 from tracing.read.paired import Line, common_lines, within_lines_p
 from tracing.read.selection import Side
+from tracing.read.shift import shift
 
 _TOKENS = ("llm_input_tokens", "llm_output_tokens")
 
@@ -19,11 +20,12 @@ def compare(a: Side, b: Side) -> dict[str, Any]:
 
     `a` and `b`: `selector`, `calls`, `turns`, and what `totals.of_turns` knows, counts as
     `..._per_turn`; `difference`: the same numbers, flat; `test`: `turns_a`, `turns_b` (those with a
-    latency), `p` (absent when they are too few to tell) and `verdict`, and where both sides ran
-    the same script `is_paired` and `unpaired_p`. `parts`: a list, of the latency and each group of
-    its parts, with `name`, `mean_a`, `mean_b`, `difference`, `closest` and `farthest` (of pairs of
-    calls), `p` (Holm's correction for the parts) and `verdict`; `lines`: what was said on both
-    sides with the mean latencies; `options`: those that differ. Seconds throughout.
+    latency) and `verdict`; where they are enough to tell, `p` and `shift_seconds` (how much later
+    the replies of B come, see `shift`), and where both sides ran the same script `is_paired` and
+    `unpaired_p`. `parts`: a list, of the latency and each group of its parts, with `name`,
+    `mean_a`, `mean_b`, `difference`, `closest` and `farthest` (of pairs of calls), `p` (Holm's
+    correction for the parts) and `verdict`; `lines`: what was said on both sides with the mean
+    latencies; `options`: those that differ. Seconds throughout.
     """
     replies_a, replies_b = replies(a.turns), replies(b.turns)
     lines = common_lines(a.by_call, b.by_call)
@@ -33,7 +35,8 @@ def compare(a: Side, b: Side) -> dict[str, Any]:
     found = within_lines_p(lines, _latency) if lines else unpaired
     test: dict[str, Any] = {"turns_a": len(replies_a), "turns_b": len(replies_b)}
     if found is not None:
-        test["p"] = found
+        strata = [(line.a, line.b) for line in lines] or [(replies_a, replies_b)]
+        test.update(p=found, shift_seconds=shift(strata, _latency))
     if lines:
         test["is_paired"] = True
         test.update({} if unpaired is None else {"unpaired_p": unpaired})

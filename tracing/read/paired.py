@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from math import comb, erfc, sqrt
+from math import comb, erfc, prod, sqrt
 from typing import Any, NamedTuple
 
 from tracing.calls.totals import LATENCY
@@ -61,7 +61,7 @@ def _by_line(calls: Sequence[Sequence[Turn]]) -> dict[tuple[str, int], list[Turn
 
 
 def within_lines_p(lines: Sequence[Line], value: Callable[[Turn], float]) -> float | None:
-    """The two-sided p of van Elteren's test; None where no outcome could tell.
+    """The two-sided p of van Elteren's test; None for too few replies, whatever they take.
 
     Exact over every way to divide the replies within the lines where that can be counted, else
     by the normal approximation.
@@ -79,18 +79,12 @@ def within_lines_p(lines: Sequence[Line], value: Callable[[Turn], float]) -> flo
         expected += weight * len(of_a) * (total + 1) / 2
         variance += weight**2 * _variance(ranks, len(of_a), len(of_b))
         exact = _convolved(exact, ranks, len(of_a), weight)
+    if 2 / prod(comb(len(of_a) + len(of_b), len(of_a)) for of_a, of_b in strata) > 0.05:
+        return None
     distance = abs(observed - expected)
     if exact is None:
         return erfc(distance / sqrt(2 * variance)) if variance else 1.0
-    if _least_p(exact, expected) > 0.05:
-        return None
     return min(1.0, sum(p for at, p in exact.items() if abs(at - expected) >= distance - _SAME))
-
-
-def _least_p(exact: Mapping[float, float], expected: float) -> float:
-    """The p of the outcome that is farthest from what chance brings."""
-    farthest = max(abs(at - expected) for at in exact)
-    return sum(p for at, p in exact.items() if abs(at - expected) >= farthest - _SAME)
 
 
 def _variance(ranks: Sequence[float], a: int, b: int) -> float:

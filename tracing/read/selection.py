@@ -57,15 +57,15 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
     """
     chosen = _by_id(selector, calls)
     if chosen:
-        found = _side(selector, list(described(source, chosen)))
+        found = side_of(selector, list(described(source, chosen)))
     elif ".." in selector and "=" not in selector:
         since, until = (parse_time(end) if end else None for end in selector.split("..", 1))
         in_range = [call for call in calls if call.matches(since=since, until=until)]
-        found = _side(selector, list(described(source, in_range)))
+        found = side_of(selector, list(described(source, in_range)))
     elif "=" in selector:
         found = _by_attribute(selector, source, calls)
     else:
-        found = _side(selector, [])
+        found = side_of(selector, [])
     if not found.calls:
         raise ChoiceError(
             f"nothing matches {selector!r}: give a session id, the beginning of a trace id,"
@@ -107,7 +107,7 @@ def _by_attribute(selector: str, source: Source, calls: Sequence[CallSummary]) -
                 chosen.append({**call, "turns": fitting})
         elif any(_text(found) == value for found in _values(name, source, call)):
             chosen.append(call)
-    return _side(selector, chosen)
+    return side_of(selector, chosen)
 
 
 def _values(name: str, source: Source, call: Mapping[str, Any]) -> Iterator[object]:
@@ -129,7 +129,8 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _side(selector: str, calls: Sequence[Mapping[str, Any]]) -> Side:
+def side_of(selector: str, calls: Sequence[Mapping[str, Any]]) -> Side:
+    """Described calls as a side, under the name of what chose them."""
     by_call = [counted_turns([call]) for call in calls]
     return Side(
         selector,

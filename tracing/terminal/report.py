@@ -133,15 +133,14 @@ def to_json(value: object) -> str:
     return msgspec.json.format(legible, indent=2)
 
 
-def write_json(name: str, values: Iterable[object], file: TextIO) -> int:
-    """Write `to_json` of an object with this one list as its values come; how many there were."""
-    count = 0
+def write_json(name: str, values: Iterable[object], file: TextIO) -> None:
+    """Write `to_json` of an object with this one list as its values come."""
+    is_begun = False
     for value in values:
-        file.write(",\n" if count else f'{{\n  "{name}": [\n')
+        file.write(",\n" if is_begun else f'{{\n  "{name}": [\n')
         file.write("    " + to_json(value).replace("\n", "\n    "))
-        count += 1
-    file.write("\n  ]\n}\n" if count else f'{{\n  "{name}": []\n}}\n')
-    return count
+        is_begun = True
+    file.write("\n  ]\n}\n" if is_begun else f'{{\n  "{name}": []\n}}\n')
 
 
 def write_csv(calls: Sequence[Mapping[str, Any]], file: TextIO) -> None:
