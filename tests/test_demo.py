@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from livekit import rtc
 from livekit.agents import (
     AgentHandoff,
@@ -375,23 +376,47 @@ def test_options_have_defaults_for_a_whole_call() -> None:
     }
 
 
+@pytest.fixture(scope="module")
+def whole_call(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a demo that ran to its end, as docs/ci.md has it in a workflow."""
+    directory = str(tmp_path_factory.mktemp("demo"))
+    environ = {**os.environ, "TRACING_DIR": directory, "TRACING_BACKEND": "local"}
+    assert shell("python agent_entry.py demo", environ).returncode == 0
+    return environ
+
+
+def shell(command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a line of a document in the repository."""
+    line = command.replace("python ", f"{sys.executable} ", 1)
+    return subprocess.run(
+        line, shell=True, cwd=REPOSITORY, env=environ, timeout=180,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
 @pytest.mark.integration
-def test_whole_call_is_recorded(tmp_path: Path) -> None:
+def test_whole_call_is_recorded(whole_call: dict[str, str]) -> None:
     """`agent_entry.py demo` runs the script to its end, as one call of less than a minute."""
-    environ = {**os.environ, "TRACING_DIR": str(tmp_path), "TRACING_BACKEND": "local"}
-
-    def run(*command: str) -> str:
-        return subprocess.run(
-            [sys.executable, *command], cwd=REPOSITORY, env=environ, check=True,
-            stdout=subprocess.PIPE, text=True, timeout=180,
-        ).stdout  # fmt: skip
-
-    run("agent_entry.py", "demo")
-    [call] = json.loads(run("-m", "tracing", "report", "--json"))["calls"]
+    [call] = json.loads(shell("python -m tracing report --json", whole_call).stdout)["calls"]
     heard = [turn["user_text"] for turn in call["turns"] if turn.get("user_text")]
     assert list(dict.fromkeys(heard)) == PHRASES
     assert [turn["number"] for turn in call["turns"] if turn.get("interrupted")] == [5]
     assert call["duration_seconds"] < 60
+
+
+@pytest.mark.integration
+def test_gate_of_the_docs_lets_the_demo_pass(whole_call: dict[str, str], tmp_path: Path) -> None:
+    """The workflow in docs/ci.md from its call on, and the two commands of a baseline."""
+    text = (REPOSITORY / "docs" / "ci.md").read_text()
+    workflow = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    steps = [step["run"] for step in workflow["jobs"]["gate"]["steps"] if "run" in step]
+    assert steps[:2] == ["pip install --group demo .", "python agent_entry.py demo"]
+    baseline = text.partition("## Against a baseline")[2].partition("```\n")[2].partition("```")[0]
+    for command in [*steps[2:], *baseline.splitlines()]:
+        for file in ("call.html", "baseline.json"):
+            command = command.replace(file, str(tmp_path / file))
+        done = shell(command, whole_call)
+        assert (done.returncode, command) == (0, command), done.stdout
 
 
 @pytest.mark.integration

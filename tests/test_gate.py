@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.fakes import ROOT
 from tests.test_cli import call
 from tracing import cli
 from tracing.otlp_json import dumps
+from tracing.read.measures import FAMILIES, NAMES
 from tracing.store.store import Store
 
 
@@ -179,3 +181,17 @@ def test_as_json_the_report_has_what_was_found(tmp_path: Path) -> None:
         "breach of p95<=1.2: it is 1.5, counted over 16 answered turns of 4 calls",
         "cannot tell mean_transcript_confidence>0.5: nothing to measure it by in 4 calls",
     ]
+
+
+def test_the_document_lists_every_name() -> None:
+    """docs/ci.md, in the words of the code."""
+    written = (
+        (ROOT / "docs" / "ci.md").read_text().rpartition("|---|---|\n")[2].partition("\n\n")[0]
+    )
+    families = {
+        ", ".join(f"`{family}.{end}`" for end in ends or ("FIELD",)): meaning
+        for family, (ends, meaning) in FAMILIES.items()
+    }
+    names = {f"`{name}`": meaning for name, meaning in NAMES.items()}
+    expected = [f"| {name} | {meaning} |" for name, meaning in {**names, **families}.items()]
+    assert written.splitlines() == expected
