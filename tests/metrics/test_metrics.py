@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,9 @@ from opentelemetry.metrics._internal.instrument import _ProxyInstrument
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from tests.fakes import run_python, until
+from tests.dialects import langfuse_rules
+from tests.fakes import ROOT, run_python, until
+from tests.langfuse_server import LangfuseServer
 from tests.metrics_server import MetricsServer
 from tests.workers import heard, offline_job
 from tracing import stamps
@@ -243,6 +249,33 @@ def test_a_job_exports_during_the_call_and_at_its_end(tmp_path: Path) -> None:
     (trace,) = {t for point in server.points for t in point.exemplar_traces}
     assert len(trace) == 32
     assert [point.exemplar_labels for point in server.points if point.exemplar_labels] == []
+
+
+@pytest.mark.parametrize("kind", ["voice", "preemptive", "typed", "realtime"])
+def test_speech_to_text_is_counted_once(tmp_path: Path, kind: str) -> None:
+    """Metrics, LiveKit's own account and the rows in Langfuse say the same, whatever was heard."""
+    with MetricsServer() as server, LangfuseServer() as langfuse:
+        keys = {f"LANGFUSE_{key.upper()}": told for key, told in langfuse.settings.items()}
+        settings = {
+            "PYTHONPATH": str(ROOT),
+            "TRACING_DIR": str(tmp_path),
+            "TRACING_METRICS": "true",
+            "TRACING_BACKEND": "langfuse",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": server.url,
+        }
+        run = [sys.executable, "-m", "tests.metrics.heard_session", kind]
+        environ = {**os.environ, **keys, **settings}
+        done = subprocess.run(run, env=environ, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    used = json.loads(done.stdout)
+    assert used["audio_duration"] == (0.5 if kind in ("typed", "realtime") else 1.0)
+    [point] = server.latest("lk.agents.usage.stt_audio_duration")
+    assert (point.value, point.labels["model_name"]) == (used["audio_duration"], used["model"])
+    rows = langfuse_rules.show(list(langfuse.spans.values())).observations
+    transcribed = [row.usage for row in rows if row.model == used["model"]]
+    assert sum(row["milliseconds"] for row in transcribed) == used["audio_duration"] * 1000
+    for side in ("input", "output"):
+        assert sum(row.get(side, 0) for row in transcribed) == used[f"{side}_tokens"]
 
 
 def test_the_last_export_is_enough(tmp_path: Path) -> None:
