@@ -124,6 +124,32 @@ def test_segment_of_an_older_version_gets_the_labels_of_who_delivers(spool: Path
 
 
 @pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        (None, {"agent_turn", "llm_node", "llm call"}),
+        ({}, {"agent_turn", "llm_node", "llm call"}),
+        ({"detail": "full"}, {"agent_turn", "llm_node", "llm call"}),
+        ({"detail": "call"}, {"agent_turn", "llm call"}),
+    ],
+    ids=["before labels", "before detail", "full", "call"],
+)
+def test_spans_of_a_version_that_knew_no_detail_are_all_sent(
+    spool: Path, said: dict[str, Any] | None, sent: set[str]
+) -> None:
+    """They do not say what is shown above them, so they would be orphans."""
+    turn = make_span(1, "agent_turn")
+    node = make_span(2, "llm_node")._replace(parent_span_id=turn.span_id)
+    asked = make_span(3, "llm_request")._replace(parent_span_id=node.span_id)
+    with RecordingServer() as server:
+        if said is None:
+            write_segment(spool, turn, node, asked)
+        else:
+            record(spool, labels_of([backend(server.url, said)]), turn, node, asked)
+        Drainer(spool, [backend(server.url, {"detail": "call"})]).run()
+        assert {span.name.replace(" turn", "_turn") for span in server.accepted} == sent
+
+
+@pytest.mark.parametrize(
     "labels",
     [
         {},

@@ -32,7 +32,7 @@ class LabelledDialect:
 
     def of(self, labels: Mapping[str, Any] | None) -> Translate:
         """The dialect for a segment whose header has these labels; None for an older one's."""
-        if labels is None or not self._backend.dialect:
+        if not self._backend.dialect:
             return self._own
         options = self._options_in(labels)
         key = json.dumps(options, sort_keys=True, default=str)
@@ -41,13 +41,20 @@ class LabelledDialect:
             forget_oldest(self._made, _MAX_LABELS)
         return self._made[key]
 
-    def _options_in(self, labels: Mapping[str, Any]) -> dict[str, Any]:
-        """What the recording agent said for this backend; nothing where it said nothing."""
+    def _options_in(self, labels: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What the recording agent said for this backend; nothing where it said nothing.
+
+        One that knew no `detail` stamped no span with what is shown above it: none is left out.
+        """
+        own = self._backend.dialect_options
+        before = {"detail": "full"} if "detail" in own else {}
+        if labels is None:
+            return {**own, **before}
         said = labels.get(self._backend.name)
         if not isinstance(said, dict) or said.get("dialect") != self._backend.dialect:
             return {}
         options = said.get("options")
-        return options if isinstance(options, dict) else {}
+        return {**before, **options} if isinstance(options, dict) else {}
 
     def _make(self, options: dict[str, Any]) -> Translate:
         for chosen in (options, {}):
