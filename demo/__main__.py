@@ -128,7 +128,7 @@ def tell(tracing: Tracing, outcomes: Outcomes, console: Console) -> int:
     if settings.has_store:
         subprocess.run([sys.executable, "-m", "tracing", "report", "--last", "1"], check=False)
         console.print(f"\nRecorded in {settings.directory}. Open the call with:")
-        console.print("  python -m tracing view", style="bold")
+        console.print(f"  {python_from(Path.cwd())} -m tracing view", style="bold", soft_wrap=True)
     for name, backend in settings.backends.items():
         outcome = found.get(name)
         if outcome is not None and (outcome.waiting or outcome.lost):
@@ -138,6 +138,13 @@ def tell(tracing: Tracing, outcomes: Outcomes, console: Console) -> int:
         elif isinstance(backend, Otlp):
             console.print(f"Sent by OTLP to {backend.endpoint}", soft_wrap=True)
     return 1 if any(outcome.waiting or outcome.lost for outcome in found.values()) else 0
+
+
+def python_from(directory: Path) -> str:
+    """How this Python is called from a directory: by its path where it is below, as in `.venv`."""
+    executable = Path(sys.executable)
+    below = executable.is_relative_to(directory)
+    return str(executable.relative_to(directory)) if below else "python"
 
 
 def _worth_showing(record: logging.LogRecord) -> bool:

@@ -30,7 +30,7 @@ from rich.console import Console
 pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed: it is in the demo group")
 
 from demo import script
-from demo.__main__ import parse, tell
+from demo.__main__ import parse, python_from, tell
 from demo.audio import CLIPS, SAMPLE_RATE, Loudspeaker, Microphone, Samples, load
 from demo.llm import FIRST_TOKEN_SECONDS, ScriptedLLM, reply_to, tokens
 from demo.stt import OfflineSTT, Recogniser
@@ -392,6 +392,13 @@ def shell(command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[
         line, shell=True, cwd=REPOSITORY, env=environ, timeout=180,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+
+
+def test_command_to_open_the_call_works_as_it_is_said(tmp_path: Path) -> None:
+    """By the path of the environment where the demo was called beside it, which no shell has."""
+    executable = Path(sys.executable)
+    assert python_from(executable.parents[1]) == f"bin/{executable.name}"
+    assert python_from(tmp_path) == "python"
 
 
 @pytest.mark.integration

@@ -110,11 +110,13 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     # Reading.
     "python -m tracing view": Serves("restaurant"),
     "python -m tracing view demo.json": Serves("restaurant"),
+    "python -m tracing view CALL": Serves("When do you open?"),
     "python -m tracing view 4bf9": Serves("When do you open?"),
     "python -m tracing view 4bf9 --terminal": Ends("caller"),
     "python -m tracing view 4bf9 --html call.html [--withheld]": Ends("written: call.html"),
     "python -m tracing report": Ends("In all: 2 calls"),
     "python -m tracing report --help": Ends("Usage"),
+    "python -m tracing report --last 5": Ends("In all: 2 calls"),
     "python -m tracing COMMAND --help": Ends("Usage"),
     "livekit-tracing COMMAND": PATHS,
     "python -m tracing report --compare preemptive_generation=true "
@@ -189,6 +191,7 @@ def _as_typed(command: str, place: Path) -> str:
     assert trace_id
     for placeholder, meant in {
         "4bf9": trace_id[1][:8],
+        "CALL": trace_id[1],
         "[--withheld]": "--withheld",
         "FILES": "calls.json demo.json",
         "COMMAND": "transcript",

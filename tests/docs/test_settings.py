@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.fakes import ROOT
 from tracing import Langfuse, Local, Otlp
 from tracing.config.environment import VARIABLES
 from tracing.config.load import BackendArguments, load_settings
+from tracing.config.registry import REGISTRY
 from tracing.config.settings import Settings
 
 NOT_IN_EXAMPLE: Mapping[str, str] = {
@@ -41,6 +43,8 @@ def test_every_argument_has_one_line() -> None:
         setting for group in groups() for setting in group.settings if not setting.meaning
     ] == []
     assert {name for _, name in found} >= BackendArguments.__annotations__.keys()
+    owners = {word for group in groups() for word in re.findall(r"`(\w+)`", group.title)}
+    assert owners >= {getattr(settings, "__name__", "") for settings in REGISTRY.values()}
 
 
 def test_example_file_has_every_variable() -> None:
