@@ -12,6 +12,7 @@ GROUND = {"span", "names", "stamps", "harmless", "otlp_json", "limits", "places"
 DOORS = {
     "setup",
     "in_force",
+    "global_provider",
     "pipeline",
     "observing",
     "handle",
@@ -41,6 +42,7 @@ MAY_IMPORT = {
 
 KNOWS_LIVEKIT = (
     "tracing.capture.",
+    "tracing.global_provider",
     "tracing.metrics.",
     "tracing.observing",
     "tracing.pipeline",

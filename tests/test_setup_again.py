@@ -231,6 +231,44 @@ def test_provider_that_cannot_be_joined_is_said_in_log_and_doctor(
     assert found == ["1 process dropped: LiveKit was given a provider that records nothing"]
 
 
+def test_provider_that_opentelemetry_is_given_later_is_said_once(
+    server: RecordingServer, in_thread: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As other vendors' set-ups do: it keeps ours, and says less than what to do."""
+    handle = first(server)
+    for _ in range(3):
+        trace.set_tracer_provider(TracerProvider())
+    trace.set_tracer_provider(handle.provider)
+    call(1)
+    assert handle.flush(20)
+    assert server.accepted_names() == ["job_entrypoint", "step 0"]
+    assert [record.getMessage() for record in caplog.records if record.levelno > 20] == [
+        "OpenTelemetry was given a TracerProvider after setup_tracer, and keeps the one it has: "
+        "calls are recorded, and what is recorded with the other goes only where that leads. Add "
+        "its exporter to setup_tracer(...).provider, or set it up before.",
+    ]
+    assert trace.get_tracer_provider() is handle.provider
+
+
+class ForeignProvider(trace.NoOpTracerProvider):
+    """A vendor's own, which has no processors."""
+
+
+def test_provider_that_opentelemetry_has_and_cannot_be_joined_is_said(
+    server: RecordingServer, in_thread: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls are recorded all the same."""
+    trace.set_tracer_provider(ForeignProvider())
+    handle = first(server)
+    call(0)
+    assert handle.flush(20)
+    assert server.accepted_names() == ["job_entrypoint"]
+    assert warnings(caplog) == [
+        "OpenTelemetry has a ForeignProvider, which is none of the SDK's: calls are recorded, and "
+        "spans of your own in them are not. Leave it out, or call setup_tracer before it."
+    ]
+
+
 def test_provider_after_our_own_shutdown_is_none_of_ours(
     server: RecordingServer, in_thread: None, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ from opentelemetry import trace
 from tracing.capture.current import register
 from tracing.capture.provider import follow_provider, other_provider
 from tracing.deliver.flush import flush_spool
+from tracing.global_provider import follow_global
 from tracing.spool.losses import Ledger, count_losses
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Tracing:
             _current = None
             register(None)
             follow_provider(None)
+            follow_global(None)
         if self._processor is not None:
             self._processor.close()
         if self._metrics is not None:

@@ -92,7 +92,8 @@ def choice_of(settings: Settings, backends: list[Backend]) -> str:
         return f"tracing is off: {settings.off_because}"
     names_of = ", ".join(_described(backend) for backend in backends if not backend.beside)
     unused = f"; not used: {', '.join(settings.unused)}" if settings.unused else ""
-    return f"tracing to {names_of} ({settings.chosen_by}){unused}"
+    remarks = "".join(f"; {remark}" for remark in settings.remarks)
+    return f"tracing to {names_of} ({settings.chosen_by}){unused}{remarks}"
 
 
 def _described(backend: Backend) -> str:

@@ -36,6 +36,7 @@ from tracing.config.asked import Asked
 from tracing.config.backends import STORE_NAME, Backend, fingerprint, labels_of
 from tracing.config.settings import ConfigError, Settings, backends_of
 from tracing.deliver.keeper import Keeper
+from tracing.global_provider import become_global
 from tracing.handle import Tracing
 from tracing.harmless.filter import Harmless
 from tracing.in_force import choice_of
@@ -134,8 +135,8 @@ def build(settings: Settings, asked: Asked) -> Tracing:
     others.part_from(provider)
     follow_provider(Joining(processor, ledger, others.part_from))
     register(_capture(settings, processor))
-    if is_ours and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        trace.set_tracer_provider(provider)
+    if is_ours:
+        become_global(provider)
     _follow_forks(ledger, processor, writer, keeper)
     keeper.start()
     _at_exit(processor, writer, keeper)

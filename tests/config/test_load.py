@@ -541,6 +541,17 @@ def test_otlp_variables_that_point_at_langfuse_are_langfuse(backend: str | None)
     settings = load_settings(backend, environ=OF_LANGFUSE)
     lf = dataclasses.replace(CLOUD, base_url="https://lf.example", headers={"x-own": "1"})
     assert settings.backends == {"langfuse": lf}
+    assert settings.remarks == (
+        "OTEL_EXPORTER_OTLP_ENDPOINT leads every exporter of this process to Langfuse: set "
+        "LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL in its place",
+    )
+
+
+def test_endpoint_of_langfuse_in_code_leads_nobody_else_there() -> None:
+    """It is this set-up's alone."""
+    url, headers = OF_LANGFUSE.values()
+    settings = load_settings("otlp", environ={}, endpoint=url, headers=headers)
+    assert ([*settings.backends], settings.remarks) == (["langfuse"], ())
 
 
 def test_langfuse_by_otlp_variables_is_off_where_langfuse_is() -> None:
@@ -561,6 +572,18 @@ def test_otlp_variables_that_point_at_langfuse_without_keys_are_a_problem(header
     environ = {**OF_LANGFUSE, "OTEL_EXPORTER_OTLP_HEADERS": headers}
     with pytest.raises(ConfigError, match=r"set LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and"):
         load_settings(environ=environ)
+
+
+@pytest.mark.parametrize("host", ["cloud.langfuse.com", "us.cloud.langfuse.com", "langfuse.com"])
+def test_host_of_langfuse_without_its_path_is_a_problem(host: str) -> None:
+    """It would answer 404 to everything, its keys or not."""
+    environ = {**OF_LANGFUSE, "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{host}"}
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ=environ)
+    assert caught.value.problems == (
+        "the OTLP endpoint is Langfuse's, without its path or its keys: set LANGFUSE_PUBLIC_KEY, "
+        "LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL instead",
+    )
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ class Environment:
         self._environ = environ
         self._asked_for: set[str] = set()
         self.problems: list[str] = []
+        self.remarks: list[str] = []
+        """What works, and would be better otherwise: with the mend."""
 
     def text(self, *names: str) -> str:
         """The first of these variables that has a value; "" where none has."""
@@ -197,7 +199,8 @@ class Environment:
 
     def _only(self, environ: Mapping[str, str]) -> Environment:
         part = Environment(environ)
-        part.problems, part._asked_for = self.problems, self._asked_for
+        part.problems, part.remarks = self.problems, self.remarks
+        part._asked_for = self._asked_for
         return part
 
     def choice(self, name: str, default: Any, accepted: Sequence[str]) -> Any:

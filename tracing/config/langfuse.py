@@ -190,6 +190,13 @@ class Langfuse(TraceLabels):
         )
 
 
+def is_of_cloud(url: str) -> bool:
+    """Whether a URL is one of Langfuse Cloud's."""
+    parts = split_url(url)
+    host = (parts.hostname if parts else "") or ""
+    return f".{host}".endswith(".langfuse.com")
+
+
 def langfuse_behind(url: str, headers: Mapping[str, str]) -> Langfuse | None:
     """The project that an OTLP endpoint of Langfuse's and its Basic auth stand for; None if none.
 
@@ -249,9 +256,7 @@ def _check_keys(public: str, secret: str, base_url: str, problems: list[str]) ->
     if public.startswith("sk-") and secret.startswith("pk-"):
         problems.append("LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY are swapped: exchange them")
         return
-    parts = split_url(base_url)
-    host = (parts.hostname if parts else "") or ""
-    on_cloud = host == "langfuse.com" or host.endswith(".langfuse.com")
+    on_cloud = is_of_cloud(base_url)
     for name, key, prefix, other in (
         ("LANGFUSE_PUBLIC_KEY", public, "pk-lf-", "sk-"),
         ("LANGFUSE_SECRET_KEY", secret, "sk-lf-", "pk-"),

@@ -124,7 +124,8 @@ def load_settings(
     if env.problems:
         raise ConfigError(list(dict.fromkeys(env.problems)))
     keep_secret(_secrets_of(settings))
-    return replace(settings, unused=(*(f"{name}=" for name in unused), *env.unused()))
+    all_unused = (*(f"{name}=" for name in unused), *env.unused())
+    return replace(settings, unused=all_unused, remarks=tuple(dict.fromkeys(env.remarks)))
 
 
 def _secrets_of(settings: Settings) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from tracing.config.backends import OTLP_HTTP, Backend, CommonSettings
 from tracing.config.environment import Environment
 from tracing.config.labels import TraceLabels, read_labels
-from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, langfuse_behind
+from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, is_of_cloud, langfuse_behind
 from tracing.config.server.endpoints import (
     Compression,
     both,
@@ -24,6 +24,8 @@ from tracing.config.server.headers import read_headers
 from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 
 OtlpDialect = Literal["plain", "langfuse"]
+
+_ITS_VARIABLES = "LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +89,22 @@ class Otlp(TraceLabels):
 
     def _as_langfuse(self, otlp: Otlp, env: Environment) -> Otlp | Langfuse:
         """Langfuse where the endpoint is its own: with its scores, its dialect and its tenant."""
-        if OTLP_PATH not in otlp.endpoint:
+        if OTLP_PATH not in otlp.endpoint and not is_of_cloud(otlp.endpoint):
             return otlp
         assert isinstance(otlp.headers, Mapping)
         behind = langfuse_behind(otlp.endpoint, otlp.headers)
         if behind is None:
             env.problems.append(
-                "the OTLP endpoint is Langfuse's, without its keys: set LANGFUSE_PUBLIC_KEY, "
-                "LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL instead"
+                "the OTLP endpoint is Langfuse's, without its path or its keys: "
+                f"set {_ITS_VARIABLES} instead"
             )
             return otlp
+        if not self.endpoint:
+            name = env.named(*both("ENDPOINT"))
+            env.remarks.append(
+                f"{name} leads every exporter of this process to Langfuse: "
+                f"set {_ITS_VARIABLES} in its place"
+            )
         shared = {field.name: getattr(self, field.name) for field in fields(TraceLabels)}
         tls = "compression", "timeout", "certificate", "client_certificate", "client_key"
         shared |= {name: getattr(otlp, name) for name in tls}

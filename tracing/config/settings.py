@@ -66,6 +66,8 @@ class Settings:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     unused: Sequence[str] = field(default=(), compare=False)
     """What is given, as argument or variable, that none of the chosen backends uses."""
+    remarks: Sequence[str] = field(default=(), compare=False)
+    """What works, and would be better otherwise: with the mend."""
 
     @property
     def off_because(self) -> str:

@@ -25,8 +25,12 @@ _PUBLIC_PREFIX = "pk-"
 def look_at_problems(error: ConfigError) -> Iterator[Finding]:
     """Why nothing can be set up with what is given."""
     for problem in error.problems:
-        text, _, how = problem.partition(": ")
-        yield mend("settings", text, how)
+        yield mend("settings", *_with_mend(problem))
+
+
+def _with_mend(problem: str) -> tuple[str, str]:
+    text, _, how = problem.partition(": ")
+    return text, how
 
 
 def look_at_choice(settings: Settings, *, sees_code: bool) -> Iterator[Finding]:
@@ -37,6 +41,8 @@ def look_at_choice(settings: Settings, *, sees_code: bool) -> Iterator[Finding]:
     places = ", ".join(_place(one) for one in backends_of(settings) if not one.beside)
     unseen = "" if sees_code else "; what code gives to setup_tracer is seen by its check() alone"
     yield ok("settings", f"spans go to {places} ({settings.chosen_by}){unseen}")
+    for remark in settings.remarks:
+        yield note("settings", *_with_mend(remark))
 
 
 def look_at_given(settings: Settings | None, arguments: Mapping[str, Any]) -> Iterator[Finding]:
