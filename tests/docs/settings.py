@@ -22,7 +22,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from livekit.agents import AgentSession
 from typing_extensions import Unpack
 
-from tracing import Langfuse, Local, Otlp, observe, setup_tracer
+from tracing import Langfuse, Local, Otlp, observe, setup_tracer, span
 from tracing.config.backends import BackendSettings
 from tracing.config.environment import VARIABLES
 from tracing.config.labels import TraceLabels
@@ -49,9 +49,7 @@ OF_OTHERS: Mapping[str, str] = {
 """What others read, and what our calls depend on."""
 
 _NAMES = {
-    "AttributeValue": object,
-    "Mapping": abc.Mapping,
-    "Sequence": abc.Sequence,
+    **{name: object if isinstance(kind, str) else kind for name, kind in vars(span).items()},
     "Unpack": Unpack,
 }
 """What annotations name that is there for type checkers alone, or refers to itself."""
