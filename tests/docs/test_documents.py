@@ -64,6 +64,7 @@ class NotRun(NamedTuple):
     why: str
 
 
+GATE = By("tests/test_demo.py::test_gate_of_the_docs_lets_the_demo_pass")
 PATHS = By("tests/paths/__main__.py::main")
 _DEV = NotRun(
     "needs a LiveKit server: tests/integration/test_livekit_server.py has one for `start`"
@@ -119,6 +120,11 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "livekit-tracing COMMAND": PATHS,
     "python -m tracing report --compare preemptive_generation=true "
     "preemptive_generation=false": Ends("preemptive_generation=true"),
+    'python -m tracing report --check "p95<=1.2" --check "tool_failure_rate<0.05" '
+    '--check "barge_in_rate<0.2"': GATE,
+    'python -m tracing report --check "p95<=1.2" --baseline baseline.json': GATE,
+    "python -m tracing report --json > baseline.json": GATE,
+    "python -m tracing report --last 4 --baseline baseline.json": GATE,
     "python -m tracing report calls.json": Ends("In all: 1 call"),
     "zcat calls.json.gz | python -m tracing report -": Ends("In all: 1 call"),
     "python -m tracing transcript": Ends("agent"),
