@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.docs.documents import paths
+from tests.doctor.servers import ApiServer
 from tests.fakes import ROOT, RecordingServer, until
 from tests.integration.collector import Collector
 from tests.integration.programs import PROGRAMS
-from tests.langfuse_server import PUBLIC_KEY, SECRET_KEY, LangfuseServer
+from tests.langfuse_server import PUBLIC_KEY, SECRET_KEY
 from tracing.span import Span
 
 CHECKOUT = "/path/of/this/checkout"
@@ -80,7 +81,7 @@ def langfuse(place: Path, tool: str, tools: Path) -> None:
     if tool == "pip":  # in place of the last two of the others
         exports = [one for one in paths()["langfuse", "uv"].splitlines() if "export" in one]
         lines = "\n".join([*exports, lines])
-    with LangfuseServer() as server:
+    with ApiServer() as server:
         meant = {
             "pk-lf-...": PUBLIC_KEY,
             "sk-lf-...": SECRET_KEY,
