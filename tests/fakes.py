@@ -328,11 +328,21 @@ def running_python(code: str, *arguments: object) -> Iterator[subprocess.Popen[s
                 stream.close()
 
 
-def write_segment(directory: Path, *spans: Span, number: int = 1, tail: bytes = b"") -> Path:
-    """A segment as a dead process left it: spans that ended, spans that did not, raw bytes."""
+def write_segment(
+    directory: Path,
+    *spans: Span,
+    number: int = 1,
+    tail: bytes = b"",
+    labels: Mapping[str, Any] | None = None,
+) -> Path:
+    """A segment as a dead process left it: spans that ended, spans that did not, raw bytes.
+
+    Without `labels` an older version's.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     resource = {"service.name": "test"}
-    frames = [header_frame({"pid": 41, "host": "here", "resource": resource})]
+    told = {} if labels is None else {"labels": dict(labels)}
+    frames = [header_frame({"pid": 41, "host": "here", "resource": resource, **told})]
     for span in spans:
         ended = end_frame(span, span.attributes)
         frames.append(start_frame(span) if span.is_open else ended)

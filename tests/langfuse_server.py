@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from google.protobuf.message import DecodeError
 
+from tests.dialects.langfuse_fields import claimed_of
 from tests.fakes import Reply, decode_request
 from tracing.otlp_json import OtlpJsonError, decode
 from tracing.span import Span
@@ -87,6 +88,8 @@ class LangfuseServer:
         self.secret_key = SECRET_KEY
         self.spans: dict[tuple[bytes, bytes], Span] = {}
         """By trace and span id; a later version replaces the row."""
+        self.claimed: list[tuple[str, set[str]]] = []
+        """The observations whose metadata had keys that it takes for its own, and which."""
         self.versions: list[Span] = []
         """Every version of every span: what was filed by its session once, stays there."""
         self.scores: dict[str, dict[str, Any]] = {}
@@ -222,6 +225,7 @@ class LangfuseServer:
         for span in spans:
             _check_ids(span)
         self.versions += spans
+        self.claimed += [(span.name, found) for span in spans if (found := claimed_of(span))]
         for span in spans:
             self.spans[span.trace_id, span.span_id] = span
         return Reply(200, b"{}")

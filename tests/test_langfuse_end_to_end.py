@@ -15,6 +15,7 @@ from tests.fakes import Reply, run_python, running_drainer, until, write_segment
 from tests.langfuse_server import INGESTION, MEDIA, TRACES, LangfuseServer
 from tracing.account.restamp import restamp
 from tracing.commands.redelivery import replay
+from tracing.config.backends import labels_of
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.spool.losses import count_losses
@@ -49,6 +50,7 @@ def test_every_recording_arrives_with_its_scores(tmp_path: Path, server: Langfus
             assert (told is None) == (latency is None)
             assert latency is None or float(latency) == told
     assert {asked.status for asked in server.asked} == {200, 207}
+    assert server.claimed == []
 
 
 def test_voice_call_has_the_scores_of_its_session(tmp_path: Path, server: LangfuseServer) -> None:
@@ -97,8 +99,9 @@ def test_call_with_recording_through_a_drainers_process(
     }
     server.proxy_limit_bytes = 2_000
     spool = tmp_path / "spool" / "one"
-    path = write_segment(spool, *spans)
-    with running_drainer(spool, *backends_of(settings)) as drainer:
+    backends = backends_of(settings)
+    path = write_segment(spool, *spans, labels=labels_of(backends))
+    with running_drainer(spool, *backends) as drainer:
         until(lambda: not path.exists())
         drainer.wait(20)
     trace = server.trace(root.trace_id)

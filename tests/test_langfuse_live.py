@@ -36,6 +36,7 @@ def test_live_call_is_one_session_of_one_user_from_the_first_byte(tmp_path: Path
             assert server.filed(attribute) == filed, attribute
         assert TYPED[0] in str(provisional.attributes["langfuse.observation.input"])
         assert CARD not in str(server.versions)
+        assert server.claimed == []
         repeated = {key: n for key, n in _versions(server).items() if n > 1}
         assert repeated == {root: 2}
         shown = langfuse_rules.show(list(server.spans.values())).observations

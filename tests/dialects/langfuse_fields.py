@@ -317,9 +317,9 @@ def completion_start(span: Span) -> datetime | None:
     return datetime.fromisoformat(str(given).strip('"')) if given else None
 
 
+METADATA = ("langfuse.observation.metadata", "langfuse.trace.metadata", "langfuse.metadata")
 _CONSUMED_PREFIXES = (
-    "langfuse.observation.metadata.",
-    "langfuse.trace.metadata.",
+    *METADATA,
     "langfuse.observation.input",
     "langfuse.observation.output",
     "langfuse.trace.input",
@@ -338,11 +338,25 @@ def metadata_of(span: Span) -> dict[str, str]:
         for key, value in span.attributes.items()
         if not key.startswith(_CONSUMED_PREFIXES) and key not in _CONSUMED
     }
-    prefix = "langfuse.observation.metadata."
-    for key, value in span.attributes.items():
-        if key.startswith(prefix):
-            found[key.removeprefix(prefix)] = str(value)
+    for prefix in METADATA:
+        found |= _flat("", parsed(span.attributes.get(prefix)))
+        for key, value in span.attributes.items():
+            if key.startswith(f"{prefix}."):
+                found[key.removeprefix(f"{prefix}.")] = str(value)
     return found
+
+
+def _flat(name: str, value: Any) -> dict[str, str]:
+    """Nested metadata under dotted names, and texts."""
+    if not isinstance(value, dict):
+        return {name: str(value)} if name else {}
+    inner = [_flat(f"{name}.{key}".lstrip("."), item) for key, item in value.items()]
+    return {key: text for one in inner for key, text in one.items()}
+
+
+def claimed_of(span: Span) -> set[str]:
+    """The keys of a span's metadata that are the server's own."""
+    return {key for key in metadata_of(span) if key in ("tools", "attributes")}
 
 
 def parsed(value: Any) -> Any:

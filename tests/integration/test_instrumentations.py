@@ -79,6 +79,7 @@ def test_a_call_that_others_record_too(
     sent = Counter((span.trace_id, span.span_id) for span in server.versions)
     assert {server.spans[key].name for key, times in sent.items() if times > 1} == set()
     assert CARD not in str(server.versions)
+    assert server.claimed == []
     for name, value in (("session.id", "order-7"), ("user.id", "ann")):
         assert {span.attributes[f"langfuse.{name}"] for span in spans} == {value}
     shown = langfuse.show(spans)
