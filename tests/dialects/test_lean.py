@@ -52,6 +52,18 @@ def test_a_turns_metadata_is_what_to_filter_by() -> None:
     assert len(parts) == 11
 
 
+def test_a_sessions_metadata_is_its_summary() -> None:
+    """Of its options the models, and those that are no default; no metrics of the VAD."""
+    options = {
+        "call.options.endpointing.mode": "fixed",
+        "call.options.changed": ["endpointing.mode=fixed"],
+        "call.options.llm_model": "gpt-4o",
+    }
+    span = livekit_span("agent_session", {**options, "call.turns": 2, "call.vad.timestamp": 1.5})
+    assert metadata(span).keys() == {"turns", "options_changed", "options_llm_model"}
+    assert metadata(span, "full").keys() > metadata(span).keys()
+
+
 @pytest.mark.parametrize("name", ["function_tool", "agent_turn", "user_turn", "tts_request"])
 def test_what_the_application_set_stays(name: str) -> None:
     """On LiveKit's spans too, whatever it is called, unless it is LiveKit's or GenAI's word."""

@@ -62,8 +62,10 @@ _ON_USER_TURN = frozenset(
 )
 """On the agent's turn a repetition."""
 
-_UNITS = (stamps.TURN_STT, stamps.TURN_EOU)
-"""Of LiveKit's metrics, what the user turn has as usage and as delays."""
+_METRICS = (stamps.TURN_STT, stamps.TURN_EOU, f"{stamps.CALL}vad.")
+"""LiveKit's own metrics: the user turn has them as usage and delays; of the VAD nobody asks."""
+_OPTIONS = f"{stamps.CALL}options."
+"""Prefix; those in a group, such as `endpointing.mode`, are told by the list of changed ones."""
 
 
 def told(span: Span) -> Span:
@@ -92,7 +94,9 @@ def resource(attributes: Attributes) -> Attributes:
 def _is_of_use(key: str, name: str) -> bool:
     if key.startswith(("lk.", "gen_ai.")):
         return key in _STILL_TELLING
-    if key in _BELOW or key in _BESIDE or key.startswith(_UNITS):
+    if key in _BELOW or key in _BESIDE or key.startswith(_METRICS):
+        return False
+    if key.startswith(_OPTIONS) and "." in key[len(_OPTIONS) :]:
         return False
     return not (name == names.AGENT_TURN and key in _ON_USER_TURN)
 

@@ -43,6 +43,7 @@ def test_a_call_without_content_is_told_of_without_it(tmp_path: Path) -> None:
     progress = Progress(pipeline.processor)
     long_ago = time.time_ns() - 11 * 10**9
     session = pipeline.tracer.start_span("agent_session", start_time=long_ago)
+    session.set_attribute("order", SECRET)
     heard = pipeline.start("user_turn", session, **{"lk.pii.participant_identity": SECRET})
     heard.set_attribute("lk.pii.user_transcript", SECRET)
     heard.end()
