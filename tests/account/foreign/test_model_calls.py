@@ -134,7 +134,7 @@ def inner(
     name: str, start: float, end: float, parent: Span, attributes: dict[str, Any] | None = None
 ) -> Span:
     """A call to a model that another instrumentation recorded."""
-    found = span(name, start, end, {**LLM, **(attributes or {})}, parent=parent)
+    found = span(name, start, end, {**LLM, **KNOWN, **(attributes or {})}, parent=parent)
     return found._replace(scope_name="another")
 
 
@@ -195,12 +195,23 @@ def test_two_other_instrumentations_count_one_call_once(
     turn = livekit("agent_turn", 0, 900)
     above = livekit(where, 100, 500, {"gen_ai.request.model": model}, parent=turn)
     outer = inner("outer", 120, 450, above, USED if says != "inner" else {})
-    between = span("GET", 130, 440, {}, parent=outer)._replace(scope_name="http")
+    between = span("GET", 130, 440, parent=outer)._replace(scope_name="http")
     client = inner("client", 140, 400, between, USED if says != "outer" else {})
     found = counted(turn, above, outer, between, client, late=outer if late else None)
     is_livekits = where == "llm_request" and model == "gpt-4o"
     who = where if is_livekits else "client" if late and says != "outer" else "outer"
     assert found == {who: TOTAL}
+
+
+def test_a_call_that_names_no_model_takes_none_away() -> None:
+    """Such as a function that somebody marked as a generation: nobody could price it."""
+    turn = livekit("agent_turn", 0, 900)
+    tool = livekit("function_tool", 100, 500, parent=turn)
+    marked = span("plan", 110, 490, OF_LANGFUSE, parent=tool)._replace(scope_name="langfuse-sdk")
+    calls = [inner(name, 120, 400, marked, USED) for name in ("first", "second")]
+    spans = (turn, tool, marked, *calls)
+    assert counted(*spans) == {"first": TOTAL, "second": TOTAL}
+    assert told_of(*spans)["plan"] == {}
 
 
 @pytest.mark.parametrize(

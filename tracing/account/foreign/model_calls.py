@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tracing import names, stamps
-from tracing.account.foreign.reading import is_model_call, tokens_of
+from tracing.account.foreign.reading import is_model_call, names_model, tokens_of
 from tracing.account.open_span import OpenSpan
 from tracing.span import Attributes, Span, as_number
 
@@ -33,9 +33,10 @@ class ModelCalls:
         """What is told of another instrumentation's span that ends."""
         if not is_model_call(span.attributes):
             return {}
-        if opened.holds_model_calls:
-            return {stamps.HOLDS_MODEL_CALLS: True}
         own = tokens_of(span.attributes)
+        if opened.holds_model_calls:
+            counts_too = own or names_model(span.attributes)
+            return {stamps.HOLDS_MODEL_CALLS: True} if counts_too else {}
         used, around = own or opened.used, self._call_around(span)
         above = around or self._request_of(opened)
         if around is None:
@@ -48,20 +49,20 @@ class ModelCalls:
     def request_ended(self, span: Span, opened: OpenSpan) -> Attributes:
         """What is told of LiveKit's request that ends."""
         own = any(span.attributes.get(key) for key in _LIVEKITS_TOKENS)
-        opened.counts = _names_model(span.attributes) and bool(own or opened.used)
+        opened.counts = _names_livekits_model(span.attributes) and bool(own or opened.used)
         if opened.holds_model_calls:
             return {stamps.HOLDS_MODEL_CALLS: True}
         return {} if own else as_usage(opened.used)
 
     def _call_around(self, span: Span) -> OpenSpan | None:
-        """Another instrumentation's call to a model that is open around this one."""
+        """Another instrumentation's call to a model, by its name, that is open around this one."""
         parent_id = span.parent_span_id
         for _ in range(_MAX_DEPTH):
             above = self._open_span(parent_id)
             if above is None or above.scope_name == names.SCOPE:
                 return None
             opened = self._opened.get(as_number(parent_id))
-            if opened is not None and is_model_call(above.attributes):
+            if opened is not None and _is_named_call(above.attributes):
                 return opened
             parent_id = above.parent_span_id
         return None
@@ -74,7 +75,11 @@ class ModelCalls:
         if request.counts:
             return request
         asked = self._open_span(request.span_id.to_bytes(8, "big"))
-        return request if asked is not None and _names_model(asked.attributes) else None
+        return request if asked is not None and _names_livekits_model(asked.attributes) else None
+
+
+def _is_named_call(attributes: Attributes) -> bool:
+    return is_model_call(attributes) and names_model(attributes)
 
 
 def as_usage(used: Mapping[str, int]) -> Attributes:
@@ -82,7 +87,7 @@ def as_usage(used: Mapping[str, int]) -> Attributes:
     return {names.USAGE + name: count for name, count in used.items()}
 
 
-def _names_model(attributes: Attributes) -> bool:
+def _names_livekits_model(attributes: Attributes) -> bool:
     """Whether LiveKit knows which model it asks; of a framework it does not."""
     return names.text(attributes, names.REQUEST_MODEL) not in ("", "unknown")
 

@@ -49,6 +49,11 @@ def is_model_call(attributes: Attributes) -> bool:
         return True
     if attributes.get("openinference.span.kind") in _OF_OTHERS or names.OPERATION in attributes:
         return False
+    return names_model(attributes)
+
+
+def names_model(attributes: Attributes) -> bool:
+    """Whether a span of another instrumentation says which model was asked."""
     return any(attributes.get(key) for key in _OF_MODELS)
 
 
