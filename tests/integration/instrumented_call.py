@@ -15,7 +15,9 @@ from typing import Any
 from tests.workers import CARD
 from tracing import observe, setup_tracer
 
-TRACING = setup_tracer(mask=lambda text: text.replace(CARD, "[card]"))
+TRACING = setup_tracer(
+    mask=lambda text: text.replace(CARD, "[card]"), session_id="order-7", user_id="ann"
+)
 WHO = os.environ["INSTRUMENTED"].split()
 URL = os.environ["OPENAI_URL"]
 
@@ -103,7 +105,7 @@ async def call() -> None:
     model = OwnModel() if is_own else LLM(model=MODEL, api_key="none", base_url=f"{URL}/v1")
     session: AgentSession[None] = AgentSession(llm=model)
     session.output.set_audio_enabled(False)
-    observe(session, session_id="order-7", user_id="ann")
+    observe(session)
     await session.start(Agent(instructions="You take payments.", tools=[charge]))
     await session.run(user_input=f"Please charge {CARD}.")
     await session.aclose()
