@@ -123,8 +123,8 @@ class Backend:
         What its process could not use is a problem: names that cannot be imported, what is not
         JSON, a name that is no file's.
         """
-        from tracing.config.server import endpoints  # not in the drainer's process
-        from tracing.config.server.headers import read_headers
+        from tracing.config.http import endpoints  # not in the drainer's process
+        from tracing.config.http.headers import read_headers
 
         plain = env.without_variables()
         headers = read_headers(self.headers, plain)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from tracing.config.backends import BackendSettings
 from tracing.config.environment import Environment
+from tracing.config.http.endpoints import both
 from tracing.config.labels import TraceLabels
 from tracing.config.langfuse import Langfuse
 from tracing.config.otlp import Otlp
 from tracing.config.registry import REGISTRY
-from tracing.config.server.endpoints import both
 
 
 class Chosen(NamedTuple):

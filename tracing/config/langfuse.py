@@ -17,8 +17,7 @@ from tracing.config.backends import (
     CommonSettings,
 )
 from tracing.config.environment import Environment, as_flag, shown, unquoted
-from tracing.config.labels import TraceLabels, read_labels
-from tracing.config.server.endpoints import (
+from tracing.config.http.endpoints import (
     Compression,
     both,
     check_url,
@@ -28,7 +27,8 @@ from tracing.config.server.endpoints import (
     split_url,
     without_password,
 )
-from tracing.config.server.headers import read_headers
+from tracing.config.http.headers import read_headers
+from tracing.config.labels import TraceLabels, read_labels
 from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 from tracing.places import RECORDINGS_NAME
 

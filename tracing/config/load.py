@@ -23,13 +23,13 @@ from tracing.config.backends import Backend, BackendSettings
 from tracing.config.chosen import choose, field_names, told_unused, unclaimed, unused_arguments
 from tracing.config.dotenv_files import process_environ
 from tracing.config.environment import Environment, shown
+from tracing.config.http.endpoints import Compression, without_password
+from tracing.config.http.headers import read_headers
+from tracing.config.http.proxies import proxy_problems
 from tracing.config.labels import Detail, Prices
 from tracing.config.langfuse import OTLP_PATH, Langfuse, Scores
 from tracing.config.otlp import Otlp, OtlpDialect, signal_url
 from tracing.config.registry import REGISTRY
-from tracing.config.server.endpoints import Compression, without_password
-from tracing.config.server.headers import read_headers
-from tracing.config.server.proxies import proxy_problems
 from tracing.config.settings import ConfigError, MetricsSettings, Settings, backends_of
 from tracing.config.tenants import secret_headers, secrets_of, url_secrets
 from tracing.safe_text import keep_secret

@@ -8,9 +8,7 @@ from typing import Literal, get_args
 
 from tracing.config.backends import OTLP_HTTP, Backend, CommonSettings
 from tracing.config.environment import Environment
-from tracing.config.labels import TraceLabels, read_labels
-from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, is_of_cloud, langfuse_behind
-from tracing.config.server.endpoints import (
+from tracing.config.http.endpoints import (
     Compression,
     both,
     check_port,
@@ -20,7 +18,9 @@ from tracing.config.server.endpoints import (
     read_timeout,
     without_password,
 )
-from tracing.config.server.headers import read_headers
+from tracing.config.http.headers import read_headers
+from tracing.config.labels import TraceLabels, read_labels
+from tracing.config.langfuse import DIALECT, OTLP_PATH, Langfuse, is_of_cloud, langfuse_behind
 from tracing.limits import SETTLE_SECONDS, TIMEOUT_SECONDS
 
 OtlpDialect = Literal["plain", "langfuse"]

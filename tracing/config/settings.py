@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from tracing.config.backends import Backend, BackendSettings
+from tracing.config.http.proxies import proxy_for
 from tracing.config.labels import TraceLabels
 from tracing.config.langfuse import DIALECT
 from tracing.config.registry import Local
-from tracing.config.server.proxies import proxy_for
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.places import data_directory
 from tracing.safe_text import safe

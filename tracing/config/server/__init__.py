@@ -1,1 +1,0 @@
-"""How a server is given in settings: its URL, its headers, the proxy on the way; checked."""
