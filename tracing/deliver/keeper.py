@@ -224,6 +224,8 @@ class Keeper:
             in_agent=True,
             pace=self._pace,
         )
+        if self._stopping.is_set():  # while it was made
+            return
         self._drainer_thread = threading.Thread(
             target=_guarded, args=(self._drainer.run,), name="tracing-drainer", daemon=True
         )
