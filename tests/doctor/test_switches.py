@@ -14,6 +14,8 @@ from tracing.doctor.versions import look_at_versions
 VALUES = {
     "LIVEKIT_TELEMETRY_ALLOW_PII": ("0", "1"),
     "TRACING_CAPTURE_CONTENT": ("false", "true"),
+    "LANGFUSE_TRACING_ENABLED": ("false", "true"),
+    "LANGFUSE_SAMPLE_RATE": ("0.1", "1"),
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ("no", "true"),
     "OTEL_TRACES_SAMPLER": ("traceidratio", "parentbased_always_on"),
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("4096", "none"),
@@ -93,6 +95,14 @@ def test_versions_are_told_with_what_is_known_of_each() -> None:
         assert one.text.startswith(version(name))
 
 
+def install(directory: Path, package: str, installed: str, wants: str = "") -> None:
+    """What is known of an installed package."""
+    metadata = directory / f"{package.replace('-', '_')}-{installed}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    wants = wants and f"Requires-Dist: {wants}\n"
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {installed}\n{wants}")
+
+
 @pytest.mark.parametrize(
     ("package", "installed", "state", "line"),
     [
@@ -100,13 +110,21 @@ def test_versions_are_told_with_what_is_known_of_each() -> None:
             "langfuse",
             "3.7.0",
             "mend",
-            "langfuse: 3.7.0 is outside of what is admitted (<6,>=4): pip install 'langfuse<6,>=4'",
+            "langfuse: 3.7.0 is outside of what livekit-tracing admits (<6,>=4): "
+            "pip install 'langfuse<6,>=4'",
         ),
         (
             "livekit-agents",
             "1.9.0",
             "note",
             "livekit-agents: 1.9.0 is admitted and has not been tried; tried: 1.8, 1.7, 1.6, 1.5",
+        ),
+        (
+            "opentelemetry-sdk",
+            "1.46.0",
+            "mend",
+            "opentelemetry-sdk: 1.46.0 is outside of what livekit-agents admits (<1.46,>=1.45): "
+            "pip install 'opentelemetry-sdk<1.46,>=1.45'",
         ),
         (
             "livekit-agents",
@@ -125,9 +143,9 @@ def test_version_that_is_not_known_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Outside of the bounds it is to mend; newer than what was tried, it may well work."""
-    metadata = tmp_path / f"{package.replace('-', '_')}-{installed}.dist-info" / "METADATA"
-    metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {installed}\n")
+    install(tmp_path, "livekit-agents", "1.8.9", "opentelemetry-sdk<1.46,>=1.45")
+    install(tmp_path / "before", package, installed)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "before")
     [found] = [one for one in look_at_versions() if one.name == package]
     assert (found.state, found.line) == (state, line)

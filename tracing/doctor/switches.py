@@ -1,7 +1,7 @@
-"""Switches of LiveKit's and OpenTelemetry's own that change what is recorded or sent.
+"""Switches of LiveKit's, OpenTelemetry's and Langfuse's that change what is recorded or sent.
 
-Those libraries read them from the process's environment, so what is in a file counts for them
-where the agent loads it.
+LiveKit and OpenTelemetry read theirs from the process's environment, so what is in a file counts
+for them where the agent loads it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ SWITCHES: Mapping[str, Switch] = {
     ),
     "TRACING_CAPTURE_CONTENT": Switch(
         _is_no, "no transcripts, messages and payloads leave this process", "unset it"
+    ),
+    "LANGFUSE_TRACING_ENABLED": Switch(_is_no, "Langfuse gets nothing", "unset it"),
+    "LANGFUSE_SAMPLE_RATE": Switch(
+        lambda value: value not in ("1", "1.0"),
+        "Langfuse gets this share of the calls",
+        "unset it, for all of them",
     ),
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": Switch(
         _is_no, "LiveKit leaves messages and tool arguments out of spans of model calls", "unset it"

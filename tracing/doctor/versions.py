@@ -37,32 +37,43 @@ _KNOWN: Mapping[str, Mapping[str, str]] = {
 
 
 def look_at_versions() -> Iterator[Finding]:
-    """Python and each package, against what this one admits."""
+    """Python and each package, against what this one and the others admit."""
     try:
-        wanted = {one.name: one for one in map(Requirement, requires(_OURS) or ())}
         yield ok(_OURS, f"{version(_OURS)} on Python {platform.python_version()}")
     except PackageNotFoundError:
-        wanted = {}
         how = "install it, so that its bounds are known"
         yield unknown(_OURS, "it is run without being installed", how)
     for package in _SHOWN:
-        yield _look_at(package, wanted.get(package))
+        yield _look_at(package)
 
 
-def _look_at(package: str, wanted: Requirement | None) -> Finding:
+def _look_at(package: str) -> Finding:
+    wanted = dict(_wanted(package))
     try:
-        found = version(package)
-        is_admitted = wanted is None or wanted.specifier.contains(Version(found), prereleases=True)
+        found = Version(version(package))
     except PackageNotFoundError:
-        return mend(package, "it is not installed", f"pip install '{wanted or package}'")
+        return mend(package, "it is not installed", f"pip install '{wanted.get(_OURS, package)}'")
     except InvalidVersion:
         return unknown(package, "its version is none of Python's")
-    if not is_admitted:
-        text = f"{found} is outside of what is admitted ({wanted and wanted.specifier})"
-        return mend(package, text, f"pip install '{wanted}'")
+    for owner, requirement in wanted.items():
+        if not requirement.specifier.contains(found, prereleases=True):
+            text = f"{found} is outside of what {owner} admits ({requirement.specifier})"
+            return mend(package, text, f"pip install '{requirement}'")
     known = _KNOWN[package]
-    said = next((text for begin, text in known.items() if _begins(found, begin)), "")
-    return ok(package, f"{found}, {said}") if said else note(package, _untried(found, known))
+    said = next((text for begin, text in known.items() if _begins(str(found), begin)), "")
+    return ok(package, f"{found}, {said}") if said else note(package, _untried(str(found), known))
+
+
+def _wanted(package: str) -> Iterator[tuple[str, Requirement]]:
+    """Who of us and of what we stand on admits which versions of a package."""
+    for owner in (_OURS, *_SHOWN):
+        try:
+            found = [Requirement(line) for line in requires(owner) or ()]
+        except PackageNotFoundError:
+            continue
+        for one in found:
+            if one.name == package and (one.marker is None or one.marker.evaluate()):
+                yield owner, one
 
 
 def _untried(found: str, known: Mapping[str, str]) -> str:
