@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,8 @@ def look(
 def lines(found: list[Finding], server: ApiServer) -> list[str]:
     """State and line of each, with the server's address made the same everywhere."""
     told = [f"{one.state} {one.line}".replace(server.url, "URL") for one in found]
-    return [line.replace(f"127.0.0.1:{server.port}", "HOST") for line in told]
+    told = [line.replace(f"127.0.0.1:{server.port}", "HOST") for line in told]
+    return [re.sub(r"7,20\d s", "7,20N s", line) for line in told]
 
 
 @pytest.mark.parametrize("storage", ["events", "tables"])
@@ -99,7 +101,7 @@ COPY = "copy both keys of one pair from Langfuse, under the project's Settings, 
 FAULTS: Mapping[str, tuple[Callable[[ApiServer], None], str]] = {
     "clock": (
         _set(seconds_ahead=-7205.0),
-        "mend langfuse, clock: this machine is 7,205 s ahead of the server, so calls are at wrong "
+        "mend langfuse, clock: this machine is 7,20N s ahead of the server, so calls are at wrong "
         "times: set the clock, by NTP",
     ),
     "database down": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.fakes import Reply
 from tracing.config.backends import Backend
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
+from tracing.doctor.examine import examine
 from tracing.doctor.findings import Finding
 from tracing.doctor.otlp import look_at_otlp
 from tracing.doctor.reach import Place
@@ -132,6 +134,21 @@ def test_fault_of_the_endpoint_has_its_line(fault: str) -> None:
     with serving(answer) as url:
         told = [f"{one.state} {one.line}".replace(url, "URL") for one in look(url + path)]
     assert [line for line in told if not line.startswith("ok ")] == [said]
+
+
+def test_endpoint_of_metrics_is_looked_at_by_its_own_path(tmp_path: Path) -> None:
+    """As that of spans; here the variable for spans was copied."""
+
+    def takes_metrics(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        return Reply(200) if path == "/v1/metrics" else Reply(404, b"404 page not found")
+
+    with serving(takes_metrics) as url:
+        environ = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": url + PATH, "TRACING_METRICS": "1"}
+        found = examine(lambda: load_settings("local", environ=environ), tmp_path)
+    assert [one.line for one in found if one.state == "mend"] == [
+        f"metrics, endpoint: the path of {url}{PATH} is wrong, {url}/v1/metrics takes OTLP: "
+        f"set OTEL_EXPORTER_OTLP_ENDPOINT={url}, to which /v1/metrics is appended"
+    ]
 
 
 def test_server_of_langfuse_is_known() -> None:

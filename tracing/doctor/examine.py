@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from tracing.config.backends import CONSOLE, OTLP_HTTP, SQLITE, Backend
 from tracing.config.langfuse import Langfuse
-from tracing.config.settings import ConfigError, Settings
+from tracing.config.settings import ConfigError, MetricsSettings, Settings
 from tracing.doctor.findings import Finding, note, ok, unknown
 from tracing.doctor.kept import look_at_directory, look_at_store
-from tracing.doctor.otlp import look_at_otlp
+from tracing.doctor.otlp import METRICS, look_at_otlp
 from tracing.doctor.reach import Place
 from tracing.doctor.settings import (
     look_at_choice,
@@ -106,6 +106,22 @@ def _backends(settings: Settings) -> Iterator[Subject]:
         for backend in asked.backends(settings, name):
             if not backend.beside:
                 yield Subject(name, partial(_look_at_backend, asked, backend))
+    metrics = settings.metrics
+    if metrics is not None and metrics.url:
+        proxy = settings.proxy_for(metrics.url)
+        yield Subject("metrics", lambda _: _look_at_metrics(metrics, proxy))
+
+
+def _look_at_metrics(metrics: MetricsSettings, proxy: str | None) -> Iterator[Finding]:
+    backend = Backend(
+        "metrics",
+        OTLP_HTTP,
+        url=metrics.url,
+        headers=metrics.headers,
+        certificate=metrics.certificate,
+        proxy=proxy,
+    )
+    return look_at_otlp(Place(backend, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"), METRICS)
 
 
 def _look_at_backend(asked: Any, backend: Backend, time_left: TimeLeft) -> Iterator[Finding]:

@@ -43,6 +43,8 @@ def look_at_langfuse(
     api = Api(langfuse, place.backend)
     try:
         yield from _look_at_server(place, api)
+        if not _is_langfuse(api.latest):
+            return
         project = api.project()
         if project is None:
             yield _no_project(langfuse, place, api.latest, regions)
@@ -70,6 +72,11 @@ def _look_at_server(place: Place, api: Api) -> Iterator[Finding]:
     else:
         text = refusal("GET", answer.url, answer, "not as Langfuse does")
         yield mend(name, text, f"check {setting}: the server's base URL, without a path")
+
+
+def _is_langfuse(health: Answer) -> bool:
+    """Whether a server that says this of its health is worth further questions."""
+    return health.status in (200, 503) and health.content_type == "application/json"
 
 
 def _no_project(

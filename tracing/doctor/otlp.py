@@ -14,13 +14,13 @@ from tracing.deliver.senders.sender import Unavailable
 from tracing.doctor.findings import Finding, mend, ok, unknown
 from tracing.doctor.reach import STEP_SECONDS, Place, look_at_clock, look_at_name, no_answer
 
-_PATH = "/v1/traces"
+TRACES, METRICS = "/v1/traces", "/v1/metrics"
 _NONE = b""
-"""An `ExportTraceServiceRequest` without spans: every server takes it, and nothing is stored."""
+"""An export without anything in it: every server takes it, and nothing is stored."""
 
 
-def look_at_otlp(place: Place) -> Iterator[Finding]:
-    """From the host's name to an answer in OTLP; what fails ends it."""
+def look_at_otlp(place: Place, path: str = TRACES) -> Iterator[Finding]:
+    """From the host's name to an answer in OTLP; what fails ends it. `path` is the signal's."""
     without_address = list(look_at_name(place))
     yield from without_address
     if without_address:
@@ -31,10 +31,10 @@ def look_at_otlp(place: Place) -> Iterator[Finding]:
         yield no_answer(place, error)
         return
     yield from look_at_clock(place, answer)
-    yield _judged(place, answer)
+    yield _judged(place, answer, path)
 
 
-def _judged(place: Place, answer: Answer) -> Finding:
+def _judged(place: Place, answer: Answer, path: str) -> Finding:
     """What the answer says of the endpoint."""
     url, name = place.backend.url, place.named("endpoint")
     verdict = verdict_of(answer.status)
@@ -46,30 +46,30 @@ def _judged(place: Place, answer: Answer) -> Finding:
         return mend(name, words, "check OTEL_EXPORTER_OTLP_HEADERS, or headers=")
     if verdict is Verdict.RETRY:
         return unknown(name, words, "see the server's log; spans wait meanwhile")
-    right = _right_path(place)
+    right = _right_path(place, path)
     if right:
-        return mend(name, f"the path of {url} is wrong, {right} takes OTLP", _how(place, right))
+        return mend(name, f"the path of {url} is wrong, {right} takes OTLP", _how(right, path))
     version = _langfuse_version(place)
     if version:
         text = f"{url} is a Langfuse server's ({version})"
         how = "set LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL instead"
         return mend(name, text, how)
-    return mend(name, words, f"check {place.setting}: collectors take OTLP at :4318{_PATH}")
+    return mend(name, words, f"check {place.setting}: collectors take OTLP at :4318{path}")
 
 
-def _how(place: Place, right: str) -> str:
-    base = right.removesuffix(_PATH)
-    return f"set OTEL_EXPORTER_OTLP_ENDPOINT={base}, to which {_PATH} is appended"
+def _how(right: str, path: str) -> str:
+    base = right.removesuffix(path)
+    return f"set OTEL_EXPORTER_OTLP_ENDPOINT={base}, to which {path} is appended"
 
 
-def _right_path(place: Place) -> str:
+def _right_path(place: Place, path: str) -> str:
     """The same server's URL that does take OTLP; "" where none of those that were meant does."""
     parts = urlsplit(place.backend.url)
     once = parts.path.rstrip("/")
-    while once.endswith(_PATH):
-        once = once.removesuffix(_PATH)
-    for path in dict.fromkeys((f"{once}{_PATH}", _PATH)):
-        url = parts._replace(path=path).geturl()
+    while once.endswith(path):
+        once = once.removesuffix(path)
+    for meant in dict.fromkeys((f"{once}{path}", path)):
+        url = parts._replace(path=meant).geturl()
         if url != place.backend.url and _takes_otlp(replace(place.backend, url=url)):
             return url
     return ""

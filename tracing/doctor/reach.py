@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+import urllib3
+
 from tracing.config.backends import Backend
 from tracing.deliver.senders.http import Answer
 from tracing.deliver.senders.sender import Unavailable
@@ -138,7 +140,7 @@ def _no_tls(place: Place, error: ssl.SSLError) -> Finding:
 
 
 def _is_of_proxy(causes: list[BaseException]) -> bool:
-    return any(type(cause).__name__ == "ProxyError" for cause in causes)
+    return _first(causes, urllib3.exceptions.ProxyError) is not None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
