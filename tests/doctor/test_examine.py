@@ -45,7 +45,7 @@ def test_what_hangs_keeps_nobody_and_loses_nothing() -> None:
         Finding(
             "hangs",
             "unknown",
-            "it came to no end within 0.3 s, after 1 findings",
+            "no end came within 0.3 s, findings so far: 1",
             "look again, or at its server's log",
         ),
         Finding("second", "ok", "it went well"),
@@ -103,7 +103,7 @@ def test_server_that_is_slow_at_every_step_is_told_in_time(tmp_path: Path) -> No
         slow.shutdown()
         slow.server_close()
     assert (status, list(found)) == (2, ["langfuse"])
-    assert found["langfuse"].startswith("langfuse: it came to no end within 15 s, after 3 findings")
+    assert found["langfuse"].startswith("langfuse: no end came within 15 s, findings so far: 3")
 
 
 RESOLVER_HANGS = """

@@ -84,19 +84,22 @@ FAULTS: Mapping[str, tuple[str, Answer, str]] = {
         PATH + PATH,
         collector,
         f"mend otlp, endpoint: the path of URL{PATH}{PATH} is wrong, URL{PATH} takes OTLP: "
-        f"set OTEL_EXPORTER_OTLP_ENDPOINT=URL, to which {PATH} is appended",
+        f"set OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=URL{PATH}, or OTEL_EXPORTER_OTLP_ENDPOINT=URL, "
+        f"which gets {PATH} appended",
     ),
     "path missing": (
         "",
         collector,
         f"mend otlp, endpoint: the path of URL is wrong, URL{PATH} takes OTLP: "
-        f"set OTEL_EXPORTER_OTLP_ENDPOINT=URL, to which {PATH} is appended",
+        f"set OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=URL{PATH}, or OTEL_EXPORTER_OTLP_ENDPOINT=URL, "
+        f"which gets {PATH} appended",
     ),
     "path of another signal": (
         "/v1/metrics",
         collector,
         f"mend otlp, endpoint: the path of URL/v1/metrics is wrong, URL{PATH} takes OTLP: "
-        f"set OTEL_EXPORTER_OTLP_ENDPOINT=URL, to which {PATH} is appended",
+        f"set OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=URL{PATH}, or OTEL_EXPORTER_OTLP_ENDPOINT=URL, "
+        f"which gets {PATH} appended",
     ),
     "no such path": (
         PATH,
@@ -147,7 +150,8 @@ def test_endpoint_of_metrics_is_looked_at_by_its_own_path(tmp_path: Path) -> Non
         found = examine(lambda: load_settings("local", environ=environ), tmp_path)
     assert [one.line for one in found if one.state == "mend"] == [
         f"metrics, endpoint: the path of {url}{PATH} is wrong, {url}/v1/metrics takes OTLP: "
-        f"set OTEL_EXPORTER_OTLP_ENDPOINT={url}, to which /v1/metrics is appended"
+        f"set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT={url}/v1/metrics, or "
+        f"OTEL_EXPORTER_OTLP_ENDPOINT={url}, which gets /v1/metrics appended"
     ]
 
 

@@ -131,15 +131,11 @@ FILES: Mapping[str, tuple[Callable[[Path], object], Callable[[Path], list[Findin
     ),
     "a directory": (
         lambda path: path.mkdir(),
-        lambda path: [
-            Finding(path.name, "mend", f"{path} is not read: it is no regular file", "make it one")
-        ],
+        lambda path: [Finding(path.name, "note", f"{path} is not read: it is no regular file")],
     ),
     "a pipe": (
         os.mkfifo,
-        lambda path: [
-            Finding(path.name, "mend", f"{path} is not read: it is no regular file", "make it one")
-        ],
+        lambda path: [Finding(path.name, "note", f"{path} is not read: it is no regular file")],
     ),
     "UTF-16": (
         lambda path: path.write_text("LANGFUSE_RELEASE=1", encoding="utf-16"),

@@ -44,7 +44,7 @@ def examine(
     arguments: Mapping[str, Any] | None = None,
     within_seconds: float = WITHIN_SECONDS,
 ) -> list[Finding]:
-    """What stands between an agent and its trace; never raises, and never takes longer.
+    """What stands between an agent and its trace, by the deadline whatever hangs or fails.
 
     `read` gives the settings, or raises ConfigError; `arguments` are those that code gave, None
     where they are not known.
@@ -67,7 +67,7 @@ def look_at_all(subjects: Sequence[Subject], within_seconds: float) -> list[Find
     ended = all_at_once("doctor", calls, within_seconds)
     for subject, findings, end in zip(subjects, kept, ended, strict=True):
         if end is None:
-            text = f"it came to no end within {within_seconds:g} s, after {len(findings)} findings"
+            text = f"no end came within {within_seconds:g} s, findings so far: {len(findings)}"
             findings.append(unknown(subject.name, text, "look again, or at its server's log"))
         elif isinstance(end, BaseException):
             findings.append(unknown(subject.name, str(end) or repr(end)))

@@ -26,6 +26,7 @@ REGIONS: Mapping[str, str] = {
 
 _OLDEST = (3, 22)
 """The first server that takes OTLP."""
+_NOT_HEALTHY = 503
 _COPY = "copy both keys of one pair from Langfuse, under the project's Settings, API Keys"
 
 
@@ -42,8 +43,10 @@ def look_at_langfuse(
         return
     api = Api(langfuse, place.backend)
     try:
-        yield from _look_at_server(place, api)
-        if not _is_langfuse(api.latest):
+        version, health = api.version(), api.latest
+        yield from look_at_clock(place, health)
+        yield _server(place, api.base_url, version, health)
+        if not version and health.status != _NOT_HEALTHY:
             return
         project = api.project()
         if project is None:
@@ -56,27 +59,19 @@ def look_at_langfuse(
         yield no_answer(place, error)
 
 
-def _look_at_server(place: Place, api: Api) -> Iterator[Finding]:
-    """Its health and version, and its clock."""
-    version, answer = api.version(), api.latest
-    yield from look_at_clock(place, answer)
-    name, setting = place.named("server"), place.setting
+def _server(place: Place, base_url: str, version: str, health: Answer) -> Finding:
+    """What a server says of its health and version."""
+    name = place.named("server")
     if version and _is_old(version):
         how = f"upgrade it to {'.'.join(map(str, _OLDEST))} or later"
-        yield mend(name, f"Langfuse {version} takes no OTLP", how)
-    elif version:
+        return mend(name, f"Langfuse {version} takes no OTLP", how)
+    if version:
         by = " by way of the proxy" if place.backend.proxy else ""
-        yield ok(name, f"Langfuse {version} at {api.base_url}{by}, healthy")
-    elif answer.status == 503:
-        yield mend(name, f"it is not healthy: {answer.words}", "start its database, see its log")
-    else:
-        text = refusal("GET", answer.url, answer, "not as Langfuse does")
-        yield mend(name, text, f"check {setting}: the server's base URL, without a path")
-
-
-def _is_langfuse(health: Answer) -> bool:
-    """Whether a server that says this of its health is worth further questions."""
-    return health.status in (200, 503) and health.content_type == "application/json"
+        return ok(name, f"Langfuse {version} at {base_url}{by}, healthy")
+    if health.status == _NOT_HEALTHY:
+        return mend(name, f"it is not healthy: {health.words}", "start its database, see its log")
+    text = refusal("GET", health.url, health, "not as Langfuse does")
+    return mend(name, text, f"check {place.setting}: the server's base URL, without a path")
 
 
 def _no_project(

@@ -58,8 +58,9 @@ def _judged(place: Place, answer: Answer, path: str) -> Finding:
 
 
 def _how(right: str, path: str) -> str:
+    own = f"OTEL_EXPORTER_OTLP_{path.rpartition('/')[2].upper()}_ENDPOINT"
     base = right.removesuffix(path)
-    return f"set OTEL_EXPORTER_OTLP_ENDPOINT={base}, to which {path} is appended"
+    return f"set {own}={right}, or OTEL_EXPORTER_OTLP_ENDPOINT={base}, which gets {path} appended"
 
 
 def _right_path(place: Place, path: str) -> str:
@@ -98,12 +99,8 @@ def _why(answer: Answer) -> str:
 
 def _export_nothing(backend: Backend) -> Answer:
     headers = {"Content-Type": "application/x-protobuf", **backend.headers}
-    return _ask(backend, "POST", backend.url, headers)
-
-
-def _ask(backend: Backend, method: str, url: str, headers: dict[str, str]) -> Answer:
     client = HttpClient(backend, timeout_seconds=STEP_SECONDS)
-    return client.request(method, url, _NONE, headers)
+    return client.request("POST", backend.url, _NONE, headers)
 
 
 def _langfuse_version(place: Place) -> str:

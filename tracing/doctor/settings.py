@@ -74,9 +74,9 @@ def _file(path: Path) -> Finding:
     if are_switched_off():
         return note(name, f"{path} is not read: PYTHON_DOTENV_DISABLED is set")
     if not path.is_file():
-        return mend(name, f"{path} is not read: it is no regular file", "make it one")
+        return note(name, f"{path} is not read: it is no regular file")
     try:
-        path.read_text()
+        path.read_text(encoding="utf-8")
     except PermissionError:
         return mend(name, f"{path} is not read: this user may not", f"chmod u+r {path}")
     except (OSError, UnicodeError) as error:
@@ -138,7 +138,7 @@ def secrets_given(arguments: Mapping[str, Any]) -> Iterator[str]:
     """The values of those, so that no server's words repeat them, also where settings are wrong."""
     given = [(name, value) for name, value in arguments.items() if isinstance(value, str)]
     for source in sources():
-        given += source.values.items()
+        given += [(name, source.values[name]) for name in VARIABLES if name in source.values]
     for name, value in given:
         if is_secret(name) and not value.startswith(_PUBLIC_PREFIX):
             yield unquoted(value)

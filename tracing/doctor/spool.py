@@ -56,7 +56,7 @@ def _look_at(spool: SpoolState) -> Iterator[Finding]:
         if backend["state"] != "delivering":
             since = datetime.fromtimestamp(backend["since"]).strftime("%Y-%m-%d %H:%M:%S")
             text = f"{backend['state']} since {since}: {backend['detail']}"
-            yield mend(f"{name}, {backend['name']}", text, _STATES[backend["state"]])
+            yield mend(f"{name}, {backend['name']}", text, _STATES.get(backend["state"], ""))
     for reason, number in spool.lost.items():
         text = f"{_count(number, noun_of(reason))} dropped: {reason}"
         yield mend(f"{name}, lost", text, _LOST.get(reason, f"see {losses.FILE_NAME} in it"))
