@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from tracing.capture.recording import save_recording
+from tracing.capture.sound.recording import save_recording
 
 AUDIO = b"OggS" + bytes(range(256)) * 5000
 

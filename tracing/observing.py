@@ -14,6 +14,7 @@ from tracing.account.turns.turn import Turn
 from tracing.capture.current import current_capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.session_events import SessionObserver
+from tracing.capture.sound.to_measure import HeardTurns
 from tracing.config.environment import Environment
 from tracing.read.used import in_words
 from tracing.safe_text import get_logger
@@ -55,6 +56,8 @@ def observe(
         from tracing.terminal.turn_table import TurnTable
 
         watchers.append(TurnTable())
+    heard = HeardTurns()
+    watchers.append(heard)
     observer = SessionObserver(
         session,
         env.check_text("session_id=", session_id) or None,
@@ -66,7 +69,7 @@ def observe(
         logger.warning("observe: %s", "; ".join(env.problems))
     _observed[session] = observer
     observer.listen(session)
-    _attach_recording(session)
+    _attach_recording(session, heard)
 
 
 def _budget(given: object, env: Environment) -> float | None:
@@ -75,10 +78,10 @@ def _budget(given: object, env: Environment) -> float | None:
     return env.check_number("budget_seconds=", given, BUDGET_SECONDS)
 
 
-def _attach_recording(session: AgentSession[Any]) -> None:
+def _attach_recording(session: AgentSession[Any], heard: HeardTurns) -> None:
     capture, job = current_capture(), get_job_context(required=False)
-    if capture is not None and capture.recordings is not None and job is not None:
-        attach_recording(job, session, capture.processor, capture.recordings)
+    if capture is not None and job is not None:
+        attach_recording(job, session, capture, heard)
 
 
 class SummaryLog:

@@ -26,10 +26,11 @@ from tracing.capture.langfuse.progress import Progress
 from tracing.capture.logged.failed_tools import know_failed_tools
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
-from tracing.capture.recording import Recordings
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
+from tracing.capture.sound.recording import Recordings
+from tracing.capture.sound.to_measure import Measurable
 from tracing.capture.withholding import Withholding, is_filtered, know_sessions
 from tracing.capture.worker import drain_when_worker_stops
 from tracing.config.asked import Asked
@@ -134,7 +135,8 @@ def build(settings: Settings, asked: Asked) -> Tracing:
     others = OtherExporters(processor, backends)
     others.part_from(provider)
     follow_provider(Joining(processor, ledger, others.part_from))
-    register(_capture(settings, processor))
+    measurable = Measurable(directory, resource, labels_of(backends))
+    register(_capture(settings, processor, measurable))
     if is_ours:
         become_global(provider)
     _follow_forks(ledger, processor, writer, keeper)
@@ -150,7 +152,7 @@ def build(settings: Settings, asked: Asked) -> Tracing:
     return tracing
 
 
-def _capture(settings: Settings, processor: TracingProcessor) -> Capture:
+def _capture(settings: Settings, processor: TracingProcessor, measurable: Measurable) -> Capture:
     """What the events of sessions write to."""
     reports = recordings = None
     if settings.has_store:
@@ -160,7 +162,7 @@ def _capture(settings: Settings, processor: TracingProcessor) -> Capture:
         days = CALL_DAYS if settings.has_store else MAX_AGE_SECONDS / 86400
         uploaded = settings.uploads_recordings
         recordings = Recordings(settings.data_directory, days * 86400, are_uploaded=uploaded)
-    return Capture(processor, reports, recordings)
+    return Capture(processor, reports, recordings, measurable)
 
 
 def _install(provider: TracerProvider, settings: Settings) -> None:

@@ -107,8 +107,10 @@ under their own names, of the user's speech that the turn answers, or that inter
 STT_IS_COUNTED = "turn.stt_is_counted"
 """bool on `agent_turn`: the `user_turn` that it answers has the same `turn.stt.*`, and counts."""
 
-# Ours, of the sound of a turn: on `agent_turn` where it was listened to, on `names.HEARD` where it
-# was measured from a recording. Seconds are doubles; docs/heard.md.
+# Ours, of the sound of a turn: on `agent_turn` where it was listened to; where it was measured from
+# a recording on a span of ours below it, from which readers take it over. docs/heard.md.
+HEARD, HEARD_SCOPE = "heard", "livekit-tracing.heard"
+"""The name of that span, and of its instrumentation scope."""
 TURN_HEARD_LATENCY = "turn.heard_latency_seconds"
 """double, from the caller's last sound to the agent's first: latency, tail and lead-in together."""
 TURN_SPEECH_TAIL = "turn.speech_tail_seconds"

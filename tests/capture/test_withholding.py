@@ -21,7 +21,7 @@ from tests.sessions.scripted import FakeLLM, Said
 from tracing import observe, setup_tracer
 from tracing.account.call import Call
 from tracing.capture.jobs import attach_recording
-from tracing.capture.recording import Recordings
+from tracing.capture.sound.recording import Recordings
 from tracing.capture.withholding import Withholding, is_filtered
 from tracing.spool.segments import segment_paths
 

@@ -21,13 +21,14 @@ HAPPENINGS = {
 """What a turn and a call count, and the word for one."""
 
 LATENCY = "user_bot_latency_seconds"
+HEARD_LATENCY = "heard_latency_seconds"
 
 
 def overall(calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The numbers of all calls together.
 
-    `calls`, `turns`, `budget_seconds`; `latency` and `first_output` (see `spread`, latency with
-    `within_budget_share`); `parts`: name to spread; `heard_turns`, and `barge_ins` and
+    `calls`, `turns`, `budget_seconds`; `latency`, `first_output` and `heard_latency` (see `spread`,
+    latency with `within_budget_share`); `parts`: name to spread; `heard_turns`, and `barge_ins` and
     `barge_in_rate` among them; `mean_transcript_confidence`; `tools`: name to `calls`,
     `failures`, `failure_rate` and spread; `errors`: stage to count; counts such as `fallbacks`;
     `usage`: list of `type`, `provider`, `model` and sums.
@@ -55,6 +56,7 @@ def of_turns(turns: Sequence[Mapping[str, Any]], budgets: Sequence[float]) -> di
         "latency": latency,
         "parts": _parts(turns),
         "first_output": spread(_values(turns, "first_output_seconds")),
+        "heard_latency": spread(_values(turns, HEARD_LATENCY)),
         **_barge_ins(turns),
         **_confidence(turns),
         "tools": _tools(turns),

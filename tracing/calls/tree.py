@@ -17,6 +17,7 @@ from tracing.account.said import (
     unheard,
     when_spoken,
 )
+from tracing.calls.heard import is_heard, with_heard
 from tracing.span import Span
 
 
@@ -25,8 +26,10 @@ class Tree:
 
     def __init__(self, spans: Iterable[Span]) -> None:
         latest = _latest(spans)
-        stamped = latest if is_stamped(latest) else restamp(latest)
-        self.spans = sorted(stamped, key=_start)
+        heard = [span for span in latest if is_heard(span)]
+        told = [span for span in latest if not is_heard(span)] or latest
+        stamped = told if is_stamped(told) else restamp(told)
+        self.spans = sorted(with_heard(stamped, heard), key=_start)
         """All of them, with their stamps, by start."""
         self._children: dict[bytes, list[Span]] = {}
         for span in self.spans:

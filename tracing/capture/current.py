@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tracing.capture.processor import TracingProcessor
-from tracing.capture.recording import Recordings
 from tracing.capture.session_report import SessionReports
+from tracing.capture.sound.recording import Recordings
+from tracing.capture.sound.to_measure import Measurable
 
 
 class Capture(NamedTuple):
@@ -17,6 +18,8 @@ class Capture(NamedTuple):
     """Where LiveKit's reports of sessions go; None without a local store."""
     recordings: Recordings | None = None
     """Where sessions' audio is saved; None if it is not."""
+    measurable: Measurable | None = None
+    """Where sessions' audio is left to be measured."""
 
 
 _current: Capture | None = None

@@ -10,10 +10,12 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tracing import names, stamps
+from tracing.capture.current import Capture
 from tracing.capture.processor import TracingProcessor
-from tracing.capture.recording import Recordings, recording_attributes
+from tracing.capture.sound.recording import recording_attributes
+from tracing.capture.sound.to_measure import HeardTurns
 from tracing.safe_text import get_logger
-from tracing.span import Attributes, AttributeValue
+from tracing.span import Attributes, AttributeValue, as_number
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
@@ -66,17 +68,22 @@ def outcome_attributes(tagger: Any) -> dict[str, AttributeValue]:
 
 
 def attach_recording(
-    job: JobContext,
-    session: AgentSession[Any],
-    processor: TracingProcessor,
-    recordings: Recordings,
+    job: JobContext, session: AgentSession[Any], capture: Capture, heard: HeardTurns
 ) -> None:
-    """Save the session's audio when its job ends, and say where on the job's root span."""
+    """Save the session's audio when its job ends, say where on its root span, have it measured."""
+    processor = capture.processor
 
     async def save_and_stamp(reason: str) -> None:
-        withhold = processor.withholding.is_demanded_by(job, session)
-        attributes = await recording_attributes(session, recordings, withhold=withhold)
-        processor.roots.stamp(job.job.id, attributes)
+        withhold, kept = processor.withholding.is_demanded_by(job, session), None
+        if capture.recordings is not None:
+            found = await recording_attributes(session, capture.recordings, withhold=withhold)
+            processor.roots.stamp(job.job.id, found)
+            kept = names.text(found, stamps.RECORDING_PATH) or None
+        call = processor.call(as_number(heard.trace_id))
+        if capture.measurable is not None and call is not None:
+            own = call.identity.own
+            shared = own.bare if withhold or call.is_withheld else own.attributes
+            await heard.leave(session, capture.measurable, shared, kept)
 
     job.add_shutdown_callback(save_and_stamp)
 

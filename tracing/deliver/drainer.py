@@ -22,6 +22,7 @@ from tracing.deliver.delivery import Delivery
 from tracing.deliver.flush import HURRY_NAME
 from tracing.deliver.inspection import unreadable
 from tracing.deliver.lease import Lease, holder, kill_holder
+from tracing.deliver.measuring import Measuring
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.status import post_notice, write_status
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
@@ -69,6 +70,7 @@ class Drainer:
         self._hurried_at = 0.0
         self._unreadable: frozenset[str] = frozenset()
         self._reported_at = 0.0
+        self._measuring = Measuring(directory, self._say)
         self._moved_since: dict[Path, float] = {}
         """Since when a drainer has been seen where this spool was moved to."""
 
@@ -115,12 +117,15 @@ class Drainer:
         evict_oldest(self.directory, self._spool_bytes, self._ledger)
         self._expire()
         self._pass_on_hurry()
+        self._measuring.tend()
         self._say_unreadable()
         if time.monotonic() - self._reported_at > self._pace.status_seconds:
             self._report()
 
     def _has_work(self) -> bool:
         """Whether a producer lives, or something waits that a backend may still take."""
+        if self._measuring.has_work():
+            return True
         segments = segment_paths(self.directory)
         if not segments and not moved_places(self.directory):
             return False
@@ -185,6 +190,7 @@ class Drainer:
     def _stop(self) -> None:
         """Let what can leave at once leave, then end the threads and delete what is done."""
         deadline = time.monotonic() + _STOP_WITHIN_SECONDS
+        self._measuring.stop()
         for delivery in self._deliveries:
             delivery.hurry.set()
         while self.stopping.is_set() and time.monotonic() < deadline:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracing.deliver import lease
 from tracing.deliver.status import read_status
+from tracing.heard import waiting
 from tracing.spool.acks import acknowledged_offset
 from tracing.spool.formats import is_foreign
 from tracing.spool.moved import moved_places
@@ -24,13 +25,15 @@ HURRY_NAME = "hurry"
 def flush_spool(directory: Path, timeout_seconds: float, *, patient: bool = False) -> bool:
     """Wait until all that is on disk now is acknowledged; False when something is left.
 
+    What a recording tells is on disk once that is measured.
+
     Gives up early where every backend that something waits for has failed or does not
     answer, unless `patient`, and where only segments of another version are left. A directory
     that is not there tells nothing of what was in it: False.
     """
     deadline = time.monotonic() + timeout_seconds
     _hurry(directory)
-    while moved_places(directory):
+    while moved_places(directory) or waiting.left(directory):
         if not _wait(directory, deadline, patient=patient):
             return False
     wanted = {path.name: size_of(path) for path in segment_paths(directory)}

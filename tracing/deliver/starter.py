@@ -163,7 +163,7 @@ class Starter:
             self._claim = None
 
     def _spawn(self) -> None:
-        executable, problem = _interpreter()
+        executable, problem = interpreter()
         if problem:
             self.hopeless = problem
             self._release()
@@ -190,7 +190,7 @@ class Starter:
             self._release()
 
 
-def _interpreter() -> tuple[str, str]:
+def interpreter() -> tuple[str, str]:
     """The program that runs Python here, and why it is none.
 
     A frozen application, or one with Python inside, would start itself a second time.

@@ -64,6 +64,8 @@ class LangfuseDialect:
 
     def __call__(self, span: Span) -> Span | None:
         """The span as Langfuse should get it."""
+        if span.scope_name == stamps.HEARD_SCOPE and not self._is_full:
+            return None  # its numbers are scores of the turn's observation
         if span.scope_name != names.SCOPE:
             return self._foreign(span)
         if span.is_open:

@@ -111,10 +111,16 @@ def _tags(row: Row, span: Span) -> Iterator[Score]:
 
 
 _TURN, _CALL, _JOB = names.AGENT_TURN, names.AGENT_SESSION, names.JOB_ENTRYPOINT
-_JUDGE = names.JUDGE_EVALUATION
+_JUDGE, _HEARD = names.JUDGE_EVALUATION, stamps.HEARD
 
 SCORES: tuple[Row, ...] = (
     Row("turn_latency_seconds", _TURN, stamps.TURN_LATENCY, "NUMERIC", True, _value),
+    Row("turn_heard_latency", _TURN, stamps.TURN_HEARD_LATENCY, "NUMERIC", True, _value),
+    Row("turn_heard_latency", _HEARD, stamps.TURN_HEARD_LATENCY, "NUMERIC", True, _value),
+    Row("turn_speech_tail", _TURN, stamps.TURN_SPEECH_TAIL, "NUMERIC", False, _value),
+    Row("turn_speech_tail", _HEARD, stamps.TURN_SPEECH_TAIL, "NUMERIC", False, _value),
+    Row("turn_voice_lead_in", _TURN, stamps.TURN_VOICE_LEAD_IN, "NUMERIC", False, _value),
+    Row("turn_voice_lead_in", _HEARD, stamps.TURN_VOICE_LEAD_IN, "NUMERIC", False, _value),
     Row("turn_first_output_seconds", _TURN, stamps.TURN_FIRST_OUTPUT, "NUMERIC", False, _value),
     Row("turn_part_seconds.*", _TURN, stamps.TURN_PART, "NUMERIC", False, _each),
     Row("turn_over_budget", _TURN, stamps.TURN_OVER_BUDGET, "BOOLEAN", False, _value),
@@ -152,7 +158,8 @@ SCORES: tuple[Row, ...] = (
     Row("outcome", _JOB, stamps.CALL_OUTCOME, "CATEGORICAL", True, _outcome),
     Row("tag.*", _JOB, stamps.CALL_TAGS, "CATEGORICAL", False, _tags),
 )
-"""Every score. Those of `agent_turn` are its observation's, the others the whole trace's."""
+"""Every score. Those of `agent_turn`, and of what was heard of one, are its observation's, the
+others the whole trace's."""
 
 
 def scores_of(span: Span, chosen: Chosen = "default") -> list[Score]:
@@ -167,7 +174,7 @@ def scores_dialect(environment: str | None = None) -> Callable[[Span], Span | No
     label = valid_environment(environment or "")
 
     def scored_only(span: Span) -> Span | None:
-        if span.name not in _SCORED:
+        if span.name not in _SCORED or (span.name == _HEARD) != _is_heard(span):
             return None
         if not label:
             return span
@@ -176,14 +183,26 @@ def scores_dialect(environment: str | None = None) -> Callable[[Span], Span | No
     return scored_only
 
 
+def _is_heard(span: Span) -> bool:
+    """Whether it is ours that tells of the turn above it, and no other span of that name."""
+    return span.scope_name == stamps.HEARD_SCOPE
+
+
+def _about(span: Span) -> bytes:
+    """The observation that a span's scores are of; empty for the whole trace."""
+    if span.name == _HEARD:
+        return span.parent_span_id
+    return span.span_id if span.name == _TURN else b""
+
+
 _SCORED = frozenset(row.span for row in SCORES)
 
 
 def documents_of(span: Span, *, chosen: Chosen = "default") -> list[dict[str, Any]]:
     """A span's scores as the bodies of `POST /api/public/scores`."""
     common: dict[str, Any] = {"traceId": span.trace_id.hex()}
-    if span.name == _TURN:
-        common["observationId"] = span.span_id.hex()
+    if about := _about(span):
+        common["observationId"] = about.hex()
     if where := environment_of(span):
         common["environment"] = where
     ended = datetime.fromtimestamp(span.end_time_unix_nano / 1e9, timezone.utc)
@@ -194,7 +213,7 @@ def documents_of(span: Span, *, chosen: Chosen = "default") -> list[dict[str, An
 def _document(score: Score, span: Span, common: Mapping[str, Any]) -> dict[str, Any]:
     name = score.name[:MAX_NAME]
     # A verdict comes by the judge's span and by the job's: both set one score of the trace.
-    about = b"" if span.name in (_JUDGE, _JOB) else span.span_id
+    about = b"" if span.name in (_JUDGE, _JOB) else _about(span) or span.span_id
     score_id = uuid.uuid5(_IDS, f"{span.trace_id.hex()} {about.hex()} {name}")
     document = {
         "id": str(score_id),

@@ -73,7 +73,8 @@ _OTHERS = frozenset(
 )
 _OURS = frozenset(
     {
-        *(stamps.FIRST_AGENT, stamps.TURN_KIND, stamps.CALL_OUTCOME),
+        *(stamps.FIRST_AGENT, stamps.TURN_KIND, stamps.TURN_HEARD_REASON),
+        stamps.CALL_OUTCOME,
         *(stamps.CALL_CLOSE_REASON, stamps.CALL_REPORT, stamps.CALL_USAGE),
         *(stamps.CALL_CONTINUED_IN, stamps.SHOWN_PARENT, stamps.ROOT_SUMMARY + "close_reason"),
         *(stamps.INFERENCE_PARENT, stamps.RECOVERED_REASON, stamps.RECORDED_ON),

@@ -68,13 +68,6 @@ class Turn(NamedTuple):
         return cls(began, began if stopped is None else stopped, word, latency, barged_in)
 
 
-TOLD_BY = (
-    *(stamps.TURN_AGENT_STARTED, stamps.TURN_AGENT_STOPPED, stamps.TURN_USER_STOPPED),
-    *(stamps.TURN_LATENCY, stamps.TURN_BARGED_IN),
-)
-"""The stamps of a turn that are needed to find it in a recording."""
-
-
 class Sound:
     """Both channels of a call, on one clock, and where each sounds."""
 
@@ -189,7 +182,7 @@ def _reasons_of_start(first: Stretch, began: float) -> Iterator[str]:
 def _overlap(one: Iterable[Stretch], other: Sequence[Stretch]) -> float:
     """How long both sound at once."""
     both = (min(a.end, b.end) - max(a.start, b.start) for a in one for b in other)
-    return sum(seconds for seconds in both if seconds > 0)
+    return sum((seconds for seconds in both if seconds > 0), 0.0)
 
 
 def _level(

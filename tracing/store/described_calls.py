@@ -20,6 +20,7 @@ import msgspec
 
 from tracing import names
 from tracing.calls.facts import Facts, Told
+from tracing.calls.heard import is_heard
 from tracing.calls.totals import LATENCY
 from tracing.calls.transcribe import Line
 from tracing.limits import OncePerMinute
@@ -228,7 +229,7 @@ def _not_current(db: sqlite3.Connection) -> str:
 
 
 def _ends_a_call(span: Span) -> bool:
-    return not span.is_open and (span.name in _WHOLE or _is_root(span))
+    return not span.is_open and (span.name in _WHOLE or _is_root(span) or is_heard(span))
 
 
 def _is_root(span: Span) -> bool:

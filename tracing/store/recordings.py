@@ -1,7 +1,8 @@
 """The recording of a call, a file beside the store: found by name, and deleted with its call.
 
-A span may be anybody's, and a replayed file too. So of the path that it names only the name counts,
-and only one that `capture.recording` gives: no span makes another file of the machine's be opened.
+A span may be anybody's, and a replayed file too. So of the path that it names only the name
+counts, and only one that `capture.sound.recording` gives: no span makes another file of the
+machine's be opened.
 """
 
 from __future__ import annotations

@@ -76,6 +76,8 @@ _ROWS: dict[str, _Row] = {
     "latency.p95_seconds": ("latency p95", seconds, True),
     "latency.mean_seconds": ("latency mean", seconds, True),
     "latency.within_budget_share": ("within the budget", share, False),
+    "heard_latency.p50_seconds": ("heard latency p50", seconds, True),
+    "heard_latency.p95_seconds": ("heard latency p95", seconds, True),
     "first_output.p50_seconds": ("first output p50", seconds, True),
     "barge_in_rate": ("barge-in rate", share, True),
     "false_interruptions_per_turn": ("false interruptions per turn", _hundredths, True),

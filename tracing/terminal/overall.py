@@ -60,6 +60,7 @@ def _latency_table(numbers: Mapping[str, Any]) -> Table:
             for name in sorted(parts, key=lambda name: name == "unaccounted")
             if parts[name]["max_seconds"] >= SHORTEST_PART_SECONDS
         ),
+        ("heard, from sound to sound", numbers.get("heard_latency")),
         ("first output, where nobody had spoken", numbers.get("first_output")),
     ]
     for name, found in rows:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from tracing.calls.totals import (
     HAPPENINGS,
+    HEARD_LATENCY,
     LATENCY,
     SHORTEST_PART_SECONDS,
     budget_of,
@@ -38,6 +39,7 @@ from tracing.terminal.cells import (
     share,
 )
 from tracing.terminal.overall import print_overall
+from tracing.terminal.sounded import sounded
 
 DETAILED_CALLS = 10
 """Above this many calls each gets a line instead of a table of its turns."""
@@ -210,9 +212,11 @@ def _latency(turn: Mapping[str, Any], budget_seconds: float) -> Text:
     if latency is None:
         first_output = turn.get("first_output_seconds")
         return Text("" if first_output is None else f"({seconds(first_output)})", style=DIM)
-    if latency > budget_seconds:
-        return Text(f"! {seconds(latency)}", style=BAD)
-    return Text(seconds(latency), style=GOOD)
+    is_over = latency > budget_seconds
+    told = Text(f"{'! ' if is_over else ''}{seconds(latency)}", style=BAD if is_over else GOOD)
+    if HEARD_LATENCY in turn:
+        told = Text.assemble(told, (f"\n{seconds(turn[HEARD_LATENCY])}", DIM))
+    return told
 
 
 def _legend(call: Mapping[str, Any]) -> str:
@@ -222,6 +226,8 @@ def _legend(call: Mapping[str, Any]) -> str:
         notes.append(f"! over the budget of {budget_of(call):g} s")
     if any(LATENCY not in turn and "first_output_seconds" in turn for turn in turns):
         notes.append("(…) first output of a turn that answers nobody")
+    if any(HEARD_LATENCY in turn for turn in turns):
+        notes.append("below the latency: as it was heard, from sound to sound")
     if any(turn.get("user_text") or turn.get("agent_text") for turn in turns):
         notes.append("U user, A agent")
     return " · ".join(notes)
@@ -255,6 +261,7 @@ def _events(turn: Mapping[str, Any]) -> Iterator[Text]:
     for key, one in HAPPENINGS.items():
         if turn.get(key):
             yield Text(counted(turn[key], one))
+    yield from map(Text, sounded(turn))
     if turn.get("overlap_seconds"):
         yield Text(f"{seconds(turn['overlap_seconds'])} gained by preemption", style=GOOD)
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from tracing.calls.parts import kind_of
 from tracing.view.charts import clock, percent, ticks
+from tracing.view.pages.heard_marks import in_words
 
 ABSENT = "\u2013"
 """What stands where nothing was measured."""
@@ -66,7 +67,9 @@ def _environment() -> Environment:
         pretty=_pretty,
         signed=_signed,
     )
-    environment.globals.update(percent=percent, ticks=ticks, kind_of=kind_of)
+    environment.globals.update(
+        percent=percent, ticks=ticks, kind_of=kind_of, heard_in_words=in_words
+    )
     return environment
 
 

@@ -11,6 +11,7 @@ from tracing.calls.parts import kind_of
 from tracing.calls.totals import LATENCY, budget_of
 from tracing.calls.why import why
 from tracing.view.charts import percent, scale_of, segments, ticks
+from tracing.view.pages import heard_marks
 from tracing.view.pages.lane_marks import lane_rows
 
 ORDERS = ("in order", "slowest first")
@@ -46,7 +47,8 @@ def call_page(
     dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
     replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
     in_order = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
-    scale = scale_of([_wait(turn) for turn in turns], budget_of(call))
+    reach = [max(_wait(turn), heard_marks.heard_wait(turn)) for turn in turns]
+    scale = scale_of(reach, budget_of(call))
     shifts = _shifts(turns, choice.align, scale)
     usual = median(replies) if replies else None
     starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
@@ -131,6 +133,7 @@ def _row(
         "over_width": percent(max(0.0, waited - budget), scale),
         "segments": segments(parts, scale),
         "overlap": _overlap(turn, scale),
+        "heard": heard_marks.on_bar(turn, scale),
         "label": _spoken_label(turn, waited),
         "note": "" if parts else _silent(turn),
         "chips": list(chips(turn)),
@@ -192,6 +195,8 @@ def chips(turn: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield _chip("barge", _interruption(turn), "warn")
     if turn.get("overlap_seconds"):
         yield _chip("pre", f"{turn['overlap_seconds']:.2f} s gained", title="preemptive generation")
+    for note in heard_marks.notes(turn):
+        yield _chip("", note, "warn", "measured from the sound")
     if turn.get("transcript_corrections"):
         yield _chip("fix", "corrected transcript")
     if turn.get("transcript_confidence", 1) < 0.85:

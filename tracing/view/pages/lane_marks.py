@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tracing.calls.totals import LATENCY
 from tracing.view.charts import clock, percent, stripes, ticks
+from tracing.view.pages.heard_marks import on_waves
 
 _TOP = 34
 _MOST_TRANSCRIPTS = 500
@@ -57,6 +58,7 @@ def lane_rows(
         "lanes": placed,
         "ticks": [{"x": percent(at, end), "text": clock(at)} for at in ticks(end, 12)],
         "waits": waits,
+        "heard": list(on_waves(turns, starts, end)),
         "caller": _boxes(on_axis["caller"], end),
         "agent": _boxes(on_axis["agent"], end),
         "unheard": _boxes(on_axis["unheard"], end),

@@ -14,7 +14,7 @@ import pytest
 from livekit.agents.voice.recorder_io import RecorderIO
 
 from tests.audio import AUDIO, keep, record
-from tracing.capture.recording import (
+from tracing.capture.sound.recording import (
     NotSaved,
     Recordings,
     recording_attributes,

@@ -59,32 +59,43 @@ async def recording_attributes(
     withheld, and where the file is too large or could not be kept `within_seconds` in all, which
     is logged.
     """
-    recorder = None if withhold else getattr(session, "_recorder_io", None)
-    path = getattr(recorder, "output_path", None)
-    if recorder is None or path is None:
-        return {}
-    deadline = time.monotonic() + within_seconds
+    deadline, path = time.monotonic() + within_seconds, None
     try:
-        while recorder.recording:
-            if time.monotonic() > deadline:
-                raise NotSaved("its recorder did not close")
-            await asyncio.sleep(_POLL_SECONDS)
+        recorder = None if withhold else await closed_recorder(session, deadline)
+        if recorder is None:
+            return {}
+        path = Path(recorder.output_path)
         found = await asyncio.to_thread(
             save_recording,
-            Path(path),
+            path,
             recordings.directory / RECORDINGS_NAME,
             deadline,
             max_age_seconds=recordings.max_age_seconds,
             chunk_bytes=chunk_bytes,
         )
     except (NotSaved, OSError) as error:
-        logger.warning("the recording %s is not kept: %s", path, error)
+        logger.warning("the recording %s is not kept: %s", path or "of this call", error)
         return {}
     if started := getattr(recorder, "recording_started_at", None):
         found[stamps.RECORDING_STARTED_AT] = float(started)
     if not recordings.are_uploaded:
         del found[stamps.RECORDING_SHA256]  # by which Langfuse's dialect refers to it
     return found
+
+
+async def closed_recorder(session: Any, deadline: float) -> Any:
+    """LiveKit's recorder of a session, once it is closed; None where nothing was recorded.
+
+    Raises NotSaved where it does not close before `deadline` (of `time.monotonic`).
+    """
+    recorder = getattr(session, "_recorder_io", None)
+    if recorder is None or getattr(recorder, "output_path", None) is None:
+        return None
+    while recorder.recording:
+        if time.monotonic() > deadline:
+            raise NotSaved("its recorder did not close")
+        await asyncio.sleep(_POLL_SECONDS)
+    return recorder
 
 
 def save_recording(

@@ -1,0 +1,71 @@
+"""A session's recording is left to be measured: where it is, and the ids and times of its turns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracing import stamps
+from tracing.account.turns.turn import Turn
+from tracing.capture.sound.recording import WITHIN_SECONDS, NotSaved, closed_recorder
+from tracing.heard.waiting import MAX_TURNS, TOLD_BY, Waiting, WaitingTurn, leave
+from tracing.safe_text import get_logger
+from tracing.span import Attributes
+
+logger = get_logger(__name__)
+
+
+class Measurable(NamedTuple):
+    """What the spans of a measurement are written with, as this process's own are."""
+
+    spool: Path
+    resource: Attributes
+    labels: Mapping[str, Any]
+
+
+class HeardTurns:
+    """Watches a session: which of its turns were heard, and when."""
+
+    def __init__(self) -> None:
+        self.trace_id = b""
+        self._turns: list[WaitingTurn] = []
+
+    def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
+        """Note a turn of which something was heard; on the voice loop."""
+        if stamps.TURN_AGENT_STARTED in stamped and len(self._turns) < MAX_TURNS:
+            told = {key: stamped[key] for key in TOLD_BY if key in stamped}
+            self.trace_id = turn.span.trace_id
+            self._turns.append(WaitingTurn(turn.span.span_id.hex(), told))  # type: ignore[arg-type]
+
+    def session_ended(self, stamped: Attributes) -> None:
+        """A session is its turns."""
+
+    async def leave(
+        self, session: Any, measurable: Measurable, shared: Attributes, kept: str | None
+    ) -> None:
+        """Leave the session's recording to be measured, where there is one.
+
+        `shared` is what the call's spans carry; `kept` is where the recording is kept, if it is.
+        LiveKit's own file is read where it lies, so that nothing is kept which is withheld.
+        """
+        try:
+            recorder = await closed_recorder(session, time.monotonic() + WITHIN_SECONDS)
+            began = getattr(recorder, "recording_started_at", None)
+            if recorder is None or began is None or not self._turns:
+                return
+            paths = [str(recorder.output_path), *([kept] if kept else [])]
+            found = Waiting(
+                self.trace_id.hex(),
+                paths,
+                float(began),
+                self._turns,
+                dict(shared),
+                dict(measurable.resource),
+                dict(measurable.labels),
+            )
+            await asyncio.to_thread(leave, measurable.spool, found)
+        except (NotSaved, OSError) as error:
+            logger.warning("the recording of this call is not measured: %s", error)
