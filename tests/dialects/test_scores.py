@@ -8,15 +8,19 @@ import pytest
 
 from tests.dialects.scored import CALL, TAGGED, TURN, turn
 from tests.dialects.spans import livekit_span
+from tracing.dialects.langfuse import LangfuseDialect
 from tracing.dialects.scores import SCORES, Score, documents_of, scores_dialect, scores_of
 
 
 def test_table_names_every_score_once() -> None:
-    """A judge's verdict alone has two sources, and few scores are on by default."""
+    """A verdict has two sources, as what was heard has; and few scores are on by default."""
     named = [row.score for row in SCORES]
-    assert sorted(named) == sorted([*dict.fromkeys(named), "judge.*"])
+    heard = ["turn_heard_latency", "turn_speech_tail", "turn_voice_lead_in"]
+    assert sorted(named) == sorted([*dict.fromkeys(named), "judge.*", *heard])
     assert [row.score for row in SCORES if row.is_default] == [
         "turn_latency_seconds",
+        "turn_heard_latency",
+        "turn_heard_latency",
         "call_within_budget_share",
         "call_interruption_rate",
         "call_tool_failures",
@@ -119,6 +123,23 @@ def test_ids_are_the_same_each_time_and_of_each_score_its_own() -> None:
     ids = [[d["id"] for span in spans for d in documents_of(span, chosen="all")] for _ in "12"]
     assert ids[0] == ids[1]
     assert len(set(ids[0])) == len(ids[0]) == 17
+
+
+def test_what_was_heard_of_a_turn_is_a_score_of_its_observation() -> None:
+    """Measured after the call or listened to, it is the same one; of others' spans it is none."""
+    told = {"turn.heard_latency_seconds": 0.94, "turn.speech_tail_seconds": 0.11}
+    heard = livekit_span("heard", told, span_id=b"heardspa")._replace(
+        parent_span_id=b"s" * 8, scope_name="livekit-tracing.heard"
+    )
+    [listened] = documents_of(livekit_span("agent_turn", told))
+    [measured] = documents_of(heard)
+    assert (measured["name"], measured["value"]) == ("turn_heard_latency", 0.94)
+    assert measured == listened
+    dialect = scores_dialect()
+    assert dialect(heard) is heard
+    assert dialect(heard._replace(scope_name="somebody's")) is None
+    assert LangfuseDialect()(heard) is None
+    assert LangfuseDialect(detail="full")(heard) is not None
 
 
 def test_verdict_by_the_judges_span_and_by_the_job_is_one_score() -> None:

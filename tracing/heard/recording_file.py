@@ -103,7 +103,9 @@ def _seconds(container: Any, start: int, end: int) -> Iterator[Floats]:
     waiting, left, early = av.AudioFifo(), (end - start) * rate, 0
     for frame in _frames(container, resampler):
         if start and not waiting.samples_written:
-            early = round((start - float(frame.pts * frame.time_base)) * rate)
+            # Of Opus the first sample is not at 0: what its encoder runs ahead was cut off.
+            begun = float(frame.pts * frame.time_base - (stream.start_time or 0) * stream.time_base)
+            early = round((start - begun) * rate)
         frame.pts = None
         waiting.write(frame)
         if 0 < early <= waiting.samples:
