@@ -52,7 +52,8 @@ async def entrypoint(ctx: JobContext) -> None:
     models = ctx.proc.userdata["models"]
     models["turn_handling"]["preemptive_generation"] = {"enabled": options["preemptive"]}
     session: AgentSession[None] = AgentSession(**models)
-    observe(session, user_id="demo-caller")
+    # What is recorded is measured after the call; to compare, it is listened to as well.
+    observe(session, user_id="demo-caller", listen=options["record"])
     terminal, caller = Terminal(session), Caller(session)
     _connect(session, terminal, caller.microphone)
 

@@ -24,7 +24,7 @@ DOORS = {
 MAY_IMPORT = {
     "doors": "capture account spool deliver store calls read terminal view metrics config doctor",
     "doctor": "deliver spool store config",
-    "capture": "account spool deliver.flush store.reports config heard.waiting",
+    "capture": "account spool deliver.flush store.reports config heard",
     "metrics": "account spool deliver.flush config",
     "terminal": "calls read account",
     "view": "calls read account store heard",

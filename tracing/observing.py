@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from livekit.agents import AgentSession, get_job_context
@@ -34,6 +35,7 @@ def observe(
     user_id: str | None = None,
     budget_seconds: float | None = None,
     table: bool = False,
+    listen: bool = False,
     log_summary: bool = True,
 ) -> None:
     """Record what only the events of a session know; once per session, before or after it starts.
@@ -44,6 +46,7 @@ def observe(
     - `user_id`: names the caller; else what `setup_tracer` says, nobody where content is withheld.
     - `budget_seconds`: a reply slower than this is marked; else 1.0.
     - `table`: print a table in the terminal after each turn; else False.
+    - `listen`: measure, from the sound that passes, what the caller heard of each turn; else False.
     - `log_summary`: log the call's numbers at its end; else True.
     """
     if session in _observed:
@@ -64,12 +67,21 @@ def observe(
         env.check_text("user_id=", user_id) or None,
         _budget(budget_seconds, env),
         watchers,
+        _listen(session) if env.check_flag("listen=", listen, default=False) else None,
     )
     if env.problems:
         logger.warning("observe: %s", "; ".join(env.problems))
     _observed[session] = observer
     observer.listen(session)
     _attach_recording(session, heard)
+
+
+def _listen(session: AgentSession[Any]) -> Callable[[Attributes], Attributes]:
+    from tracing.capture.sound.listening import Listener
+
+    listener = Listener()
+    listener.attach(session)
+    return listener.heard
 
 
 def _budget(given: object, env: Environment) -> float | None:

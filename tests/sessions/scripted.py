@@ -199,7 +199,7 @@ def _last_input(chat_ctx: llm.ChatContext) -> str:
 
 
 class FakeTTS(tts.TTS):
-    """Speaks: `delay` after the first sentence is in, audio of `seconds` comes."""
+    """Speaks: `delay` after the first sentence is in, silence of `seconds` comes, or `sound`."""
 
     model = "fake-tts"
     provider = "fake"
@@ -210,6 +210,7 @@ class FakeTTS(tts.TTS):
         seconds: float = 0.3,
         waits: Waits | None = None,
         failures: int = 0,
+        sound: bytes = b"",
     ) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=True),
@@ -218,6 +219,7 @@ class FakeTTS(tts.TTS):
         )
         self.delay, self.seconds, self.failures = delay, seconds, failures
         self.waits = waits or Waits()
+        self.sound = sound or b"\0\0" * int(SAMPLE_RATE * seconds)
 
     def synthesize(self, text: str, **_: Any) -> tts.ChunkedStream:
         raise NotImplementedError
@@ -255,7 +257,7 @@ class _FakeTTSStream(tts.SynthesizeStream):
             raise APIConnectionError("scripted TTS failure")
         await fake.waits.wait("tts", fake.delay)
         output_emitter.start_segment(segment_id="segment")
-        output_emitter.push(b"\0\0" * int(SAMPLE_RATE * fake.seconds))
+        output_emitter.push(fake.sound)
         output_emitter.flush()
 
 

@@ -66,6 +66,8 @@ class Session:
         self.is_over = False
         """Whether its span has ended, and with it what can be stamped there."""
         self.watchers = list(watchers)
+        self.hear: Callable[[Attributes], Attributes] | None = None
+        """What was heard of a turn, by its stamps, where the session's sound is listened to."""
 
     @property
     def session(self) -> Session:
@@ -154,6 +156,8 @@ def end_turn(open_turn: OpenTurn, span: Span) -> Mapping[str, AttributeValue]:
         stamps.TURN_NUMBER: open_turn.number,
         stamps.TURN_KIND: sort,
     }
+    if session.hear is not None:
+        stamped.update(session.hear(stamped))
     session.summary.add_turn(stamped)
     for watcher in session.watchers:
         watcher.turn_ended(turn, stamped)

@@ -60,6 +60,7 @@ class SessionObserver:
         user_id: str | None,
         budget_seconds: float | None,
         watchers: Sequence[Watcher],
+        hear: Callable[[Attributes], Attributes] | None = None,
     ) -> None:
         self._session = weakref.ref(session)
         self._job = get_job_context(required=False)
@@ -67,6 +68,7 @@ class SessionObserver:
         self._user_id = user_id
         self._budget_seconds = budget_seconds
         self._watchers = watchers
+        self._hear = hear
         self._call: Call | None = None
         self._adopted: Session | None = None
         self._seen: trace.Span | None = None
@@ -153,6 +155,7 @@ class SessionObserver:
         if capture is not None and not call.is_withheld and self._is_withheld():
             capture.processor.withhold(call)
         state.watchers.extend(self._watchers)
+        state.hear = self._hear
         if self._budget_seconds is not None:
             state.summary.budget_seconds = self._budget_seconds
         if self._session_id is not None or self._user_id is not None:

@@ -38,8 +38,10 @@ SILENCE = Loudness(np.zeros(0, np.float32), np.zeros(0, bool))
 def loudness(samples: Floats, rate: int) -> Loudness:
     """The loudness of mono samples, -1 to 1; of a last step that is not whole nothing is told.
 
-    `rate` is a multiple of 200, as that of every telephone and every voice.
+    At a rate that is no multiple of 200 some steps have a sample less than others.
     """
+    if rate % STEPS_PER_SECOND:
+        return _uneven(samples, rate)
     length = rate // STEPS_PER_SECOND
     whole = len(samples) // length * length
     steps = samples[:whole].reshape(-1, length)
@@ -49,6 +51,19 @@ def loudness(samples: Floats, rate: int) -> Loudness:
         clipped = np.abs(steps).max(axis=1) >= _FULL_SCALE
     else:
         clipped = np.zeros(len(steps), bool)
+    return Loudness(np.maximum(power, 0).astype(np.float32), clipped)
+
+
+def _uneven(samples: Floats, rate: int) -> Loudness:
+    number = len(samples) * STEPS_PER_SECOND // rate
+    edges = np.arange(number + 1) * rate // STEPS_PER_SECOND
+    begins, lengths = edges[:-1], np.diff(edges)
+    if not number:
+        return SILENCE
+    kept = samples[: edges[-1]]
+    mean = np.add.reduceat(kept, begins) / lengths
+    power = np.add.reduceat(kept * kept, begins) / lengths - mean * mean
+    clipped = np.maximum.reduceat(np.abs(kept), begins) >= _FULL_SCALE
     return Loudness(np.maximum(power, 0).astype(np.float32), clipped)
 
 

@@ -12,14 +12,12 @@ from typing import Any
 import av
 import numpy as np
 
-from tracing.heard.loudness import STEPS_PER_SECOND, Floats, Loudness, joined, loudness
+from tracing.heard.loudness import Floats, Loudness, joined, loudness
 from tracing.spool.files import NO_LINK
 
 MAX_SECONDS = 6 * 3600
 """What a recording has beyond this is left out."""
 
-_RATE = 48_000
-"""What is resampled to where a rate is no multiple of 200."""
 _PART_SECONDS = 120
 """What lasts twice as long is decoded in two parts at once."""
 _RUN_UP_SECONDS = 1.0
@@ -96,7 +94,7 @@ def _part(path: Path, start: int, end: int) -> tuple[list[Loudness], list[Loudne
 
 def _seconds(container: Any, start: int, end: int) -> Iterator[Floats]:
     stream = container.streams.audio[0]
-    rate = _RATE if stream.rate % STEPS_PER_SECOND else stream.rate
+    rate = stream.rate
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=rate)
     if start:
         container.seek(round((start - _RUN_UP_SECONDS) * av.time_base))

@@ -100,14 +100,14 @@ def _smoothed(power: Floats) -> Floats:
 
 def _floor(energy: Floats) -> Floats:
     """What the channel falls to around each step, in dB."""
-    blocks = [energy[at : at + _BLOCK] for at in range(0, len(energy), _BLOCK)]
-    if len(blocks) > 1 and len(blocks[-1]) < _BLOCK // 2:
-        blocks[-2:] = [np.concatenate(blocks[-2:])]
-    lows = np.array([np.percentile(block, 25) for block in blocks], np.float32)
+    number = max(len(energy) // _BLOCK, 1)
+    whole = energy[: number * _BLOCK].reshape(number, -1)
+    lows = np.partition(whole, whole.shape[1] // 4, axis=1)[:, whole.shape[1] // 4]
     padded = np.pad(lows, _AROUND, constant_values=np.inf)
     lowest = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).min(axis=1)
-    floor: Floats = np.repeat(np.maximum(lowest, QUIETEST_DB), [len(block) for block in blocks])
-    return floor
+    floor = np.repeat(np.maximum(lowest, QUIETEST_DB), whole.shape[1])
+    rest: Floats = np.pad(floor, (0, len(energy) - len(floor)), mode="edge")
+    return rest
 
 
 def _level(power: Floats, energy: Floats, floor: Floats) -> float:

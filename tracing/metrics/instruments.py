@@ -114,6 +114,9 @@ class TurnInstruments:
             return meter.create_counter(name, unit=unit, description=text)
 
         self._latency = histogram("turn.user_bot_latency", "User's last word to first sound")
+        self._heard_latency = histogram(
+            "turn.heard_latency", "Caller's last sound to the agent's first, where listened to"
+        )
         self._part = histogram("turn.part", "What the latency consists of")
         self._turns = counter("turn.count", "Turns of the agent")
         self._heard = counter("turn.heard", "Turns of which something was heard")
@@ -139,6 +142,8 @@ class TurnInstruments:
             self._heard.add(1, labels)
         if (latency := stamped.get(stamps.TURN_LATENCY)) is not None:
             self._latency.record(latency, labels, where)
+        if (heard := stamped.get(stamps.TURN_HEARD_LATENCY)) is not None:
+            self._heard_latency.record(heard, labels, where)
         for part, seconds in parts_of(stamped).items():
             self._part.record(seconds, {**labels, "part": part}, where)
         for key, number in stamped.items():

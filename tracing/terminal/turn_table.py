@@ -24,6 +24,9 @@ Row = tuple[str, str]
 
 _FACTS = (
     (stamps.TURN_LATENCY, "User to agent", "s"),
+    (stamps.TURN_HEARD_LATENCY, "Heard, from sound to sound", "s"),
+    (stamps.TURN_SPEECH_TAIL, "  speech tail", "s"),
+    (stamps.TURN_VOICE_LEAD_IN, "  voice's lead-in", "s"),
     (stamps.TURN_FIRST_OUTPUT, "First output", "s"),
     (stamps.TURN_OVERLAP, "Gained by preemptive generation", "s"),
     (stamps.TURN_TTFS, "Time to first sentence", "s"),
