@@ -8,7 +8,7 @@ import sys
 
 import tracing
 
-from . import account, encode, hot_path, loop_lag, set_up, throughput, view, wire
+from . import account, encode, heard, hot_path, loop_lag, set_up, throughput, view, wire
 
 BENCHES = {
     "hot_path": hot_path,
@@ -19,6 +19,7 @@ BENCHES = {
     "set_up": set_up,
     "encode": encode,
     "view": view,
+    "heard": heard,
 }
 
 

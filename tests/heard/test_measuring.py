@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -17,7 +18,7 @@ from tracing.deliver.flush import flush_spool
 from tracing.deliver.measuring import Measuring
 from tracing.deliver.status import take_notices
 from tracing.heard.measuring import measure_all
-from tracing.heard.waiting import Waiting, WaitingTurn, leave, left, read, take
+from tracing.heard.waiting import Waiting, WaitingTurn, leave, left, read, sounds, take
 from tracing.span import Span
 from tracing.spool.records import END, read_records
 from tracing.spool.segments import segment_paths
@@ -40,13 +41,24 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("job") / "audio.ogg", both())
 
 
-def waiting(*paths: Path, **changes: Any) -> Waiting:
+def wait(spool: Path, recording: Path, **changes: Any) -> Waiting:
+    """Leave a call to be measured, whose recording is a link to one."""
+    sounds(spool).mkdir(parents=True, exist_ok=True)
+    sound = sounds(spool) / f"{changes.get('trace_id', TRACE)}.ogg"
+    with contextlib.suppress(FileNotFoundError, FileExistsError):
+        os.link(recording, sound)
+    left_there = waiting(sound.name, **changes)
+    leave(spool, left_there)
+    return left_there
+
+
+def waiting(sound: str, **changes: Any) -> Waiting:
     """A call that waits."""
     turns = [WaitingTurn(span_id, told) for span_id, told in zip(IDS, TURNS, strict=True)]
     shared = {"session.id": "room/job", "user.id": "caller"}
     found = {
         "trace_id": TRACE,
-        "paths": [str(path) for path in paths],
+        "sound": sound,
         "began": BEGAN,
         "turns": turns,
         "shared": shared,
@@ -67,7 +79,7 @@ def spans_in(spool: Path) -> Iterator[Span]:
 
 def test_each_turn_gets_a_span_below_it(spool: Path, recording: Path) -> None:
     """In the call's trace, with whose call it is; as long as the wait that was heard."""
-    leave(spool, waiting(recording))
+    wait(spool, recording)
     assert measure_all(spool) == []
     greeting, answer, _ = found = list(spans_in(spool))
     assert [span.parent_span_id.hex() for span in found] == IDS
@@ -80,42 +92,48 @@ def test_each_turn_gets_a_span_below_it(spool: Path, recording: Path) -> None:
     assert answer.duration_seconds == pytest.approx(latency, abs=1e-6)
     assert answer.end_time_unix_nano / 1e9 == pytest.approx(BEGAN + 7.0, abs=0.011)
     assert greeting.duration_seconds == 0.0
-    assert left(spool) == []
+    assert (left(spool), [*sounds(spool).iterdir()]) == ([], [])
+    assert recording.exists()
 
 
 def test_a_repeat_is_the_same_span(spool: Path, recording: Path) -> None:
     """Whoever is killed between writing and noting it measures again."""
     for _ in "12":
-        leave(spool, waiting(recording))
+        wait(spool, recording)
         measure_all(spool)
     first, again = [[*spans_in(spool)][part] for part in (slice(0, 3), slice(3, 6))]
     assert first == again
 
 
-def test_a_kept_recording_serves_where_livekits_own_is_gone(spool: Path, recording: Path) -> None:
-    """As where its directory went with its job."""
-    leave(spool, waiting(recording.with_name("gone.ogg"), recording))
-    assert measure_all(spool) == []
-    assert len(list(spans_in(spool))) == 3
+@pytest.mark.parametrize("name", ["../../elsewhere.ogg", "/etc/hostname"])
+def test_only_what_waits_is_read_and_deleted(spool: Path, recording: Path, name: str) -> None:
+    """Whatever a file names."""
+    elsewhere = spool / "elsewhere.ogg"
+    os.link(recording, elsewhere)
+    leave(spool, waiting(name))
+    assert len(measure_all(spool)) == 1
+    assert elsewhere.exists()
 
 
 def test_what_cannot_be_measured_costs_a_sentence(spool: Path, tmp_path: Path) -> None:
     """And is not tried again."""
     broken = tmp_path / "broken.ogg"
     broken.write_bytes(b"OggS" + bytes(5000))
-    leave(spool, waiting(broken))
-    leave(spool, waiting(tmp_path / "gone.ogg", trace_id="f" * 32))
+    wait(spool, broken)
+    wait(spool, tmp_path / "gone.ogg", trace_id="f" * 32)
     (spool / "heard" / f"{TRACE}-0.0.json").write_text('{"trace_id": 7}')
     said = sorted(measure_all(spool))
     assert len(said) == 3
     assert all(sentence.startswith("the recording of call ") for sentence in said)
-    assert said[2] == f"the recording of call {'f' * 32} was not measured: its file is gone"
-    assert (left(spool), list(spans_in(spool))) == ([], [])
+    assert said[2].startswith(
+        f"the recording of call {'f' * 32} was not measured: it cannot be read"
+    )
+    assert (left(spool), list(spans_in(spool)), [*sounds(spool).iterdir()]) == ([], [], [])
 
 
 def test_what_ends_its_process_is_tried_three_times(spool: Path, recording: Path) -> None:
     """A file that makes a decoder crash does not make it crash for ever."""
-    leave(spool, waiting(recording))
+    wait(spool, recording)
     for _ in "123":
         assert take(left(spool)[0])[1] is False  # and then it is killed
     [sentence] = measure_all(spool)
@@ -125,8 +143,7 @@ def test_what_ends_its_process_is_tried_three_times(spool: Path, recording: Path
 
 def test_numbers_and_ids_are_all_that_waits(spool: Path, recording: Path) -> None:
     """For its owner alone, and as it was left."""
-    left_there = waiting(recording)
-    leave(spool, left_there)
+    left_there = wait(spool, recording)
     [path] = left(spool)
     assert read(path) == left_there
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -140,7 +157,7 @@ def test_numbers_and_ids_are_all_that_waits(spool: Path, recording: Path) -> Non
 
 def test_the_drainer_has_it_measured_and_delivers_it(spool: Path, recording: Path) -> None:
     """By a process of its own; a flush waits for it."""
-    leave(spool, waiting(recording))
+    wait(spool, recording)
     with RecordingServer() as server, draining(spool, otlp_backend(server.url)):
         assert flush_spool(spool, 30.0)
         assert sorted(span.parent_span_id.hex() for span in server.accepted) == IDS
@@ -149,22 +166,20 @@ def test_the_drainer_has_it_measured_and_delivers_it(spool: Path, recording: Pat
 
 def test_a_drainer_says_what_could_not_be_measured(spool: Path, tmp_path: Path) -> None:
     """To whichever agent logs it."""
-    leave(spool, waiting(tmp_path / "gone.ogg"))
+    wait(spool, tmp_path / "gone.ogg")
     with RecordingServer() as server, draining(spool, otlp_backend(server.url)):
         notices = until(lambda: take_notices(spool))
-    assert [text for _, text in notices] == [
-        f"the recording of call {TRACE} was not measured: its file is gone"
-    ]
+    [(_, text)] = notices
+    assert text.startswith(f"the recording of call {TRACE} was not measured: it cannot be read")
 
 
 def test_a_process_that_takes_too_long_is_ended(spool: Path, recording: Path) -> None:
     """By the clock of who started it; what it had not done waits."""
-    fifo = recording.with_name("never.ogg")
-    os.mkfifo(fifo)
-    leave(spool, waiting(fifo, recording))
+    sounds(spool).mkdir(parents=True)
+    os.mkfifo(sounds(spool) / "never.ogg")  # who opens it waits
+    leave(spool, waiting("never.ogg"))
     now = [0.0]
     measuring = Measuring(spool, lambda text: None, clock=lambda: now[0])
-    (spool / "heard" / "measuring.lock").touch()
     measuring.tend()
     now[0] = 1000.0
     deadline = time.monotonic() + 20
@@ -178,7 +193,7 @@ def test_two_processes_do_not_measure_the_same(spool: Path, recording: Path) -> 
     """Whose drainer was replaced goes on alone."""
     from tracing.spool.locks import FileLock
 
-    leave(spool, waiting(recording))
+    wait(spool, recording)
     lock = FileLock.take(spool / "heard" / "measuring.lock")
     assert lock is not None
     code = "import sys; from tracing.heard.__main__ import main; sys.exit(main())"

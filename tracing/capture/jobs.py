@@ -74,16 +74,14 @@ def attach_recording(
     processor = capture.processor
 
     async def save_and_stamp(reason: str) -> None:
-        withhold, kept = processor.withholding.is_demanded_by(job, session), None
+        call = processor.call(as_number(heard.trace_id))
+        withhold = processor.withholding.is_demanded_by(job, session)
         if capture.recordings is not None:
             found = await recording_attributes(session, capture.recordings, withhold=withhold)
             processor.roots.stamp(job.job.id, found)
-            kept = names.text(found, stamps.RECORDING_PATH) or None
-        call = processor.call(as_number(heard.trace_id))
-        if capture.measurable is not None and call is not None:
-            own = call.identity.own
-            shared = own.bare if withhold or call.is_withheld else own.attributes
-            await heard.leave(session, capture.measurable, shared, kept)
+        is_withheld = withhold or call is None or call.is_withheld
+        if capture.measurable is not None and call is not None and not is_withheld:
+            await heard.leave(session, capture.measurable, call.identity.own.attributes)
 
     job.add_shutdown_callback(save_and_stamp)
 

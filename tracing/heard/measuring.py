@@ -29,24 +29,24 @@ def measure_all(spool: Path) -> list[str]:
 def _measure(spool: Path, path: Path) -> str:
     """Measure one call; why it could not be, or ""."""
     path, is_once_too_often = waiting.take(path)
+    sound, why_not = None, ""
     try:
+        call = waiting.read(path)
+        sound = waiting.sounds(spool) / Path(call.sound).name
         if is_once_too_often:
             raise NotMeasured(f"it failed {waiting.MAX_TRIES} times before")
-        call = waiting.read(path)
-        _write(spool, call, spans_of(call, measured(call)))
+        _write(spool, call, spans_of(call, measured(call, sound)))
     except (NotMeasured, ValueError, OSError) as error:
-        path.unlink(missing_ok=True)
-        return f"the recording of call {path.name[:32]} was not measured: {error}"
-    path.unlink(missing_ok=True)
-    return ""
+        why_not = f"the recording of call {path.name[:32]} was not measured: {error}"
+    for used in (path, sound):
+        if used is not None:
+            used.unlink(missing_ok=True)
+    return why_not
 
 
-def measured(call: Waiting) -> list[dict[str, AttributeValue]]:
-    """What was heard of each turn; raises NotMeasured."""
-    paths = [path for name in call.paths if (path := Path(name)).is_file()]
-    if not paths:
-        raise NotMeasured("its file is gone")
-    sound = Sound(*loudness_of(paths[0]), call.began)
+def measured(call: Waiting, path: Path) -> list[dict[str, AttributeValue]]:
+    """What was heard of each turn, in the recording at `path`; raises NotMeasured."""
+    sound = Sound(*loudness_of(path), call.began)
     return heard_of(sound, [turn.told for turn in call.turns])
 
 

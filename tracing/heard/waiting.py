@@ -1,7 +1,8 @@
-"""What waits to be measured: where a call's sound is, and of its turns ids and numbers alone.
+"""What waits to be measured: a call's sound, and of its turns ids and numbers alone.
 
-A job leaves it in its spool when it ends, and the drainer's side has it measured: so a job waits
-for nothing, and what a killed process left is found again. Each try is counted in the file's name.
+A job leaves both in its spool when it ends, and the drainer has it measured: so a job waits for
+nothing, and what a killed process left is found again. The sound goes when it is measured. Each try
+is counted in the file's name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from tracing import stamps
 from tracing.spool.files import NO_LINK, make_private_directory
 
 DIRECTORY_NAME = "heard"
+SOUNDS_NAME = "sounds"
+"""Below it, the recordings."""
 MAX_TURNS = 2000
 """Of a call, in a file."""
 TOLD_BY = (
@@ -46,8 +49,8 @@ class Waiting(msgspec.Struct, frozen=True):
 
     trace_id: str
     """In hex."""
-    paths: list[str]
-    """Where the recording is: the first of them that can be read."""
+    sound: str
+    """The name of its recording among the sounds."""
     began: float
     """When the recording begins, in seconds since the Unix epoch."""
     turns: list[WaitingTurn]
@@ -56,6 +59,11 @@ class Waiting(msgspec.Struct, frozen=True):
     resource: dict[str, Any]
     labels: dict[str, Any]
     """As in the header of a segment."""
+
+
+def sounds(spool: Path) -> Path:
+    """Where the recordings are that wait."""
+    return spool / DIRECTORY_NAME / SOUNDS_NAME
 
 
 def leave(spool: Path, waiting: Waiting) -> None:

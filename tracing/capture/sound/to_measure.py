@@ -8,10 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tracing import stamps
 from tracing.account.turns.turn import Turn
-from tracing.capture.sound.recording import WITHIN_SECONDS, NotSaved, closed_recorder
-from tracing.heard.waiting import MAX_TURNS, TOLD_BY, Waiting, WaitingTurn, leave
+from tracing.capture.sound.recording import (
+    WITHIN_SECONDS,
+    NotSaved,
+    closed_recorder,
+    save_recording,
+)
+from tracing.heard.waiting import MAX_TURNS, TOLD_BY, Waiting, WaitingTurn, leave, sounds
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
 
@@ -43,29 +50,35 @@ class HeardTurns:
     def session_ended(self, stamped: Attributes) -> None:
         """A session is its turns."""
 
-    async def leave(
-        self, session: Any, measurable: Measurable, shared: Attributes, kept: str | None
-    ) -> None:
+    async def leave(self, session: Any, measurable: Measurable, shared: Attributes) -> None:
         """Leave the session's recording to be measured, where there is one.
 
-        `shared` is what the call's spans carry; `kept` is where the recording is kept, if it is.
-        LiveKit's own file is read where it lies, so that nothing is kept which is withheld.
+        `shared` is what the call's spans carry. LiveKit's own file goes with its job, so another
+        name is made for it, or a copy.
         """
+        deadline = time.monotonic() + WITHIN_SECONDS
         try:
-            recorder = await closed_recorder(session, time.monotonic() + WITHIN_SECONDS)
+            recorder = await closed_recorder(session, deadline)
             began = getattr(recorder, "recording_started_at", None)
             if recorder is None or began is None or not self._turns:
                 return
-            paths = [str(recorder.output_path), *([kept] if kept else [])]
             found = Waiting(
                 self.trace_id.hex(),
-                paths,
+                "",
                 float(began),
                 self._turns,
                 dict(shared),
                 dict(measurable.resource),
                 dict(measurable.labels),
             )
-            await asyncio.to_thread(leave, measurable.spool, found)
+            await asyncio.to_thread(
+                _leave, measurable.spool, Path(recorder.output_path), found, deadline
+            )
         except (NotSaved, OSError) as error:
             logger.warning("the recording of this call is not measured: %s", error)
+
+
+def _leave(spool: Path, recording: Path, found: Waiting, deadline: float) -> None:
+    taken = save_recording(recording, sounds(spool), deadline)
+    sound = Path(str(taken[stamps.RECORDING_PATH])).name
+    leave(spool, msgspec.structs.replace(found, sound=sound))
