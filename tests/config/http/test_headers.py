@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tracing.config.http.headers import read_headers
 
 from tracing.config.environment import Environment
+from tracing.config.http.headers import read_headers
 
 VARIABLE = "OTEL_EXPORTER_OTLP_HEADERS"
 BASIC = {"authorization": "Basic abc=="}
