@@ -152,6 +152,8 @@ def test_what_developers_run_is_there() -> None:
     for words in filter(None, (_of_developers(c) for d in DOCUMENTS for c in commands(d))):
         if words[0] == "make":
             assert {word for word in words[1:] if "=" not in word} <= targets, words
+        elif words[2] == "pytest":
+            assert all((ROOT / word).exists() for word in words[3:] if word[0] != "-"), words
         else:
             module = ROOT / words[2].replace(".", "/")
             assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), words
@@ -162,7 +164,7 @@ def test_what_developers_run_is_there() -> None:
 def _of_developers(command: str) -> list[str]:
     """The words of a command that only runs in a checkout, for who works on this; else none."""
     words = command.split()
-    is_theirs = words[0] == "make" or re.match(r"python -m (?:bench|tests)\b", command)
+    is_theirs = words[0] == "make" or re.match(r"python -m (?:bench|tests|pytest)\b", command)
     return words if is_theirs else []
 
 
