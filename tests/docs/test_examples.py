@@ -14,7 +14,7 @@ import pytest
 
 from tests.docs.offline_example import LINES, NUMBER
 from tests.docs.openai_server import OpenAIServer
-from tests.fakes import ROOT
+from tests.fakes import ROOT, until
 from tests.langfuse_server import LangfuseServer
 from tracing.calls.describe import describe
 from tracing.calls.transcribe import transcribe
@@ -41,9 +41,15 @@ def served(name: str, directory: Path, **environ: str) -> Tree:
         timeout=_LIMIT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
+    return Tree(until(lambda: whole_call(directory), _LIMIT_SECONDS))
+
+
+def whole_call(directory: Path) -> list[Span]:
+    """The spans of the only call that is kept; none while some of them are on their way."""
     with Store(directory / "calls.db", read_only=True) as store:
-        [call] = store.calls()
-        return Tree(store.spans(call.trace_id))
+        spans = [span for call in store.calls() for span in store.spans(call.trace_id)]
+    assert len({span.trace_id for span in spans}) <= 1
+    return [] if any(span.is_open for span in spans) else spans
 
 
 def said(tree: Tree) -> list[tuple[Any, ...]]:
