@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from tracing import Langfuse, Local, Otlp
 from tracing.config.environment import VARIABLES
 from tracing.config.load import BackendArguments, load_settings
 from tracing.config.registry import REGISTRY
-from tracing.config.settings import Settings
 
 NOT_IN_EXAMPLE: Mapping[str, str] = {
     "OTEL_TRACES_SAMPLER_ARG": "goes with OTEL_TRACES_SAMPLER",
@@ -107,10 +108,11 @@ def test_what_is_named_first_wins(
     this, that = VALUES[setting.name]
     beside = {"client_certificate": "one.pem"} if setting.name == "client_key" else {}
     behind = {name: _as_variable(name, that) for name in setting.variables[number:]}
-    by_argument = _load(owner, {setting.name: this, **beside}, behind)
+    load = partial(_load, owner, setting.name)
+    by_argument = load({setting.name: this, **beside}, behind)
     first = setting.variables[number]
-    assert _load(owner, beside, {**behind, first: _as_variable(first, this)}) == by_argument
-    assert _load(owner, beside, behind) != by_argument
+    assert load(beside, {**behind, first: _as_variable(first, this)}) == by_argument
+    assert load(beside, behind) != by_argument
 
 
 def _as_variable(name: str, value: str) -> str:
@@ -118,14 +120,15 @@ def _as_variable(name: str, value: str) -> str:
     return f"{value}/v1/traces" if name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" else value
 
 
-def _load(owner: str, arguments: Mapping[str, str], environ: Mapping[str, str]) -> Any:
-    """What comes of arguments and variables, whatever named the backend."""
+def _load(owner: str, name: str, arguments: Mapping[str, str], environ: Mapping[str, str]) -> Any:
+    """What is in force of a setting, or of all settings, whatever named the backend."""
     given: dict[str, Any] = {**arguments}
     if owner in OWNERS:
         base = {} if owner == "Local" else KEYS if owner == "Langfuse" else ENDPOINT
         found = load_settings([OWNERS[owner](**given)], environ={**base, **environ})
-        return found.backends
-    backend = given.pop("backend", None)
+        [backend] = found.backends.values()
+        return getattr(backend, name)
+    wanted = given.pop("backend", None)
     base = ENDPOINT if environ.keys() & {"TRACING_METRICS"} else {}
-    settings: Settings = load_settings(backend, environ={**base, **environ}, **given)
-    return settings.backends, settings.directory, settings.capture_content, settings.metrics
+    settings = load_settings(wanted, environ={**base, **environ}, **given)
+    return replace(settings, chosen_by="", unused=())
