@@ -245,8 +245,8 @@ async def test_a_failed_turn_and_a_failed_tool_are_errors_of_their_stages() -> N
     failed, answered = describe(Tree(running.recorder.bare))["turns"]
     assert failed["errors"] == [{"stage": "llm", "message": "scripted LLM failure"}] * 3
     assert "user_bot_latency_seconds" not in failed
-    assert answered["tools"][0]["error"] == "An internal error occurred"
-    assert answered["errors"] == [{"stage": "tool", "message": "tool_error"}]
+    assert answered["tools"][0]["error"] == "ValueError: the card was refused"
+    assert answered["errors"] == [{"stage": "tool", "message": "the card was refused"}]
     summary = running.recorder.named("agent_session")[0].attributes
     assert (summary["call.errors.llm"], summary["call.errors.tool"]) == (3, 1)
     assert (summary["call.tool_calls"], summary["call.tool_failure_rate"]) == (1, 1.0)

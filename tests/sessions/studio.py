@@ -30,6 +30,7 @@ from tests.sessions.walk import walk
 from tracing.account.call import Call
 from tracing.capture.convert import SpanConverter
 from tracing.capture.current import Capture, register
+from tracing.capture.logged.failed_tools import know_failed_tools
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.redaction import Redaction
 from tracing.capture.withholding import Withholding
@@ -112,6 +113,7 @@ def attached(recorder: Recorder) -> Iterator[None]:
     provider.add_span_processor(recorder.processor)
     telemetry.set_tracer_provider(provider)
     register(Capture(recorder.processor))
+    know_failed_tools()
     try:
         yield
     finally:
