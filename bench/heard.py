@@ -66,7 +66,7 @@ def _measure(spool: Path, recording: Path) -> tuple[float, float]:
         WaitingTurn(f"{n:016x}", {key: at + n * TURN_SECONDS for key, at in times.items()})
         for n in range(RECORDED_SECONDS // TURN_SECONDS)
     ]
-    leave(spool, Waiting("1" * 32, recording.name, 0.0, turns, {}, {}, {}))
+    leave(spool, Waiting("1" * 32, recording.name, 0.0, turns, [], {}, {}, {}))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     asyncio.run(_run(sys.executable, "-m", "tracing.heard", str(spool)))

@@ -37,13 +37,14 @@ from demo.stt import OfflineSTT, Recogniser
 from demo.terminal import Terminal
 from demo.tts import FIRST_BYTE_SECONDS, OfflineTTS, voice_bank
 from tests.fakes import RecordingServer, Reply, call, until
-from tracing import setup_tracer
+from tracing import names, setup_tracer
 from tracing.calls.describe import describe
 from tracing.calls.lanes import lanes
 from tracing.calls.tree import Tree
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.deliver.outcome import Outcomes
+from tracing.stamps import HEARD
 from tracing.store.store import Store
 from tracing.view.beside.peaks import PEAKS_PER_SECOND, peaks
 from tracing.view.beside.player import find_recording
@@ -424,6 +425,40 @@ def test_gate_of_the_docs_lets_the_demo_pass(whole_call: dict[str, str], tmp_pat
             command = command.replace(file, str(tmp_path / file))
         done = shell(command, whole_call)
         assert (done.returncode, command) == (0, command), done.stdout
+
+
+@pytest.mark.integration
+def test_recorded_call_is_heard_as_it_sounded(tmp_path: Path) -> None:
+    """`demo --record`: account, tail and lead-in are what is heard; a listener hears the same."""
+    environ = {**os.environ, "TRACING_DIR": str(tmp_path), "TRACING_BACKEND": "local"}
+    command = [sys.executable, "agent_entry.py", "demo", "--record"]
+    subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, timeout=180)
+    with Store(tmp_path / "calls.db", read_only=True) as store:
+        spans = store.spans(next(store.calls()).trace_id)
+    measured = {span.parent_span_id: span.attributes for span in spans if span.name == HEARD}
+    replies = [
+        (span.attributes, measured[span.span_id])
+        for span in spans
+        if span.name == names.AGENT_TURN and "turn.user_bot_latency_seconds" in span.attributes
+    ]
+    assert len(replies) == 7
+    for listened, recorded in replies:
+        for heard in (listened, recorded):
+            parts = [
+                listened["turn.user_bot_latency_seconds"],
+                heard["turn.speech_tail_seconds"],
+                heard["turn.voice_lead_in_seconds"],
+            ]
+            assert "turn.heard_reason" not in heard
+            assert heard["turn.heard_latency_seconds"] == pytest.approx(
+                sum(map(float, map(str, parts))), abs=0.02
+            )
+        for key in ("heard_latency", "speech_tail", "voice_lead_in"):
+            assert listened[f"turn.{key}_seconds"] == pytest.approx(
+                recorded[f"turn.{key}_seconds"], abs=0.02
+            )
+    assert [turn["turn.barged_in"] for turn, _ in replies].count(True) == 1
+    assert [key for key in recorded if key.endswith("_level_dbfs")]
 
 
 @pytest.mark.integration

@@ -93,6 +93,7 @@ def _budget(given: object, env: Environment) -> float | None:
 def _attach_recording(session: AgentSession[Any], heard: HeardTurns) -> None:
     capture, job = current_capture(), get_job_context(required=False)
     if capture is not None and job is not None:
+        heard.follow(session)
         attach_recording(job, session, capture, heard)
 
 

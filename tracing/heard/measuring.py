@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tracing import stamps
 from tracing.heard import waiting
+from tracing.heard.recorders_clock import in_place
 from tracing.heard.recording_file import NotMeasured, loudness_of
 from tracing.heard.turns import Sound, Turn, heard_of
 from tracing.heard.waiting import Waiting
@@ -46,7 +47,8 @@ def _measure(spool: Path, path: Path) -> str:
 
 def measured(call: Waiting, path: Path) -> list[dict[str, AttributeValue]]:
     """What was heard of each turn, in the recording at `path`; raises NotMeasured."""
-    sound = Sound(*loudness_of(path), call.began)
+    caller, agent = loudness_of(path)
+    sound = Sound(in_place(caller, call.began, call.runs), agent, call.began)
     return heard_of(sound, [turn.told for turn in call.turns])
 
 

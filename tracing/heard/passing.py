@@ -17,7 +17,7 @@ from tracing.heard.loudness import STEPS_PER_SECOND, Floats, Loudness, joined, l
 
 KEPT_SECONDS = 60.0
 """What is older is forgotten."""
-_DRIFT = 2e-4
+DRIFT = 2e-4
 """How much slower than ours the clock of a sound card or of the network may be."""
 _RESYNC_SECONDS = 0.1
 """A frame that is so far from where the last one ended begins another run."""
@@ -100,7 +100,7 @@ class CallerPassing:
         if run is None or run.rate != frame.sample_rate or started - expected > _RESYNC_SECONDS:
             run = Run(frame.sample_rate)
             self.runs.append(run)
-        crept = run.start + _DRIFT * frame.samples_per_channel / frame.sample_rate
+        crept = run.start + DRIFT * frame.samples_per_channel / frame.sample_rate
         run.start = min(crept, started - run.seconds)
         run.push(frame)
         run.forget(KEPT_SECONDS)

@@ -54,6 +54,8 @@ class Waiting(msgspec.Struct, frozen=True):
     began: float
     """When the recording begins, in seconds since the Unix epoch."""
     turns: list[WaitingTurn]
+    runs: list[tuple[float, float]]
+    """Where the recorder put the caller's channel; see `heard.recorders_clock`."""
     shared: dict[str, Any]
     """What every span of the call carries."""
     resource: dict[str, Any]

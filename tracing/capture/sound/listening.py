@@ -15,6 +15,7 @@ from livekit.agents import AgentSession
 from livekit.agents.voice import io
 
 from tracing.capture.redaction import without_words
+from tracing.capture.sound.chains import keep_linked
 from tracing.heard.passing import KEPT_SECONDS, AgentPassing, CallerPassing, on_one_axis
 from tracing.heard.turns import Sound, Turn
 from tracing.limits import OncePerMinute
@@ -37,14 +38,9 @@ class Listener:
 
     def attach(self, session: AgentSession[Any]) -> None:
         """Put a link into both chains, now or as soon as they are there."""
-        for side, name, link in (
-            (session.input, "_audio_stream", self._input),
-            (session.output, "_audio_sink", self._output),
-        ):
-            if not (hasattr(side, "_audio_changed") and hasattr(side, name)):
-                logger.warning("listen=True: this LiveKit's chains of audio are not known")
-                return
-            _link(side, name, link)
+        has_input = keep_linked(session.input, self._input)
+        if not (has_input and keep_linked(session.output, self._output)):
+            logger.warning("listen=True: this LiveKit's chains of audio are not known")
 
     def heard(self, stamped: Attributes) -> Attributes:
         """What was heard of a turn that ends, by its stamps, as more of them."""
@@ -162,21 +158,6 @@ class HeardOutput(io.AudioOutput):
             interrupted=interrupted,
             synchronized_transcript=synchronized_transcript,
         )
-
-
-def _link(side: Any, name: str, link: Callable[[Any], Any]) -> None:
-    """Have a session's side carry our link, whatever is put there and whenever."""
-    changed = side._audio_changed
-
-    def linked() -> None:
-        chain = getattr(side, name)
-        if chain is not None:
-            setattr(side, name, link(chain))
-        changed()
-
-    side._audio_changed = linked
-    if getattr(side, name) is not None:
-        linked()
 
 
 def _has(chain: Any, below: str, kind: type) -> bool:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from livekit.agents import AgentSession
 
 from tracing import stamps
 from tracing.account.turns.turn import Turn
+from tracing.capture.sound.recorder_link import follow_recorder
 from tracing.capture.sound.recording import (
     WITHIN_SECONDS,
     NotSaved,
     closed_recorder,
     save_recording,
 )
+from tracing.heard.recorders_clock import RecordersClock
 from tracing.heard.waiting import MAX_TURNS, TOLD_BY, Waiting, WaitingTurn, leave, sounds
 from tracing.safe_text import get_logger
 from tracing.span import Attributes
@@ -39,6 +42,11 @@ class HeardTurns:
     def __init__(self) -> None:
         self.trace_id = b""
         self._turns: list[WaitingTurn] = []
+        self._clock: RecordersClock | None = None
+
+    def follow(self, session: AgentSession[Any]) -> None:
+        """Note where the session's recorder puts the caller's channel, if it comes to record."""
+        self._clock = follow_recorder(session)
 
     def turn_ended(self, turn: Turn, stamped: Attributes) -> None:
         """Note a turn of which something was heard; on the voice loop."""
@@ -67,6 +75,7 @@ class HeardTurns:
                 "",
                 float(began),
                 self._turns,
+                self._clock.runs() if self._clock is not None else [],
                 dict(shared),
                 dict(measurable.resource),
                 dict(measurable.labels),
