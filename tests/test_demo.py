@@ -38,9 +38,6 @@ from demo.terminal import Terminal
 from demo.tts import FIRST_BYTE_SECONDS, OfflineTTS, voice_bank
 from tests.fakes import RecordingServer, Reply, call, until
 from tracing import names, setup_tracer
-from tracing.calls.describe import describe
-from tracing.calls.lanes import lanes
-from tracing.calls.tree import Tree
 from tracing.config.load import load_settings
 from tracing.config.settings import backends_of
 from tracing.deliver.outcome import Outcomes
@@ -48,6 +45,7 @@ from tracing.stamps import HEARD
 from tracing.store.store import Store
 from tracing.view.beside.peaks import PEAKS_PER_SECOND, peaks
 from tracing.view.beside.player import find_recording
+from tracing.view.library import call_of
 
 REPOSITORY = Path(__file__).parent.parent
 PHRASES = [turn.caller for turn in script.TURNS]
@@ -469,11 +467,11 @@ def test_recorded_call_is_heard_in_step(tmp_path: Path) -> None:
     subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, timeout=180)
     with Store(tmp_path / "calls.db", read_only=True) as store:
         spans = store.spans(next(store.calls()).trace_id)
-    tree = Tree(spans)
-    recording = find_recording(tmp_path, describe(tree), spans)
+    call = call_of(spans)
+    recording = find_recording(tmp_path, call)
     assert recording is not None
     found = peaks(recording.path)
-    on_axis = lanes(tree)
+    on_axis = call.shown["lanes"]
     for channel, who in enumerate(("caller", "agent")):
         spoken = on_axis[who][0]
         first, last = (

@@ -16,12 +16,15 @@ from livekit.agents.testing import fake_job_context
 from opentelemetry.sdk.trace import TracerProvider
 
 from tests.capture.pipeline import SECRET, Pipeline
-from tests.fakes import until
+from tests.fakes import make_span, until
 from tests.sessions.scripted import FakeLLM, Said
 from tracing import observe, setup_tracer
 from tracing.account.call import Call
+from tracing.account.turns.turn import Turn
+from tracing.capture.current import Capture
 from tracing.capture.jobs import attach_recording
 from tracing.capture.sound.recording import Recordings
+from tracing.capture.sound.to_measure import HeardTurns, Measurable
 from tracing.capture.withholding import Withholding, is_filtered
 from tracing.spool.segments import segment_paths
 
@@ -225,16 +228,22 @@ async def test_a_recording_stays_where_content_is_withheld(tmp_path: Path, deman
     audio = tmp_path / "job" / "audio.ogg"
     audio.parent.mkdir()
     audio.write_bytes(b"OggS")
-    recorder = SimpleNamespace(output_path=audio, recording=False, recording_started_at=None)
+    recorder = SimpleNamespace(output_path=audio, recording=False, recording_started_at=1.0)
     recorded = SimpleNamespace(_recorder_io=recorder, _redaction_enabled=False)
     pipeline = Pipeline(tmp_path, withholding=Withholding(always=demands == "process"))
     root = pipeline.start("job_entrypoint", **{"lk.job_id": "AJ_1"})
     pipeline.processor.roots.substitute("AJ_1", pipeline.processor.converter.convert(root), root)
     a_job = _Job(demands == "job")
-    attach_recording(a_job, recorded, pipeline.processor, Recordings(tmp_path))  # type: ignore[arg-type]
+    measurable = Measurable(tmp_path / "spool", {}, {})
+    capture = Capture(pipeline.processor, None, Recordings(tmp_path), measurable)
+    heard = HeardTurns()
+    attach_recording(a_job, recorded, capture, heard)  # type: ignore[arg-type]
+    turn = make_span(1, "agent_turn", trace_id=root.context.trace_id.to_bytes(16, "big"))
+    heard.turn_ended(Turn(turn), {"turn.agent_started_speaking_at": 2.0})
     recorded._redaction_enabled = demands == "session"
     await a_job.at_end("over")
     root.end()
     [span] = pipeline.ended().values()
     assert ("recording.path" in span.attributes) is (demands == "nobody")
     assert (tmp_path / "recordings").exists() is (demands == "nobody")
+    assert (tmp_path / "spool" / "heard").exists() is (demands == "nobody")

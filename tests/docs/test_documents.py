@@ -129,12 +129,15 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "zcat calls.json.gz | python -m tracing report -": Ends("In all: 1 call"),
     "python -m tracing transcript": Ends("agent"),
     "python -m tracing doctor": Ends("ok"),
+    "python -m tracing.heard SPOOL": By("tests/heard/test_measuring.py::test_"),
     "python -m tracing replay FILES --backend langfuse": Ends("langfuse"),
     "python -m tracing replay calls.json --backend langfuse": Ends("langfuse"),
     "python -m tracing replay calls.json --backend langfuse --dry-run": Ends("langfuse"),
     "mv .tracing/spool/<one>/*.seg .tracing/spool/<other>/": By(
         "tests/deliver/test_tenants.py::test_"
     ),
+    "python -m pytest tests/heard/test_voice_activity.py -rP": _LONG,
+    "python -m tests.heard.picture": NotRun("runs the demo's call, and makes what is committed"),
     "python -m tests.view.pictures": NotRun("needs Chromium, and makes what is committed"),
 }
 """By command: how it is known to work. A new one needs a row."""

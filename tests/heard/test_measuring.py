@@ -61,7 +61,7 @@ def waiting(sound: str, **changes: Any) -> Waiting:
         "sound": sound,
         "began": BEGAN,
         "turns": turns,
-        "runs": [(BEGAN, 0.0)],
+        "runs": [(BEGAN, BEGAN)],
         "shared": shared,
         "resource": {"service.name": "agent"},
         "labels": {"langfuse": {"tags": ["a"]}},

@@ -76,10 +76,22 @@ def test_a_stream_that_paused_is_not_pulled_back() -> None:
     clock = RecordersClock(0.1)
     for number in range(100):
         clock.push(BEGAN + number * FRAME + (3.0 if number >= 50 else 0.0), FRAME)
-    assert clock.runs() == [
-        (BEGAN, pytest.approx(0, abs=1e-3)),
-        (BEGAN + 4.0, pytest.approx(0, abs=1e-3)),
-    ]
+    places = [(BEGAN, BEGAN), (BEGAN + 4.0, BEGAN + 4.0)]
+    assert clock.runs() == [pytest.approx(place, abs=0.003) for place in places]
+
+
+def test_silence_that_livekit_makes_itself_moves_nothing() -> None:
+    """Half a second of it comes at once where a track ends, and the next track is later."""
+    clock = RecordersClock(0.1)
+    for number in range(400):
+        clock.push(BEGAN + number * FRAME, FRAME)
+    for _ in range(25):
+        clock.push(BEGAN + 8.0, FRAME)
+    for number in range(400):
+        clock.push(BEGAN + 8.4 + number * FRAME, FRAME)
+    moved = {round(anchor - BEGAN, 2): at - anchor for anchor, at in clock.runs()}
+    assert moved[0.0] == pytest.approx(0, abs=0.003)
+    assert moved[8.4] == pytest.approx(0, abs=0.003)
 
 
 def test_what_was_not_followed_is_left_as_it_is() -> None:

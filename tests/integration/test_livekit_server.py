@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 IDENTITY = "caller-7"
+LATENCY = "turn.user_bot_latency_seconds"
 GREETING = script.GREETINGS["host"]
 QUESTION, LONG_QUESTION = script.TURNS[0], script.TURNS[3]
 
@@ -117,10 +118,12 @@ def livekit_url(tmp_path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def serving(livekit_url: str, directory: Path, *options: str) -> Iterator[Agent]:
-    """The agent that people copy, in production mode, with its offline models."""
+def serving(
+    livekit_url: str, directory: Path, *options: str, module: str = "demo.agent"
+) -> Iterator[Agent]:
+    """The agent that people copy, in production mode, with its offline models; or another."""
     # LiveKit's own switch for many workers on one machine: no fixed port, no call refused for load.
-    command = [sys.executable, "-m", "demo.agent", "start", "--simulation", *options]
+    command = [sys.executable, "-m", module, "start", "--simulation", *options]
     log = directory / "agent.log"
     with RecordingServer() as backend:
         environ = {
@@ -244,3 +247,27 @@ def test_worker_stopped_in_a_call_leaves_a_whole_trace(livekit_url: str, tmp_pat
     check_tree(trace, {**SET_UP, **TURN, **HANGING_UP})
     check_identity(trace, "stopped")
     assert errors(trace) == {}
+
+
+def test_recorded_call_tells_what_the_caller_heard(livekit_url: str, tmp_path: Path) -> None:
+    """Of LiveKit's own recording in a room, and of the frames as they pass: the same."""
+    with serving(livekit_url, tmp_path, module="tests.integration.recorded_agent") as agent:
+        asyncio.run(ask(livekit_url, "recorded"))
+        wait_for(lambda: "heard" in names(agent.spans("recorded")), 60, "it is measured")
+        trace = agent.whole_trace("recorded")
+    measured = {span.parent_span_id: span.attributes for span in trace if span.name == "heard"}
+    turns = [span for span in trace if span.name == "agent_turn"]
+    assert {span.span_id for span in turns} == set(measured)
+    [reply] = [span for span in turns if LATENCY in span.attributes]
+    listened, recorded = reply.attributes, measured[reply.span_id]
+    assert "turn.heard_reason" not in {**listened, **recorded}
+    for heard in (listened, recorded):
+        tail, lead_in = (heard[f"turn.{key}_seconds"] for key in ("speech_tail", "voice_lead_in"))
+        whole = float(str(listened[LATENCY])) + float(str(tail)) + float(str(lead_in))
+        assert heard["turn.heard_latency_seconds"] == pytest.approx(whole, abs=0.02)
+        assert -0.05 < float(str(tail)) < 0.6
+        assert -0.02 < float(str(lead_in)) < 0.2
+    for key in ("heard_latency", "speech_tail", "voice_lead_in"):
+        assert listened[f"turn.{key}_seconds"] == pytest.approx(
+            recorded[f"turn.{key}_seconds"], abs=0.03
+        )

@@ -1,8 +1,7 @@
 """Sound while it passes: its loudness is kept, at the place in time where it was heard.
 
-The caller's frames come one after the other and say no time: theirs is when they arrived, of those
-of a run the earliest, since a frame can be late and never early. The agent's are made faster than
-they are played; their place is told when they have been.
+The caller's frames come one after the other, and their place is told by when they arrive. The
+agent's are made faster than they are played; their place is told when they have been.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tracing.heard.arrivals import Arrivals
 from tracing.heard.loudness import STEPS_PER_SECOND, Floats, Loudness, joined, loudness
 
 KEPT_SECONDS = 60.0
 """What is older is forgotten."""
-DRIFT = 2e-4
-"""How much slower than ours the clock of a sound card or of the network may be."""
-_RESYNC_SECONDS = 0.1
-"""A frame that is so far from where the last one ended begins another run."""
+_MOST_PIECES = 64
+"""Runs of the caller's frames; a stream that is as broken as that tells little."""
 _MOST_SECONDS = 600.0
 """Of one speech of the agent; the rest of it is not listened to."""
 
@@ -50,13 +48,10 @@ class Run:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self.start = float("inf")
-        """When it was heard, in seconds since the Unix epoch."""
         self.samples = 0
         self._waiting: list[Frame] = []
         self._waiting_samples = 0
-        self._parts: deque[Loudness] = deque()
-        self._forgotten_steps = 0
+        self._parts: list[Loudness] = []
 
     @property
     def seconds(self) -> float:
@@ -75,41 +70,41 @@ class Run:
             self._waiting = [_Rest(samples[whole:], self.rate)] if whole < len(samples) else []
             self._waiting_samples -= whole
 
-    def forget(self, seconds: float) -> None:
-        """Keep no more than the last seconds."""
-        while len(self._parts) > seconds:
-            self._forgotten_steps += len(self._parts.popleft().power)
-
-    def heard(self) -> tuple[float, Loudness]:
-        """When what is kept began, and its loudness."""
-        parts = [*self._parts, loudness(_mono(self._waiting), self.rate)]
-        return self.start + self._forgotten_steps / STEPS_PER_SECOND, joined(parts)
+    def heard(self) -> Loudness:
+        """The loudness of all that has passed."""
+        return joined([*self._parts, loudness(_mono(self._waiting), self.rate)])
 
 
 class CallerPassing:
     """The caller's channel."""
 
     def __init__(self) -> None:
-        self.runs: deque[Run] = deque()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._arrivals = Arrivals(most=_MOST_PIECES)
+        self._runs: deque[Run] = deque(maxlen=_MOST_PIECES)
 
     def push(self, arrived: float, frame: Frame) -> None:
         """Take a frame that arrived now, in seconds since the Unix epoch."""
-        started = arrived - frame.samples_per_channel / frame.sample_rate
-        run = self.runs[-1] if self.runs else None
-        expected = started if run is None else run.start + run.seconds
-        if run is None or run.rate != frame.sample_rate or started - expected > _RESYNC_SECONDS:
-            run = Run(frame.sample_rate)
-            self.runs.append(run)
-        crept = run.start + DRIFT * frame.samples_per_channel / frame.sample_rate
-        run.start = min(crept, started - run.seconds)
-        run.push(frame)
-        run.forget(KEPT_SECONDS)
-        while self.runs and self.runs[0].start + self.runs[0].seconds < arrived - KEPT_SECONDS:
-            self.runs.popleft()
+        if self._runs and self._runs[-1].rate != frame.sample_rate:
+            self._begin()
+        seconds = frame.samples_per_channel / frame.sample_rate
+        if self._arrivals.push(arrived - seconds, seconds):
+            self._runs.append(Run(frame.sample_rate))
+            self._forget(arrived - KEPT_SECONDS)
+        self._runs[-1].push(frame)
 
     def heard(self) -> Iterator[tuple[float, Loudness]]:
         """The stretches that are kept, each with its start."""
-        return (run.heard() for run in self.runs)
+        starts = self._arrivals.starts()
+        return ((at, run.heard()) for at, run in zip(starts, self._runs, strict=True))
+
+    def _forget(self, before: float) -> None:
+        pieces = self._arrivals.pieces
+        while len(pieces) > 1 and pieces[0].anchor + pieces[0].seconds < before:
+            pieces.popleft()
+            self._runs.popleft()
 
 
 class AgentPassing:
@@ -139,7 +134,7 @@ class AgentPassing:
     def finished(self, seconds: float) -> None:
         """The speech is over, after so much of it was played."""
         if self._run is not None and self._started is not None:
-            _, whole = self._run.heard()
+            whole = self._run.heard()
             for at, offset, lasted in self._played or [(self._started, 0.0, seconds)]:
                 steps = slice(*(round(t * STEPS_PER_SECOND) for t in (offset, offset + lasted)))
                 self._heard.append((at, Loudness(whole.power[steps], whole.clipped[steps])))

@@ -55,7 +55,7 @@ class Waiting(msgspec.Struct, frozen=True):
     """When the recording begins, in seconds since the Unix epoch."""
     turns: list[WaitingTurn]
     runs: list[tuple[float, float]]
-    """Where the recorder put the caller's channel; see `heard.recorders_clock`."""
+    """Where the recorder put the caller's frames, and where they belong; see `recorders_clock`."""
     shared: dict[str, Any]
     """What every span of the call carries."""
     resource: dict[str, Any]
