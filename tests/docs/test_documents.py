@@ -136,7 +136,6 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "mv .tracing/spool/<one>/*.seg .tracing/spool/<other>/": By(
         "tests/deliver/test_tenants.py::test_"
     ),
-    "python -m pytest tests/heard/test_voice_activity.py -rP": _LONG,
     "python -m tests.heard.picture": NotRun("runs the demo's call, and makes what is committed"),
     "python -m tests.view.pictures": NotRun("needs Chromium, and makes what is committed"),
 }

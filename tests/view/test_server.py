@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.view.calls import TOOLS, VOICE, library
+from tests.view.calls import TOOLS, VOICE, library, only_call
+from tracing.store.store import Store
 from tracing.view.app import make_app
 from tracing.view.guard import CONTENT_SECURITY_POLICY, is_loopback
+from tracing.view.library import Library
 
 Client = TestClient[web.Request, web.Application]
 
@@ -68,6 +72,45 @@ async def test_every_address_answers() -> None:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert {k: v[0] for k, v in found.items()} == {k: v[0] for k, v in expected.items()}
         assert [k for k in expected if expected[k][0] == 200 and found[k] != expected[k]] == []
+
+
+ODD = ("", "..", "nan..inf", "1e999..-1", "9" * 400, "\x00", "<script>", "\u0663", "-p95", "a:b:c")
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_no_address_is_a_fault_of_ours(odd: str) -> None:
+    """Whatever stands in it: what cannot be understood is left out, or said."""
+    names = ("q", "since", "agent", "model", "option", "is", "latency", "sort", "before")
+    names += ("turn", "t", "align", "dense", "a", "b", "withheld")
+    async with viewer() as client:
+        call = await the_call(client)
+        for path in ("/", call, f"{call}.html", "/compare", f"{call}/turns/{odd or 0}"):
+            for name in names:
+                answer = await client.get(path, params={name: odd})
+                assert answer.status in (200, 404), (path, name)
+
+
+@pytest.mark.parametrize("column", ["head", "row", "shown", "turns"])
+@pytest.mark.parametrize("forged", ["{}", "[]", "7", "no JSON", '{"flags": 7, "lanes": []}'])
+async def test_what_somebody_else_wrote_into_the_store_is_said(
+    tmp_path: Path, column: str, forged: str
+) -> None:
+    """On a page where the list or the call cannot be shown; never as a fault of the server."""
+    with Store(tmp_path / "calls.db") as store:
+        store.add(only_call(TOOLS).recorded)
+    with sqlite3.connect(tmp_path / "calls.db") as db:
+        table, name = ("turns", "described") if column == "turns" else ("described", column)
+        db.execute(f"UPDATE {table} SET {name} = ?", (forged,))
+        [(trace_id,)] = db.execute("SELECT trace_id FROM calls")
+    here = f"/calls/{trace_id}"
+    with Store(tmp_path / "calls.db", read_only=True) as store:
+        async with TestClient(TestServer(make_app(Library(store, "forged")))) as client:
+            for address in ("/", here, f"{here}.json", f"{here}.html", f"{here}/turns/1"):
+                answer = await client.get(address)
+                assert answer.status in (200, 404, 503), address
+                assert answer.status != 503 or "cannot be read" in await answer.text()
+            for what in ("audio", "peaks"):
+                assert (await client.get(f"{here}/{what}")).status == 404
 
 
 async def test_a_call_leads_to_the_ones_beside_it() -> None:

@@ -32,12 +32,12 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     """A call's row.
 
     `trace_id`, `session_id`, `user_id`, `agent` (all that spoke, by arrows), `started_at`,
-    `duration_seconds`, `budget_seconds`, `options`; `turns`: their number; `strip`: of each turn
-    `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `waits`: of the
-    replies `within` and `over` the budget, where there are any, how many `replies`, and the sums
-    of their `parts` by group; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
-    `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it
-    lasts, or as it died.
+    `duration_seconds`, `budget_seconds`, `options`, `models` (those used); `turns`: their
+    number; `strip`: of each turn `latency` or `first_output`, and `over`, `failed`, `barged_in`
+    where it was; `waits`: of the replies `within` and `over` the budget, where there are any, how
+    many `replies`, and the sums of their `parts` by group; `latency` (see `totals.spread`),
+    `tool_calls`, `tool_failures`, `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`;
+    `doing` while it lasts, or as it died.
     """
     turns = counted_turns([call])
     budget = budget_of(call)
@@ -49,6 +49,7 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
         "duration_seconds": call.get("duration_seconds"),
         "budget_seconds": budget,
         "options": call.get("summary", {}).get("options"),
+        "models": sorted({str(u["model"]) for u in _usage(call) if u.get("model")}) or None,
         "turns": len(turns),
         "strip": [_column(turn, budget) for turn in turns],
         "waits": _waits(turns, budget),
@@ -108,6 +109,11 @@ _DOING = {
     names.AGENT_SESSION: "listening",
     names.JOB_ENTRYPOINT: "starting",
 }
+
+
+def _usage(call: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = call.get("summary", {}).get("usage", ())
+    return found
 
 
 def _errors(call: Mapping[str, Any]) -> int:

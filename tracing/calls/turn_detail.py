@@ -22,7 +22,7 @@ def turn_detail(tree: Tree, turn_number: int) -> dict[str, Any] | None:
     - `heard`: `text`, `model`, `provider`, `confidence`, `interims`, `delay` of the final
       transcript (seconds after the last word), `probability` and `threshold` of the turn
       detector, `waited`.
-    - `steps`, by time: of an LLM `kind` `llm`, `model`, `input_tokens`, `cached_tokens`,
+    - `steps`, by time: of an LLM `kind` `llm`, `number`, `model`, `input_tokens`, `cached_tokens`,
       `output_tokens`, `first_token` (seconds), `attempts`, `is_preemptive`, `error`, `earlier` and
       `new` (messages with `role` and `text`), `tools` (`name`, `description`), `gave`, `reason`;
       of a tool `kind` `tool`, `name`, `seconds`, `is_error`, `arguments`, `output`, `error`.
@@ -89,10 +89,12 @@ def _interims(user: Span) -> int | None:
 
 def _steps(tree: Tree, inside: Sequence[Span]) -> Iterator[dict[str, Any]]:
     requests = [span for span in tree.spans if span.name in _REQUESTS]
+    count = 0
     for span in inside:
         if span.name in _REQUESTS:
+            count += 1
             earlier = requests[requests.index(span) - 1] if requests.index(span) else None
-            yield _llm_step(span, earlier, tree.inside(span))
+            yield {"number": count, **_llm_step(span, earlier, tree.inside(span))}
         elif span.name == names.FUNCTION_TOOL:
             yield _tool_step(span)
 
@@ -100,8 +102,7 @@ def _steps(tree: Tree, inside: Sequence[Span]) -> Iterator[dict[str, Any]]:
 def _llm_step(span: Span, before: Span | None, runs: Sequence[Span]) -> dict[str, Any]:
     attributes = span.attributes
     given, tools = _given(span)
-    known_before = _given(before)[0] if before is not None else []
-    same = _common(known_before, given)
+    same = _common(_known_after(before), given)
     attempts = [run for run in runs if run.name.endswith("_request_run")]
     return known(
         {
@@ -121,6 +122,13 @@ def _llm_step(span: Span, before: Span | None, runs: Sequence[Span]) -> dict[str
             "reason": _reason(attributes.get("gen_ai.response.finish_reasons")),
         }
     )
+
+
+def _known_after(before: Span | None) -> list[dict[str, str]]:
+    """The messages of a request and its answer, which the next one gets again."""
+    if before is None:
+        return []
+    return [*_given(before)[0], *_messages(reply(before.attributes, before.events))]
 
 
 def _given(span: Span) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

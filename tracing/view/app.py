@@ -13,11 +13,12 @@ from aiohttp import web
 
 from tracing.otlp_json import dumps
 from tracing.read.selection import ChoiceError, Side
+from tracing.safe_text import get_logger
 from tracing.store.schema import StoreError
 from tracing.view.beside.answers import Answers
 from tracing.view.beside.player import Recording, find_recording, read_interval
 from tracing.view.guard import TOKEN_PAGE, Guard, stream_headers
-from tracing.view.library import Library
+from tracing.view.library import Call, Library
 from tracing.view.pages.call_page import Choice
 from tracing.view.pages.calls_page import Filters, calls_page
 from tracing.view.pages.compare_page import compare_page, side_choices
@@ -26,6 +27,8 @@ from tracing.view.render import asset, render
 from tracing.view.share import share
 
 T = TypeVar("T")
+
+logger = get_logger(__name__)
 
 _STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _POLL_SECONDS = 0.5
@@ -78,8 +81,14 @@ class _Viewer:
     async def _page(self, work: Callable[[], web.Response]) -> web.Response:
         try:
             return await self._do(work)
-        except (StoreError, OSError) as error:
-            return self._state("The store cannot be read", "unreadable", 503, problem=str(error))
+        except web.HTTPException:
+            raise
+        except OSError as error:
+            problem = str(error)
+        except Exception as error:  # what a damaged or forged store holds can be anything
+            logger.debug("a page cannot be made", exc_info=True)
+            problem = f"{self._library.name} holds what cannot be shown: {error!r}"
+        return self._state("The store cannot be read", "unreadable", 503, problem=problem)
 
     async def calls(self, request: web.Request) -> web.StreamResponse:
         filters = Filters.read(request.query, request.query.getall("is", []))
@@ -141,32 +150,37 @@ class _Viewer:
         )
 
     async def call_json(self, request: web.Request) -> web.StreamResponse:
-        call = await self._do(lambda: self._library.call(request.match_info["id"]))
-        if call is None:
-            raise web.HTTPNotFound(text="no such call")
-        return _json(call.described)
+        return await self._page(lambda: _json(self._one(request).described))
 
     async def call_file(self, request: web.Request) -> web.StreamResponse:
         withheld = request.query.get("withheld") == "1"
-        call = await self._do(lambda: self._library.call(request.match_info["id"]))
+        return await self._page(lambda: self._file(self._one(request), withheld))
+
+    def _one(self, request: web.Request) -> Call:
+        call = self._library.call(request.match_info["id"])
         if call is None:
             raise web.HTTPNotFound(text="no such call")
-        text = await self._do(lambda: share(call, self._library.around, withheld=withheld))
+        return call
+
+    def _file(self, call: Call, withheld: bool) -> web.Response:
+        text = share(call, self._library.around, withheld=withheld)
         name = f"call-{call.described['trace_id'][:8]}{'-withheld' if withheld else ''}.html"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
 
     async def recording(self, asked: str) -> Recording | None:
-        """A call's recording, if it is here."""
-        call = await self._do(lambda: self._library.call(asked))
-        if call is None:
-            return None
-        return find_recording(self._library.around.directory, call)
+        """A call's recording; None where it is not here, or where what tells of it is damaged."""
+        with contextlib.suppress(Exception):
+            call = await self._do(lambda: self._library.call(asked))
+            if call is not None:
+                return find_recording(self._library.around.directory, call)
+        return None
 
     async def span_json(self, request: web.Request) -> web.StreamResponse:
-        call = await self._do(lambda: self._library.call(request.match_info["id"]))
-        spans = [] if call is None else call.recorded
-        found = [span for span in spans if span.span_id.hex() == request.match_info["span"]]
+        return await self._page(lambda: self._span(self._one(request), request.match_info["span"]))
+
+    def _span(self, call: Call, span_id: str) -> web.Response:
+        found = [span for span in call.recorded if span.span_id.hex() == span_id]
         if not found:
             raise web.HTTPNotFound(text="no such span")
         return web.Response(text=dumps(found), content_type="application/json")

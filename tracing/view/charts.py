@@ -65,7 +65,9 @@ def segments(parts: Mapping[str, float], scale: float, *, at: float = 0.0) -> li
 
 def _labels(name: str, seconds: float, share: float) -> dict[str, Any]:
     kind, number = kind_of(name), short(seconds)
-    label = f"{kind.label} {number}"
+    failed = kind.key == "tool" and name.endswith("✕")
+    number = f"✕ {number}" if failed else number
+    label = f"{kind.label.removesuffix(' ✕')} {number}"
     long_from, short_from = fits(label, share), fits(number, share)
     return {
         "title": f"{name} {seconds:.3f} s",
@@ -73,14 +75,14 @@ def _labels(name: str, seconds: float, share: float) -> dict[str, Any]:
         "long_from": long_from,
         "short": number if short_from and short_from != long_from else "",
         "short_from": short_from,
-        "failed": kind.key == "tool" and name.endswith("✕"),
+        "failed": failed,
     }
 
 
 def scale_of(seconds: Iterable[float], least: float = 1.0) -> float:
-    """The end of a common axis: the next half second after the longest, at least `least`."""
+    """The end of a common axis: a round number after the longest, at least `least`."""
     longest = max([*seconds, least])
-    step = 0.5 if longest <= 5 else 1.0 if longest <= 20 else 10.0
+    step = 0.25 if longest <= 2.5 else 0.5 if longest <= 5 else 1.0 if longest <= 20 else 10.0
     return math.ceil(longest / step - 1e-9) * step
 
 

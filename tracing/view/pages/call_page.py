@@ -12,6 +12,7 @@ from tracing.calls.totals import LATENCY, budget_of
 from tracing.calls.why import why
 from tracing.view.charts import percent, scale_of, segments, ticks
 from tracing.view.pages import heard_marks
+from tracing.view.pages.call_facts import head_facts, setting
 from tracing.view.pages.lane_marks import lane_rows
 
 ORDERS = ("in order", "slowest first")
@@ -55,8 +56,8 @@ def call_page(
     return {
         "call": call,
         "row": row,
-        "facts": list(_facts(call, row)),
-        "setting": " · ".join(_setting(call, shown["livekit"])),
+        "facts": list(head_facts(call, row)),
+        "setting": " · ".join(setting(call, shown["livekit"])),
         "why": why(call),
         "lanes": lane_rows(on_axis, turns, budget_of(call), call.get("started_at", "")),
         "overview": _overview(on_axis, turns, call),
@@ -220,78 +221,6 @@ def _interruption(turn: Mapping[str, Any]) -> str:
     if "heard_share" in turn:
         words += f", {turn['heard_share']:.0%} heard"
     return words
-
-
-def _facts(call: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The facts at the head: `term`, `value`, `more` and `tone`."""
-    latency = row.get("latency") or {}
-    replies = latency.get("count", 0)
-    yield _fact("Turns", str(row["turns"]), f"{replies} with a latency" if replies else "")
-    if replies:
-        yield _fact("p50", f"{latency['p50_seconds']:.2f} s")
-        is_over = latency["p95_seconds"] > row["budget_seconds"]
-        yield _fact(
-            "p95",
-            f"{'! ' if is_over else ''}{latency['p95_seconds']:.2f} s",
-            f"budget {row['budget_seconds']:g} s",
-            "bad" if is_over else "",
-        )
-        yield _fact("Within", f"{latency['within_budget_share']:.0%}")
-    if row.get("heard_turns"):
-        yield _fact("Barge-ins", str(row.get("barge_ins", 0)), f"of {row['heard_turns']} heard")
-    if row.get("tool_calls"):
-        failed = row.get("tool_failures", 0)
-        yield _fact(
-            "Tools", str(row["tool_calls"]), f"{failed} failed" if failed else "", more_tone="bad"
-        )
-    yield from _heard(call)
-    yield from _tokens(call)
-
-
-def _fact(
-    term: str, value: str, more: str = "", tone: str = "", more_tone: str = ""
-) -> dict[str, Any]:
-    return {"term": term, "value": value, "more": more, "tone": tone, "more_tone": more_tone}
-
-
-def _heard(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    known = [t["transcript_confidence"] for t in call["turns"] if "transcript_confidence" in t]
-    corrected = sum(bool(turn.get("transcript_corrections")) for turn in call["turns"])
-    if known:
-        more = f"confidence, {corrected} corrected" if corrected else "confidence"
-        yield _fact("STT", f"{sum(known) / len(known):.2f}", more)
-
-
-def _tokens(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    used = [u for u in call.get("summary", {}).get("usage", ()) if u.get("type") == "llm_usage"]
-    read, cached, written = (
-        sum(int(u.get(key, 0)) for u in used)
-        for key in ("input_tokens", "input_cached_tokens", "output_tokens")
-    )
-    if read or written:
-        yield _fact("Tokens", f"{read:,} in · {written:,} out", f"{cached:,} cached")
-
-
-_SETTING = (
-    ("llm_usage", "LLM"),
-    ("realtime_usage", "Model"),
-    ("stt_usage", "STT"),
-    ("tts_usage", "TTS"),
-)
-
-
-def _setting(call: Mapping[str, Any], livekit: str) -> Iterator[str]:
-    """What the call ran with: models, options, LiveKit's version."""
-    for used in call.get("summary", {}).get("usage", ()):
-        for kind, word in _SETTING:
-            if used.get("type") == kind and used.get("model"):
-                yield f"{word} {used['model']}"
-    options = call.get("summary", {}).get("options", {})
-    for key in sorted(options):
-        if key.endswith(("preemptive_generation.enabled", "endpointing.mode")):
-            yield f"{key.rpartition('.')[0].rpartition('.')[2].replace('_', ' ')}: {options[key]}"
-    if livekit:
-        yield f"livekit-agents {livekit}"
 
 
 def _overview(

@@ -34,6 +34,7 @@ class Filters:
     query: str = ""
     since: str = ""
     agent: str = ""
+    model: str = ""
     option: str = ""
     flags: tuple[str, ...] = ()
     latency: tuple[float, float] | None = None
@@ -55,6 +56,7 @@ class Filters:
             query=address.get("q", "").strip(),
             since=since,
             agent=address.get("agent", ""),
+            model=address.get("model", ""),
             option=address.get("option", ""),
             flags=tuple(flag for flag in flags if flag in FLAGS),
             latency=_interval(address.get("latency", "")),
@@ -69,6 +71,7 @@ class Filters:
             "q": self.query,
             "since": self.since,
             "agent": self.agent,
+            "model": self.model,
             "option": self.option,
             "is": self.flags,
             "latency": "..".join(f"{end:g}" for end in self.latency) if self.latency else "",
@@ -82,10 +85,17 @@ class Filters:
         return (
             (but == "since" or not self.since or _started(row) >= parse_time(self.since))
             and (but == "agent" or not self.agent or fnmatchcase(row.get("agent", ""), self.agent))
+            and (but == "model" or not self.model or _has_model(row, self.model))
             and (but == "option" or not self.option or _has_option(row, self.option))
             and all(flag in row["flags"] for flag in self.flags if but != flag)
             and (but == "latency" or self.latency is None or _has_latency(row, *self.latency))
         )
+
+
+def _has_model(row: Row, wanted: str) -> bool:
+    """Whether a model fits, named with or without its maker."""
+    models = row.get("models") or ()
+    return any(fnmatchcase(m, wanted) or fnmatchcase(m.rpartition("/")[2], wanted) for m in models)
 
 
 def _interval(text: str) -> tuple[float, float] | None:
@@ -139,6 +149,7 @@ def calls_page(
         "facets": _facets(searched, filters),
         "spans": _SPANS,
         "agents": sorted({row["agent"] for row in rows if row.get("agent")}),
+        "models": sorted({model for row in rows for model in row.get("models") or ()}),
         "options": _options(rows),
         "sums": _sums(shown, latencies, budget),
         "histogram": _histogram(latencies, budget),
@@ -322,8 +333,8 @@ def _in_the_way(
         ways.append(("query", f"said “{filters.query}”", {"q": ""}))
     if filters.since:
         ways.append(("since", _SPANS.get(filters.since, f"since {filters.since}"), {"since": ""}))
-    for name, value in (("agent", filters.agent), ("option", filters.option)):
-        if value:
+    for name in ("agent", "model", "option"):
+        if value := getattr(filters, name):
             ways.append((name, f"{name} {value}", {name: ""}))
     if filters.latency:
         ways.append(("latency", "latency", {"latency": ""}))

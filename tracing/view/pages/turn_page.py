@@ -42,7 +42,7 @@ def turn_page(
         "next": numbers[index + 1] if index + 1 < len(numbers) else None,
         "chips": list(chips(turn)),
         "budget_x": percent(budget, max(waited, budget)),
-        "stairs": _stairs(turn, turns, waited, max(waited, budget)),
+        "stairs": _stairs(turn, turns, waited, max(waited, budget), at),
         "held_nothing": [n for n, s in turn.get("parts", {}).items() if s < SEEN_SECONDS],
         "detail": detail,
         "step_facts": [_step_facts(step) for step in detail["steps"]],
@@ -51,12 +51,16 @@ def turn_page(
 
 
 def _stairs(
-    turn: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], waited: float, scale: float
+    turn: Mapping[str, Any],
+    turns: Sequence[Mapping[str, Any]],
+    waited: float,
+    scale: float,
+    began: float | None,
 ) -> list[dict[str, Any]]:
     """Each part that took time, where it began, and how it compares with the call's median."""
     usual = medians(turns) if LATENCY in turn else {}
     more = excess(turn.get("parts", {}), usual)
-    found, at = [], 0.0
+    found, at = list[dict[str, Any]](), 0.0
     for name, seconds in turn.get("parts", {}).items():
         if seconds >= SEEN_SECONDS:
             found.append(
@@ -67,6 +71,8 @@ def _stairs(
                     "share": seconds / waited if waited else 0.0,
                     "more": more.get(base_of(name)) if usual else None,
                     "segment": segments({name: seconds}, scale, at=at)[0],
+                    "from": None if began is None else f"{began + at:.3f}",
+                    "until": None if began is None else f"{began + at + seconds:.3f}",
                 }
             )
         at += seconds
@@ -83,6 +89,7 @@ def _step_facts(step: Mapping[str, Any]) -> str:
         "" if tokens is None else f"{tokens:,.0f} in" + _cached(step),
         f"{step['output_tokens']:,.0f} out" if "output_tokens" in step else "",
         f"first token {step['first_token']:.2f} s" if "first_token" in step else "",
+        "began early" if "is_preemptive" in step else "",
         "began early" if step.get("is_preemptive") else "",
         f"{step['attempts']} attempts" if step.get("attempts", 1) > 1 else "",
     ]

@@ -92,6 +92,20 @@ function setZoom(next, around = 0.5) {
   zoom = Math.min(64, Math.max(1, next));
   inner.setAttribute("width", `${zoom * 100}%`);
   scroll.scrollLeft = place * scroll.scrollWidth - around * scroll.clientWidth;
+  showWindow();
+}
+function showWindow() {
+  const [scroll, shown] = [one(".scroll"), one("#window")];
+  if (!scroll || !shown) return;
+  const share = scroll.clientWidth / scroll.scrollWidth;
+  shown.setAttribute("x", `${(100 * scroll.scrollLeft) / scroll.scrollWidth}%`);
+  shown.setAttribute("width", share < 0.999 ? `${100 * share}%` : "0");
+}
+function goTo(event) {
+  const box = one("#overview").getBoundingClientRect();
+  const seconds = (span() * (event.clientX - box.left)) / box.width;
+  if (sound()) { stopAt = Infinity; sound().currentTime = Math.max(0, seconds - offset()); }
+  showInstant(seconds);
 }
 function showInstant(seconds) {
   const scroll = one(".scroll");
@@ -141,8 +155,11 @@ function addressWith(change) {
   change(address.searchParams);
   history.replaceState(history.state, "", address);
 }
-// A part of a turn's bar stands on the scale of the bars, one of the lanes on that of the call.
+// A part of a turn's bar stands on the scale of the bars, one of the lanes on that of the call; one
+// of the drawer says where it is.
 function selectPressed(target) {
+  const named = target.closest("[data-from]");
+  if (named) { select(Number(named.dataset.from), Number(named.dataset.until)); return; }
   const part = target.closest("svg.seg") ?? target.closest(".wait rect, rect.band");
   const turn = part?.closest("a.turn");
   if (!part || (turn && !turn.dataset.at)) return;
@@ -177,6 +194,12 @@ function skip(seconds) {
   if (!audio) return;
   stopAt = Infinity;
   audio.currentTime = Math.max(0, audio.currentTime + seconds);
+}
+const speeds = [1, 1.5, 2, 0.5];
+function changeSpeed(button) {
+  const audio = sound();
+  audio.playbackRate = speeds[(speeds.indexOf(audio.playbackRate) + 1) % speeds.length];
+  button.textContent = `${audio.playbackRate}×`;
 }
 function clock(seconds) {
   const minutes = Math.floor(seconds / 60);
@@ -316,7 +339,7 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   const scroll = one(".scroll")?.scrollLeft ?? 0;
   const atEnd = one(".scroll") && scroll + one(".scroll").clientWidth >= one(".scroll").scrollWidth - 4;
-  for (const id of ["live-head", "lanes", "turns"]) {
+  for (const id of ["live-head", "whole", "overview", "lanes", "turns"]) {
     const [old, next] = [one(`#${id}`), one(`#${id}`, fresh)];
     if (old && next) old.replaceWith(document.adoptNode(next));
   }
@@ -350,6 +373,7 @@ const actions = {
   theme: changeTheme,
   keys: () => one("#keys")?.showModal(),
   play: playOrPause,
+  speed: changeSpeed,
   "play-turn": (button) => { selectNothing(); play(Number(button.dataset.at)); },
   "zoom-in": () => setZoom(zoom * 2),
   "zoom-out": () => setZoom(zoom / 2),
@@ -384,11 +408,14 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.do === "close") { event.preventDefault(); closeTurn(); return; }
   if (button && actions[button.dataset.do]) { actions[button.dataset.do](button); return; }
   selectPressed(event.target);
+  if (event.target.closest("[data-from]")) { event.preventDefault(); return; }
+  if (event.target.closest("#overview")) { goTo(event); return; }
   const turn = event.target.closest("a.turn, .drawer header a[href], .lanes a, .why a");
   const number = turn && new URL(turn.href, location.href).searchParams.get("turn");
   const row = number && !shared && one(`a.turn[data-turn="${CSS.escape(number)}"]`);
   if (row) { event.preventDefault(); openTurn(row); }
 });
+document.addEventListener("scroll", (event) => { if (event.target === one(".scroll")) showWindow(); }, true);
 document.addEventListener("change", (event) => {
   if (event.target.dataset.do === "single-keys") kept.set("keys", event.target.checked ? "on" : "off");
   if (event.target.closest("#marking")) showTray();
