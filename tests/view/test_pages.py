@@ -10,6 +10,7 @@ import pytest
 
 from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
 from tracing.read.sources import RecordedFiles
+from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.library import Call, Library, call_of
 from tracing.view.pages.call_page import Choice
@@ -76,6 +77,54 @@ def test_the_page_of_a_call_adds_up() -> None:
             assert drawer is not None
             whole = sum(stair["seconds"] for stair in drawer["stairs"])
             assert whole == pytest.approx(row["latency"], abs=0.005)
+
+
+def cut(call: Call, at_seconds: float) -> list[Span]:
+    """What is known of a call while it goes on."""
+    now = call.tree.start_time_unix_nano + int(at_seconds * 1e9)
+    return [
+        span if span.end_time_unix_nano <= now else span._replace(end_time_unix_nano=0)
+        for span in call.recorded
+        if span.start_time_unix_nano < now
+    ]
+
+
+def test_while_a_call_goes_on_its_open_turn_grows() -> None:
+    """A bar of what was waited so far, on an axis with room for the next half minute."""
+    whole = only_call(TOOLS)
+    wait = next(w for w in page_of(whole, Choice())["lanes"]["waits"] if w["is_reply"])
+    seen = []
+    for waited in (0.05, 0.2, 0.3):  # first as a turn of the caller that nobody answers yet
+        call = call_of(cut(whole, wait["at"] + waited))
+        page = page_of(call, Choice())
+        row = page["rows"][-1]
+        assert (row["number"], row["latency"]) == (wait["number"] if seen else None, None)
+        assert row["note"].endswith("s so far")
+        assert (page["lanes"]["end"], page["row"]["is_open"]) == (30.0, True)
+        seen.append(float(row["note"].split()[0]))
+    assert 0 <= seen[0] < seen[1] < seen[2] <= 0.31
+
+
+def test_a_call_whose_process_died_says_so_first() -> None:
+    """When, and doing what; its spans that were closed by recovery are no failures of a model."""
+    whole = only_call(TOOLS)
+    wait = next(w for w in page_of(whole, Choice())["lanes"]["waits"] if w["is_reply"])
+    died = {"error.type": "process_died", "tracing.recovered.reason": "killed"}
+    at = whole.tree.start_time_unix_nano + int((wait["at"] + 0.2) * 1e9)
+    spans = [
+        span
+        if span.end_time_unix_nano
+        else span._replace(
+            end_time_unix_nano=at, status_code=2, attributes={**span.attributes, **died}
+        )
+        for span in cut(whole, wait["at"] + 0.2)
+    ]
+    page = call_html(call_of(spans))
+    assert "<b>The process died</b>" in page
+    assert "into the call, agent answering" in page
+    assert "process died here" in page
+    lanes = page_of(call_of(spans), Choice())["lanes"]
+    assert [mark for mark in (*lanes["llm"], *lanes["tts"]) if "is_failed" in mark] == []
 
 
 def test_no_word_of_a_call_is_markup() -> None:

@@ -30,16 +30,19 @@ def describe(tree: Tree) -> dict[str, Any]:
       `user_bot_latency_seconds` or `first_output_seconds`, `parts` (name to seconds; together
       the latency), `interrupted`, `barged_in`, `tools` (`name`, `duration_seconds`, `is_error`,
       and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
-      one), `error` (what failed for good), and the other `turn.*` attributes without the prefix,
-      groups as objects (`stt`, `eou`). What the user said and no turn of the agent answers is
-      one of kind `unanswered`, with `user_text` and `user_started_speaking_at` alone.
+      one), `error` (what failed for good), `is_open` (it goes on), and the other `turn.*`
+      attributes without the prefix, groups as objects (`stt`, `eou`). What the user said and no
+      turn of the agent answers is one of kind `unanswered`, with `user_text` and
+      `user_started_speaking_at` alone.
     """
     turns = tree.named(names.AGENT_TURN)
     sessions = tree.named(names.AGENT_SESSION)
     agent = names.first_text(tree.spans, names.AGENT_NAME)
     described = {
         **tree.identity,
-        "agent": agent or names.first_text(sessions, names.AGENT_LABEL),
+        "agent": agent
+        or names.first_text(sessions, names.AGENT_LABEL)
+        or names.first_text(tree.spans, stamps.FIRST_AGENT),  # of a session that has not ended
         "started_at": tree.started_at,
         "duration_seconds": (last_heard_of(tree.spans) - tree.start_time_unix_nano) / 1e9,
         "summary": _summary(sessions, turns, tree.named(names.JOB_ENTRYPOINT)),
@@ -106,6 +109,7 @@ def _describe_turn(turn: Span, inside: Sequence[Span], user_text: str | None) ->
         parts=parts_of(attributes) or None,
         interrupted=described.pop("was_interrupted", None),
         refused_tools=None,
+        is_open=turn.is_open or None,
         tools=_tools(inside, attributes.get(stamps.TURN_REFUSED_TOOLS)) or None,
         errors=_errors(turn, inside) or None,
     )

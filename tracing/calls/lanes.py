@@ -138,7 +138,7 @@ def _llm(axis: _Axis, turn: Span, inside: Sequence[Span]) -> Iterator[Mark]:
                 first=None if first is None else begun + first,
                 is_preemptive=span.attributes.get(stamps.IS_PREEMPTIVE) or None,
                 is_discarded=discarded or None,
-                is_failed=span.status_code == STATUS_ERROR or None,
+                is_failed=_failed(span) or None,
                 is_realtime=span.name == names.REALTIME_INFERENCE or None,
             )
 
@@ -155,7 +155,7 @@ def _tts(axis: _Axis, turn: Span, inside: Sequence[Span]) -> Iterator[Mark]:
                 span,
                 turn=_number(turn),
                 first=None if ttfb is None else begun + ttfb,
-                is_failed=span.status_code == STATUS_ERROR or None,
+                is_failed=_failed(span) or None,
                 is_cut=cut or None,
             )
 
@@ -202,16 +202,20 @@ def _events(axis: _Axis, tree: Tree, turns: Sequence[Span]) -> Iterator[Mark]:
         text = f"{before} → {after}" if before else after
         yield {"at": axis.at(span.start_time_unix_nano), "kind": "handoff", "text": text}
     for span in tree.spans:
-        if span.status_code == STATUS_ERROR and _is_own_error(span):
+        if _is_own_error(span):
             at = axis.at(span.start_time_unix_nano)
-            yield {"at": at, "kind": "error", "text": f"{span.name} failed"}
+            yield {"at": at, "kind": "error", "text": f"{span.name.replace('_', ' ')} failed"}
+
+
+def _failed(span: Span) -> bool:
+    """Whether a span failed by itself: its process did not just die."""
+    return span.status_code == STATUS_ERROR and stamps.RECOVERED_REASON not in span.attributes
 
 
 def _is_own_error(span: Span) -> bool:
     """Whether a span's failure is its own, and shown by no other mark."""
-    is_recovered = stamps.RECOVERED_REASON in span.attributes
     is_below = bool(span.attributes.get(stamps.ERROR_IS_BELOW))
-    return span.name != names.FUNCTION_TOOL and not is_below and not is_recovered
+    return _failed(span) and span.name != names.FUNCTION_TOOL and not is_below
 
 
 def _number(turn: Span) -> int | None:

@@ -210,7 +210,8 @@ def read_lines(db: sqlite3.Connection, words: Iterable[str]) -> list[tuple[str, 
         f" WHERE is_current AND {found} ORDER BY line",
         (" AND ".join(quoted),),
     ).fetchall()
-    return [(trace_id, msgspec.convert(line, Line)) for trace_id, *line in rows]
+    checked = msgspec.convert(rows, list[tuple[str, int, float, str]])
+    return [(trace_id, Line(number, at, text)) for trace_id, number, at, text in checked]
 
 
 def not_current(db: sqlite3.Connection) -> list[str]:

@@ -15,6 +15,8 @@ from tracing.span import Span
 from tracing.view.beside.around import NOTHING, Around
 
 SHORTEST_PREFIX = 4
+HITS_SHOWN = 3
+"""So many lines of a call are found at most."""
 _HIT_CHARACTERS = 60
 
 
@@ -111,13 +113,15 @@ class Library:
         return choose(selector, self._source, list(self._source.calls()))
 
     def search(self, words: str) -> dict[str, list[dict[str, Any]]]:
-        """By trace id, the lines in which all the words were said: `number`, `at` and the text."""
+        """By trace id, the first lines that have all the words: `number`, `at` and the text."""
         wanted = words.casefold().split()
         found: dict[str, list[dict[str, Any]]] = {}
         for trace_id, line in self._source.lines(wanted) if wanted else ():
             folded = line.text.casefold()
             if all(word in folded for word in wanted):
-                found.setdefault(trace_id, []).append(_hit(line, folded, wanted))
+                hits = found.setdefault(trace_id, [])
+                if len(hits) < HITS_SHOWN:
+                    hits.append(_hit(line, folded, wanted))
         return found
 
     def _current(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ from tracing.calls.why import why
 from tracing.view.charts import percent, scale_of, segments, ticks
 from tracing.view.pages import heard_marks
 from tracing.view.pages.call_facts import head_facts, setting
-from tracing.view.pages.lane_marks import lane_rows
+from tracing.view.pages.lane_marks import axis_end, lane_rows
 
 ORDERS = ("in order", "slowest first")
 _DENSE_FROM = 60
@@ -44,12 +44,16 @@ def call_page(
 ) -> dict[str, Any]:
     """The context of the page's template; for what is given see `Told`."""
     turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
+    if row.get("is_open") and turns and turns[-1].get("kind") == "unanswered":
+        turns[-1] = {**turns[-1], "is_open": True}  # so far
     on_axis = shown["lanes"]
     dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
     replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
     in_order = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
+    so_far = {turn.get("number"): _so_far(turn, on_axis) for turn in turns}
     reach = [max(_wait(turn), heard_marks.heard_wait(turn)) for turn in turns]
-    scale = scale_of(reach, budget_of(call))
+    waits = [*reach, *(seconds for seconds in so_far.values() if seconds)]
+    scale = scale_of(waits, budget_of(call))
     shifts = _shifts(turns, choice.align, scale)
     usual = median(replies) if replies else None
     starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
@@ -66,7 +70,10 @@ def call_page(
         "budget": budget_of(call),
         "usual": usual,
         "rows": [
-            _row(turn, starts, scale, shifts.get(turn.get("number"), 0.0), budget_of(call))
+            {
+                **_row(turn, starts, scale, shifts.get(turn.get("number"), 0.0), budget_of(call)),
+                **_going_on(turn, so_far.get(turn.get("number")), scale),
+            }
             for turn in in_order
         ],
         "lost": {m["turn"]: m["text"] for m in on_axis["unheard"] if "turn" in m and "text" in m},
@@ -139,6 +146,23 @@ def _row(
         "note": "" if parts else _silent(turn),
         "chips": list(chips(turn)),
     }
+
+
+def _so_far(turn: Mapping[str, Any], on_axis: Mapping[str, Any]) -> float | None:
+    """How long the caller has been waiting for a turn that goes on; None where nobody spoke."""
+    if not turn.get("is_open"):
+        return None
+    spoken = [mark["end"] for mark in on_axis["caller"] if "is_open" not in mark]
+    return on_axis["duration_seconds"] - max(spoken) if spoken else None
+
+
+def _going_on(turn: Mapping[str, Any], so_far: float | None, scale: float) -> dict[str, str]:
+    """A bar that grows, and what is waited for, where a turn goes on and nothing was heard yet."""
+    if not turn.get("is_open") or "agent_started_speaking_at" in turn:
+        return {}
+    if so_far is None:
+        return {"note": "going on"}
+    return {"note": f"{so_far:.2f} s so far", "so_far": percent(so_far, scale)}
 
 
 def _failed_tools_marked(turn: Mapping[str, Any]) -> dict[str, float]:
@@ -227,7 +251,7 @@ def _overview(
     on_axis: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], call: Mapping[str, Any]
 ) -> list[dict[str, str]]:
     """The whole call in small: caller above, agent below, waits at the bottom, as boxes."""
-    end, budget = on_axis["duration_seconds"], budget_of(call)
+    end, budget = axis_end(on_axis), budget_of(call)
     boxes = []
     for kind, y, height in (("caller", 4, 10), ("agent", 16, 10), ("unheard", 16, 10)):
         boxes += [_box(kind, m["at"], m["end"], end, y, height) for m in on_axis[kind]]

@@ -311,7 +311,7 @@ def _row(row: Row, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
         "over": p95 is not None and p95 > budget,
         "strip_chart": columns(row["strip"], 2 * budget),
         "bullet": None if p95 is None else _bullet(p95, budget),
-        "hits": list(found.get(row["trace_id"], ()))[:3],
+        "hits": found.get(row["trace_id"], ()),
     }
 
 

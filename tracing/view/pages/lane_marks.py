@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from tracing.view.pages.heard_marks import on_waves
 
 _TOP = 34
 _MOST_TRANSCRIPTS = 500
+_AHEAD_SECONDS = 30.0
 
 
 class _Lane(NamedTuple):
@@ -47,7 +49,8 @@ def lane_rows(
 
     Each mark has `x` and `width`; lanes that have nothing to show are left out.
     """
-    end = on_axis["duration_seconds"] or 1.0
+    now = on_axis["duration_seconds"] or 1.0
+    end = axis_end(on_axis)
     placed, height = _placed(on_axis)
     starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
     waits = list(_waits(turns, starts, budget, end))
@@ -56,7 +59,7 @@ def lane_rows(
         "end": end,
         "started_at": started_at,
         "lanes": placed,
-        "ticks": [{"x": percent(at, end), "text": clock(at)} for at in ticks(end, 12)],
+        "ticks": list(_ticks(end)),
         "waits": waits,
         "heard": list(on_waves(turns, starts, end)),
         "caller": _boxes(on_axis["caller"], end),
@@ -68,8 +71,21 @@ def lane_rows(
         "tts": _worked(on_axis["tts"], end),
         "tools": _boxes(on_axis["tools"], end),
         "events": [{**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"])],
-        "open_end": "100%" if on_axis["is_open"] else "",
+        "now": percent(now, end) if on_axis["is_open"] else "",
     }
+
+
+def _ticks(end: float) -> Iterator[dict[str, str]]:
+    found = ticks(end, 12)
+    is_whole = all(at == int(at) for at in found)
+    for at in found:
+        yield {"x": percent(at, end), "text": clock(at, tenths=not is_whole)}
+
+
+def axis_end(on_axis: Mapping[str, Any]) -> float:
+    """The end of the axis: the call's, and while it goes on the next full half minute."""
+    seconds = float(on_axis["duration_seconds"] or 1.0)
+    return math.ceil(seconds / _AHEAD_SECONDS) * _AHEAD_SECONDS if on_axis["is_open"] else seconds
 
 
 def _placed(on_axis: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
