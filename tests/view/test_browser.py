@@ -324,6 +324,32 @@ def test_just_a_selected_part_is_played(browser: Browser, tmp_path: Path) -> Non
         page.wait_for_url("**t=*")
 
 
+def test_a_part_of_the_drawer_is_selected_and_the_overview_leads_there(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """A name in the staircase selects its instants; the overview shows them, and goes elsewhere."""
+    with recorded(tmp_path) as url, opened(browser, url) as page:
+        page.locator("a.turn[data-at] .said").nth(1).click()
+        name = page.locator("#drawer .stairs a").nth(1)
+        expected = [name.get_attribute("data-from"), name.get_attribute("data-until")]
+        name.click()
+        asked = page.evaluate("new URLSearchParams(location.search).get('t')")
+        assert asked.split("..") == expected
+        assert page.locator("#drawer h2").is_visible()
+        shown = page.locator("#window")
+        place = float(str(shown.get_attribute("x")).rstrip("%"))
+        whole = float(str(page.get_attribute(".inner", "data-seconds")))
+        assert place <= 100 * float(str(expected[0])) / whole <= place + width_of(shown)
+        page.click("[data-do=zoom-fit]")
+        box = page.locator("#overview").bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        playhead = float(str(page.get_attribute("#playhead", "x1")).rstrip("%"))
+        assert playhead == pytest.approx(50, abs=0.5)
+        page.click("[data-do=speed]")
+        assert page.evaluate("document.querySelector('#audio').playbackRate") == 1.5
+
+
 def width_of(part: Locator) -> float:
     """How wide a part is, in percent of its chart."""
     return float(str(part.get_attribute("width")).rstrip("%"))

@@ -89,7 +89,6 @@ def _step_facts(step: Mapping[str, Any]) -> str:
         "" if tokens is None else f"{tokens:,.0f} in" + _cached(step),
         f"{step['output_tokens']:,.0f} out" if "output_tokens" in step else "",
         f"first token {step['first_token']:.2f} s" if "first_token" in step else "",
-        "began early" if "is_preemptive" in step else "",
         "began early" if step.get("is_preemptive") else "",
         f"{step['attempts']} attempts" if step.get("attempts", 1) > 1 else "",
     ]
