@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "tracing"
 GROUND = {"span", "names", "stamps", "harmless", "otlp_json", "limits", "places", "safe_text"}
 DOORS = {
     "setup",
+    "application",
     "in_force",
     "global_provider",
     "pipeline",

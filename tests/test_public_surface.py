@@ -14,6 +14,7 @@ def test_public_names_are_these() -> None:
         "Local",
         "Otlp",
         "Tracing",
+        "current_call",
         "observe",
         "setup_tracer",
     ]

@@ -201,6 +201,8 @@ RECORDED = {
     names.JOB_ENTRYPOINT: {
         **dict.fromkeys((stamps.CONVERSATION, stamps.CALL_OUTCOME_REASON), SAID),
         stamps.CALL_TAGS: [SAID],
+        **dict.fromkeys((stamps.CALL_METADATA + "plan", stamps.CALL_OUTCOME), SAID),
+        stamps.CALL_SCORES: f'[{{"name": "a", "value": 1, "comment": "{SAID}", "time": 1.0}}]',
         stamps.CALL_EVALUATIONS: f'[{{"name": "a", "verdict": "fail", "reasoning": "{SAID}"}}]',
         names.JOB_ID: "AJ_1",
     },

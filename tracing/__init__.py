@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracing.application import current_call
     from tracing.config.backends import Backend
     from tracing.config.langfuse import Langfuse
     from tracing.config.otlp import Otlp
@@ -25,6 +26,7 @@ __all__ = [
     "Local",
     "Otlp",
     "Tracing",
+    "current_call",
     "observe",
     "setup_tracer",
 ]
@@ -36,6 +38,7 @@ _MODULES = {
     "Local": "tracing.config.registry",
     "Otlp": "tracing.config.otlp",
     "Tracing": "tracing.handle",
+    "current_call": "tracing.application",
     "observe": "tracing.observing",
     "setup_tracer": "tracing.setup",
 }

@@ -24,6 +24,7 @@ BEGIN_CALLS = frozenset({JOB_ENTRYPOINT, AGENT_SESSION})
 SESSION_CLOSE = "session_close"
 ROOM_CONNECT = "room_connect"
 START_AGENT_ACTIVITY = "start_agent_activity"
+RESUME_AGENT_ACTIVITY = "resume_agent_activity"
 WAIT_FOR_PARTICIPANT = "wait_for_participant"
 UPDATE_AGENT = "update_agent"
 USER_TURN = "user_turn"
@@ -55,7 +56,7 @@ PLUMBING = frozenset(
     {
         *(ROOM_CONNECT, WAIT_FOR_PARTICIPANT, "wait_for_audio_track", "publish_audio_output"),
         *("session_start", "setup_toolsets", "on_enter", "on_exit", "drain_agent_activity"),
-        *(START_AGENT_ACTIVITY, "resume_agent_activity", "pause_agent_activity"),
+        *(START_AGENT_ACTIVITY, RESUME_AGENT_ACTIVITY, "pause_agent_activity"),
         *(USER_SPEAKING, EOU_WAIT, EOU_DETECTION, ON_USER_TURN_COMPLETED),
         *(TTS_NODE, "tts_stream_adapter", AGENT_SPEAKING, KEYTERM_DETECTION),
         *(JOB_SHUTDOWN, "on_session_end", "session_end_upload", "room_disconnect"),
@@ -88,6 +89,24 @@ AGENT_LABEL = "lk.agent_label"
 PREVIOUS_AGENT_LABEL = "lk.previous_agent_label"
 """str on `update_agent`: who handed over."""
 EVENT_PARTICIPANT_LINKED = "participant_linked"
+
+# LiveKit's words for a call by telephone, on `agent_session`.
+SIP = "lk.sip."
+"""Prefix; str: the attributes of the linked SIP participant, but for the caller's number."""
+SIP_PHONE_NUMBER = "lk.pii.sip.phoneNumber"
+"""str: the caller's number, of a call to outside the one that was dialled."""
+SIP_STATUS = "lk.sip.callStatus"
+"""str: `dialing`, `ringing`, `automation`, `active` or `hangup`."""
+DISCONNECT_REASON = "lk.disconnect_reason"
+"""str."""
+EVENT_DTMF = "sip_dtmf_received"
+DTMF_DIGIT = "lk.pii.dtmf_digit"
+"""str: the key that the caller pressed."""
+EVENT_SIP_STATUS = "sip_status_changed"
+EVENT_SIP_HANG_UP = "sip_disconnected"
+"""Ours, of what LiveKit's room tells."""
+AMD_CATEGORY = "lk.amd.category"
+"""str on `amd`: who or what answered, such as `human` or `machine-vm`."""
 
 # LiveKit's attributes of a turn.
 SPEECH_ID = "lk.speech_id"

@@ -21,6 +21,9 @@ RECORDING_TYPES = {
 }
 """By suffix: the audio that browsers play."""
 
+VIEWER_PORT = 8765
+"""Where `python -m tracing view` shows them, unless it is told otherwise."""
+
 
 def data_directory(directory: Path) -> Path:
     """Where store, reports and recordings are, of a TRACING_DIR.

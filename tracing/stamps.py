@@ -159,18 +159,35 @@ CALL_CLOSE_REASON = "call.close_reason"
 CALL_REPORT = "call.report"
 """str: the file under `reports` of TRACING_DIR with LiveKit's own report of the session."""
 
+# Ours, on `agent_session`, where the caller is at a telephone.
+CALL_SIP = "call.sip."
+"""Prefix; str: `number`, `trunk_number`, `call_id`, `provider_call_id`, `host` (content),
+`trunk_id`, `rule_id`, `status`."""
+CALL_SIP_DIRECTION = "call.sip.direction"
+"""str: `inbound` or `outbound`."""
+CALL_SIP_HANG_UP_CAUSE = "call.sip.hang_up_cause"
+"""str, LiveKit's reason for the telephone's leaving, such as `user_rejected`; told by events."""
+
 # Ours, on the root, where that is another span than `agent_session`.
 ROOT_SUMMARY = "root.summary."
-"""Prefix; the numbers of the latest session, its errors, its close reason and its changed options,
-so that calls can be filtered by them: the keys of `call.` without those of what was used."""
+"""Prefix; the numbers of the latest session, its errors, its close reason, its changed options and
+its telephone, so that calls can be filtered by them: the keys of `call.` without those of what was
+used."""
 
-# Ours, on `job_entrypoint`, from the job's `Tagger`; absent where nothing was tagged.
+# Ours, on the root, by `current_call()` and by the job's `Tagger`; absent where nothing was said.
 CALL_OUTCOME = "call.outcome"
-"""str: `success` or `fail`."""
+"""str, content but for `success` and `fail`: the application's, else the tagger's, which says one
+of these two."""
 CALL_OUTCOME_REASON = "call.outcome_reason"
-"""str, content."""
+"""str, content: the tagger's, unless the application says the opposite."""
 CALL_TAGS = "call.tags"
-"""list of str, sorted, as in `Tagger.tags`; LiveKit's own begin with `lk.`."""
+"""list of str, sorted, content but for LiveKit's own, which begin with `lk.`: the application's and
+those of `Tagger.tags`. The application's are on every span that ends after they were given."""
+CALL_METADATA = "call.metadata."
+"""Prefix; str (content), bool, int, double or a list of these."""
+CALL_SCORES = "call.scores"
+"""str, JSON list of `{"name", "value", "comment", "time"}`: the value a number, a boolean or a
+text; `comment` and texts are content; `time` in seconds since the Unix epoch."""
 CALL_EVALUATIONS = "call.evaluations"
 """str, JSON list of `{"name", "verdict", "reasoning"}`; `reasoning` is content."""
 
@@ -188,9 +205,19 @@ RECORDING_TYPE = "recording.content_type"
 RECORDING_STARTED_AT = "recording.started_at"
 """double, seconds since the Unix epoch."""
 
-# Ours, on the start record of a root; no backend gets it.
+# Ours, on the start record of a root; no backend gets them.
 IN_PROGRESS = "call.in_progress"
 """bool: the call lasts, and this tells so far as it has come."""
+CALL_EVENTS = "call.events"
+"""str, JSON list of `{"span", "name", "time", "attributes"}`: the events that the application
+noted on spans that may still be open, by their ids in hex; `time` in nanoseconds since the Unix
+epoch. Recovery puts them on those that were."""
+
+# Ours, on `llm_request` and `realtime_inference`, by `current_call().use_prompt`.
+PROMPT_NAME = "prompt.name"
+"""str: the prompt that Langfuse manages."""
+PROMPT_VERSION = "prompt.version"
+"""int."""
 
 # Ours, where a span can only know it from others: read by dialects and readers.
 TURN_USER_TEXT = "turn.user_text"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tracing import names, stamps
 from tracing.account.identity import NOBODY, TELLING, Identity, Known, NameSession, User
@@ -20,6 +20,9 @@ from tracing.account.session import (
     end_turn,
 )
 from tracing.account.summary import BUDGET_SECONDS, Summary, as_attributes, of_root
+from tracing.account.told.prompts import Prompt, Prompts
+from tracing.account.told.telephone import of_telephone
+from tracing.account.told.words import Words
 from tracing.account.usage import add_usage
 from tracing.limits import forget_oldest, settled_at
 from tracing.safe_text import get_logger
@@ -90,7 +93,7 @@ class Call:
         settle_seconds: float | None = None,
         pack: Callable[[Attributes], bytes] = lambda attributes: b"",
         content_safe: Container[str] = (),
-        mask: Callable[[str], str] = str,
+        mask: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         self._watchers = watchers
         self._neighbours = Neighbours(open_span=open_span, rebuild_inputs=rebuild_inputs)
@@ -100,6 +103,10 @@ class Call:
             session_id, user_id, pack=pack, content_safe=content_safe, mask=mask
         )
         """Which call it is, as far as it is known."""
+        self.words = Words(mask, self.identity.tag)
+        """What the application says of it."""
+        self.shown = ""
+        """What had been said when the call's beginning was last written; "" where nothing was."""
         self.is_withheld = False
         """Whether its content is withheld, from the moment on that somebody demanded it."""
         self._budget_seconds = budget_seconds
@@ -114,6 +121,8 @@ class Call:
         self._sessions = 0
         self._unknown: User | None = None
         """Who is at the other end of a session that has not told: of the only one the call's."""
+        self._prompt: Prompt | None = None
+        """What was named for the first agent of the next session."""
         self._session = self._new_session()
         self._session.is_over = True  # none has begun
         self._afterwards = Summary()
@@ -122,6 +131,8 @@ class Call:
     def _new_session(self) -> Session:
         session = Session(self._budget_seconds, self._watchers, self._open_span)
         session.caller = self.identity.everybody
+        session.prompts = Prompts(self._prompt)
+        self._prompt = None
         return session
 
     @property
@@ -173,6 +184,14 @@ class Call:
     def user_was_heard(self) -> bool:
         """Whether the user has said or typed something."""
         return self._neighbours.user_was_heard
+
+    def use_prompt(self, prompt: Prompt, span_id: bytes) -> None:
+        """Take the prompt of the calls to a model that follow in the session of an open span."""
+        session = self.session(span_id)
+        if session.is_over:
+            self._prompt = prompt
+        else:
+            session.prompts.current = prompt
 
     def conversation(self) -> str:
         """What was said so far, as `stamps.CONVERSATION`."""
@@ -239,8 +258,9 @@ class Call:
             return stamped
         if span.scope_name != names.SCOPE:
             stamped = {**stamped, **self._foreign_ended(span, opened)}
-        if name == names.JOB_ENTRYPOINT or not (span.parent_span_id or name == names.AGENT_SESSION):
-            stamped = {**of_root(self._told_of_session), **stamped}
+        if name == names.JOB_ENTRYPOINT or not span.parent_span_id:
+            summary = of_root(self._told_of_session) if name != names.AGENT_SESSION else _NOTHING
+            stamped = {**summary, **stamped, **self.words.at_end(span.attributes)}
         if opened.shown_parent:
             stamped = {**stamped, **shown_parent(opened)}
         if not (name in CONCERNED or span.status_code or not span.parent_span_id):
@@ -300,7 +320,7 @@ class Call:
     def _session_ended(self, scope: Scope, span: Span) -> Mapping[str, AttributeValue]:
         session = scope.session or self._session
         session.is_over = True
-        stamped = end_session(session, span)
+        stamped = {**of_telephone(span.attributes), **end_session(session, span)}
         self._told_of_session = stamped
         return stamped
 

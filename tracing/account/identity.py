@@ -123,6 +123,11 @@ class Identity:
         self._rebuild(b"")
         return user
 
+    def tag(self, tags: list[str]) -> None:
+        """Take the tags that the application gives the call: spans carry them from now on."""
+        self._known[stamps.CALL_TAGS] = [*tags]
+        self._rebuild(b"")
+
     def as_given(self, user_id: str | None) -> User | None:
         """The user that the application names; None where it names none."""
         return User(self._mask(user_id), is_given=True) if user_id else None

@@ -26,6 +26,7 @@ from tracing.account.said import (
     when_spoken,
 )
 from tracing.account.session import Aside
+from tracing.account.told.prompts import link_to
 from tracing.limits import forget_oldest
 from tracing.span import STATUS_ERROR, Attributes, AttributeValue, Span, as_number
 
@@ -149,11 +150,27 @@ class Neighbours:
         if parent_id in self._fallbacks:
             self._begin_adapter(opened, name, span_id)
 
+    def _begin_agent(
+        self, opened: OpenSpan, name: str, span_id: int, parent_id: int, attributes: Attributes
+    ) -> None:
+        session = opened.scope.session if opened.scope is not None else None
+        if session is not None:
+            prompts, label = session.prompts, names.text(attributes, names.AGENT_LABEL)
+            is_new = name == names.START_AGENT_ACTIVITY
+            (prompts.agent_starts if is_new else prompts.agent_resumes)(label)
+
+    def _begin_model_call(self, opened: OpenSpan, *place: object) -> None:
+        """Note the prompt of the agent; a judge, or whoever else asks beside it, has none."""
+        scope = opened.scope
+        if scope is not None and not isinstance(scope, Aside):
+            opened.prompt = scope.session.prompts.current
+
     def _begin_request(
         self, opened: OpenSpan, name: str, span_id: int, parent_id: int, attributes: Attributes
     ) -> None:
         opened.is_probe = names.is_true(attributes, names.FALLBACK_RECOVERY)
         if name == names.LLM_REQUEST:
+            self._begin_model_call(opened)
             if opened.is_probe:  # which few need to see
                 self._inner[span_id] = opened.shown_parent or parent_id
             opened.request, opened.span_id = opened, span_id
@@ -216,7 +233,7 @@ class Neighbours:
         return _NOTHING
 
     def _request(self, span: Span, opened: OpenSpan, stamped: Attributes) -> Attributes:
-        found: dict[str, AttributeValue] = {}
+        found: dict[str, AttributeValue] = {**link_to(opened.prompt)}
         if span.name == names.LLM_REQUEST:
             found.update(self._model_calls.request_ended(span, opened))
         if self._fallbacks and as_number(span.parent_span_id) in self._fallbacks:
@@ -238,7 +255,8 @@ class Neighbours:
             stamps.TURN_USER_TEXT: said_by_user(turn),
             stamps.TURN_AGENT_TEXT: _joined(said_by_agent(turn, 0, steps)),
         }
-        found: dict[str, AttributeValue] = {key: text for key, text in texts.items() if text}
+        told = {key: text for key, text in texts.items() if text}
+        found: dict[str, AttributeValue] = {**link_to(opened.prompt), **told}
         self._inferences[span.span_id] = {
             **found,
             stamps.INFERENCE_PARENT: span.parent_span_id.hex(),
@@ -290,6 +308,9 @@ _ON_START: dict[str, _AtStart] = {
     names.LLM_REQUEST_RUN: Neighbours._begin_run,
     names.TTS_REQUEST_RUN: Neighbours._begin_run,
     names.LLM_REQUEST: Neighbours._begin_request,
+    names.REALTIME_INFERENCE: Neighbours._begin_model_call,
+    names.START_AGENT_ACTIVITY: Neighbours._begin_agent,
+    names.RESUME_AGENT_ACTIVITY: Neighbours._begin_agent,
     names.TTS_REQUEST: Neighbours._begin_request,
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracing.account.said import Said
+from tracing.account.told.prompts import Prompt
 
 
 class OpenSpan:
@@ -24,6 +25,8 @@ class OpenSpan:
     """Of an `agent_turn`: when the agent began to be heard."""
     shown_parent = 0
     """The nearest span above that is none of `names.INNER`, where the parent is one; else 0."""
+    prompt: Prompt | None = None
+    """Of an `llm_request` or a `realtime_inference`: what it was asked with."""
     request: OpenSpan | None = None
     """The `llm_request` that it is in, or is."""
     span_id = 0

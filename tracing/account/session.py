@@ -10,6 +10,7 @@ from tracing import names, stamps
 from tracing.account.identity import User
 from tracing.account.measured import measured
 from tracing.account.summary import Summary, as_attributes
+from tracing.account.told.prompts import Prompts
 from tracing.account.turns.facts import facts_of, kind_of
 from tracing.account.turns.latency import account
 from tracing.account.turns.turn import (
@@ -41,6 +42,8 @@ class Session:
         self.summary = Summary(budget_seconds)
         self.open_span = open_span
         """An open span by its id, as far as it has come."""
+        self.prompts = Prompts()
+        """What the application named of what its models are asked with."""
         self.user: deque[Span] = deque(maxlen=MAX_TURNS)
         """The user's side since the last answer."""
         self.earlier: ByName = {}

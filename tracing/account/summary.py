@@ -161,7 +161,7 @@ def of_root(stamped: Attributes) -> dict[str, AttributeValue]:
     return {
         stamps.ROOT_SUMMARY + key[len(stamps.CALL) :]: value
         for key, value in stamped.items()
-        if key.startswith((stamps.CALL_ERRORS, stamps.CALL_CHANGED_OPTIONS))
+        if key.startswith((stamps.CALL_ERRORS, stamps.CALL_CHANGED_OPTIONS, stamps.CALL_SIP))
         or (key.startswith(stamps.CALL) and key.count(".") == 1 and key not in _NOT_OF_ROOT)
     }
 

@@ -6,7 +6,7 @@ Runs on the voice loop, so everything here is microseconds: no lock, no thread, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -74,7 +74,7 @@ class TracingProcessor(SpanProcessor):
         self.flush: Callable[[float], bool] = lambda timeout_seconds: True
         self.redaction = redaction
         self._harmless = redaction.harmless.attributes
-        self._ledger = ledger
+        self.ledger = ledger
         self._make_call = make_call
         self.withholding = withholding or Withholding()
         self._current_job = current_job
@@ -178,20 +178,25 @@ class TracingProcessor(SpanProcessor):
             if span is not None and self.call(span.context.trace_id) is call:
                 self.append(self._start_record(span))
 
-    def open_calls(self) -> Iterator[tuple[SdkSpan, Span, Call]]:
-        """The calls that go on: the outermost open span of each, and that as it is recorded."""
-        for span_id, span in self._open.copy().items():
-            if span._name in names.BEGIN_CALLS and span_id in self._start_frames:
-                record = self.roots.in_place(self.converter.convert(span), span)
-                if as_number(record.parent_span_id) not in self._open:
-                    yield span, record, self._call_of(record)
+    def open_spans(self) -> list[SdkSpan]:
+        """The spans that are open now, in the order in which they began."""
+        return list(self._open.copy().values())
 
-    def begin_again(
-        self, span: SdkSpan, record: Span, call: Call, told: Attributes, once: Attributes
-    ) -> None:
+    def has_start(self, span: SdkSpan) -> bool:
+        """Whether an open span has a start record."""
+        return span.context.span_id in self._start_frames
+
+    def in_place(self, span: SdkSpan) -> Span:
+        """An open span in its call's trace, as far as it has come; nothing of it is redacted."""
+        return self.roots.in_place(self.converter.convert(span), span)
+
+    def said_of(self, call: Call) -> Attributes:
+        """What the application says of a call, as it may be written now."""
+        said = call.words.until_end
+        return self._harmless(said) if said and call.is_withheld else said
+
+    def begin_again(self, span: SdkSpan, record: Span, told: Attributes, once: Attributes) -> None:
         """Write a start record that tells more, of which `once` in no further segment."""
-        record = self.redaction.apply(record, withhold=call.is_withheld)
-        told = {**told, **without_known_content(record.attributes)}
         self._start_frames[span.context.span_id] = frame = self._start_frame(record, told)
         self.append(self._start_frame(record, {**told, **once}) if once else frame)
         self._take_back_if_ended(span)
@@ -245,7 +250,8 @@ class TracingProcessor(SpanProcessor):
         span_id = span.context.span_id
         certain = call.identity_in(call.scope(span_id)).certain
         bare = without_known_content(record.attributes)
-        frame = self._start_frame(record, {**certain, **bare, **call.place(span_id)})
+        said = {} if self.roots.for_call(record, span).parent_span_id else self.said_of(call)
+        frame = self._start_frame(record, {**certain, **bare, **call.place(span_id), **said})
         if span_id in self._open:
             self._start_frames[span_id] = frame
         return frame
@@ -255,6 +261,12 @@ class TracingProcessor(SpanProcessor):
         if len(frame) <= _MAX_RECORD_BYTES:
             return frame
         return start_frame(self._shortened(record._replace(attributes=known, events=(), links=())))
+
+    def begin_above(self, span_id: int) -> None:
+        """Write the start records that an open span and those above it do not have yet."""
+        for span, frame in self._start_records_above(span_id):
+            self.append(frame)
+            self._take_back_if_ended(span)
 
     def _start_records_above(self, span_id: int) -> list[tuple[SdkSpan, bytes]]:
         """The start records that an open span and those above it have to have by now.
@@ -282,10 +294,10 @@ class TracingProcessor(SpanProcessor):
         if self.roots.moved:
             record = self.roots.in_place(record, span)
             trace_id, parent_id = as_number(record.trace_id), as_number(record.parent_span_id)
-        name = record.name
+        name, call = record.name, self._calls.of(trace_id)
         if name == names.JOB_ENTRYPOINT:
-            record = record._replace(attributes={**record.attributes, **self._at_job_end()})
-        call = self._calls.of(trace_id)
+            tagged = call.words.beside(self._at_job_end())
+            record = record._replace(attributes={**record.attributes, **tagged})
         scope = call.scope(span_id)
         withhold = call.is_withheld
         if not withhold and (name in _LIVES_LONG or names.REDACTION_ENABLED in record.attributes):
@@ -357,7 +369,7 @@ class TracingProcessor(SpanProcessor):
         return call
 
     def _forgot_open_call(self) -> None:
-        self._ledger.count(losses.UNSTAMPED, detail="too many traces were open at once")
+        self.ledger.count(losses.UNSTAMPED, detail="too many traces were open at once")
 
     def _shortened(self, record: Span) -> Span:
         """The span with its longest values shortened to what a record may hold; counted."""
@@ -366,13 +378,13 @@ class TracingProcessor(SpanProcessor):
         shorter, attributes = shorten(record, _MAX_RECORD_BYTES)
         dropped = _dropped(shorter) - _dropped(record)
         detail = f"{', '.join(attributes)[:200]} of {shorter.name}"
-        self._ledger.count(losses.TRUNCATED, len(attributes) + dropped, detail=detail)
+        self.ledger.count(losses.TRUNCATED, len(attributes) + dropped, detail=detail)
         return shorter
 
     def _internal_error(self, error: Exception, loss: str = losses.INTERNAL_ERROR) -> None:
         """An error of ours costs a span at the most, never the call."""
         told = self.redaction.told(error, withhold=self.withholding.is_demanded_here())
-        self._ledger.count(loss, detail=repr(told)[:200])
+        self.ledger.count(loss, detail=repr(told)[:200])
         if self._complaint.is_due():
             logger.error("a span could not be recorded as it should", exc_info=told)
 
@@ -383,5 +395,5 @@ def _dropped(span: Span) -> int:
 
 def _flags(attributes: Attributes) -> Attributes:
     """What a call may read of a span that no redaction has seen yet."""
-    is_probe = names.is_true(attributes, names.FALLBACK_RECOVERY)
-    return {names.FALLBACK_RECOVERY: True} if is_probe else {}
+    kept = (names.FALLBACK_RECOVERY, names.AGENT_LABEL)
+    return {key: attributes[key] for key in kept if key in attributes}

@@ -38,6 +38,10 @@ class Roots:
         self._substitutes: dict[bytes, SdkSpan] = {}
         self._stamps: dict[bytes, Attributes] = {}
 
+    def of_job(self, job_id: str | None) -> Span | None:
+        """A job's root span, as it is recorded; None where it is not known here."""
+        return self._by_job.get(job_id) if job_id is not None else None
+
     def has(self, job_id: str) -> bool:
         """Whether this job's root span is known here."""
         return job_id in self._by_job

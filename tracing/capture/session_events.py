@@ -25,6 +25,7 @@ from tracing.account.turns.turn import names_in
 from tracing.capture.current import current_capture
 from tracing.capture.redaction import without_words
 from tracing.capture.session_options import options_of
+from tracing.capture.told.telephone import Telephone
 from tracing.limits import OncePerMinute
 from tracing.safe_text import get_logger
 from tracing.span import Attributes, AttributeValue
@@ -78,6 +79,7 @@ class SessionObserver:
         self._user_texts: list[tuple[float, str]] = []
         """What a realtime model heard and no turn answers yet, by when the user began."""
         self._complaint = OncePerMinute()
+        self._telephone: Telephone | None = None
 
     def listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to the session's events."""
@@ -100,13 +102,16 @@ class SessionObserver:
         # session's own `on` would warn the user of our use of it.
         on_metrics = self._guarded(self._on_metrics)
         rtc.EventEmitter.on(session, "metrics_collected", on_metrics)  # type: ignore[arg-type]
+        if isinstance(room := getattr(self._job, "room", None), rtc.EventEmitter):
+            self._telephone = Telephone(room, self._span, self._tell, self._guarded)
+            self._telephone.listen()
         self._state()
 
-    def _guarded(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _guarded(self, handler: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(handler)
-        def guarded(event: Any) -> None:
+        def guarded(*told: Any) -> None:
             try:
-                handler(event)
+                handler(*told)
             except Exception as error:
                 self._complain(error)
 
@@ -340,8 +345,14 @@ class SessionObserver:
             component.off(event, handler)
         self._attached.clear()
 
+    def _tell(self, key: str, value: AttributeValue) -> None:
+        if (state := self._state()) is not None:
+            state.observed[key] = value
+
     def _on_close(self, event: Any) -> None:
         self._detach_adapters()
+        if self._telephone is not None:
+            self._telephone.leave()
         self._leave_unanswered()
         state, session = self._state(), self._session()
         if state is None or session is None:

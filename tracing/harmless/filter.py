@@ -46,7 +46,19 @@ def _tools_that_are(text: object) -> AttributeValue | None:
 def _livekits_tags(tags: object) -> AttributeValue | None:
     if not isinstance(tags, (list, tuple)):
         return None
-    return [tag for tag in map(str, tags) if tag.startswith(("lk.success", "lk.fail", "lk.judge."))]
+    known = ("lk.success", "lk.fail", "lk.judge.")
+    return [tag for tag in map(str, tags) if tag.startswith(known)] or None
+
+
+def _livekits_outcome(outcome: object) -> AttributeValue | None:
+    return str(outcome) if outcome in ("success", "fail") else None
+
+
+def _without_words(text: object) -> AttributeValue | None:
+    """Of the application's scores those that are numbers, without comments."""
+    kept = ("name", "value", "time")
+    scores = [score for score in json.loads(str(text)) if not isinstance(score["value"], str)]
+    return json.dumps([{key: score[key] for key in kept} for score in scores]) if scores else None
 
 
 def _known_error(text: object) -> AttributeValue | None:
@@ -58,6 +70,8 @@ _PARTLY: Mapping[str, Callable[[object], AttributeValue | None]] = {
     stamps.TURN_TOOLS: _tools_that_are,
     stamps.CALL_EVALUATIONS: _without_reasons,
     stamps.CALL_TAGS: _livekits_tags,
+    stamps.CALL_OUTCOME: _livekits_outcome,
+    stamps.CALL_SCORES: _without_words,
     stamps.TURN_ERROR: _known_error,
 }
 """Texts of which a part is technical, or of which it is worth to know that there was one."""

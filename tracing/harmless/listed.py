@@ -23,6 +23,7 @@ _LIVEKIT = frozenset(
         *("tool_sets", "tts.label", "fallback.label", "llm_metrics", "tts_metrics"),
         *("realtime_model_metrics", "stt.events", "eou.language", "eou.source", "eou.outcome"),
         *("interruption.source", "is_interruption", "amd.category"),
+        *("sip.callStatus", "sip.trunkID", "sip.ruleID"),
         # states and reasons of a closed set
         *("connection_state", "disconnect_reason", "old_state", "new_state", "close_reason"),
         *("blocking.severity", "blocking.stack", "blocking.import"),
@@ -73,10 +74,14 @@ _OTHERS = frozenset(
 )
 _OURS = frozenset(
     {
-        *(stamps.FIRST_AGENT, stamps.TURN_KIND, stamps.TURN_HEARD_REASON),
-        stamps.CALL_OUTCOME,
+        *(stamps.FIRST_AGENT, stamps.TURN_KIND, stamps.TURN_HEARD_REASON, stamps.PROMPT_NAME),
         *(stamps.CALL_CLOSE_REASON, stamps.CALL_REPORT, stamps.CALL_USAGE),
         *(stamps.CALL_CONTINUED_IN, stamps.SHOWN_PARENT, stamps.ROOT_SUMMARY + "close_reason"),
+        *(
+            f"{prefix}sip.{field}"
+            for prefix in (stamps.CALL, stamps.ROOT_SUMMARY)
+            for field in ("direction", "status", "hang_up_cause", "trunk_id", "rule_id")
+        ),
         *(stamps.INFERENCE_PARENT, stamps.RECOVERED_REASON, stamps.RECORDED_ON),
         *(
             f"{prefix}{field}"
@@ -121,6 +126,7 @@ EVENT_NAMES = frozenset(
         *("exception", "generation", names.EVENT_GENERATION_DISCARDED, "stop_response"),
         *(names.EVENT_PARTICIPANT_LINKED, "agent_state_changed", "user_state_changed"),
         *("user_resumed", "rearmed", "superseded", "availability_changed", "first_frame"),
+        *(names.EVENT_DTMF, names.EVENT_SIP_STATUS, names.EVENT_SIP_HANG_UP),
         *("track_subscribed", "pre_connect_audio", "connection_state_changed"),
         *("job_received", "job_accepted", "job_assigned", "process_assigned"),
         *("entrypoint_started", "entrypoint_returned", "entrypoint_cancelled"),

@@ -38,12 +38,13 @@ MASK_FAILED = "the mask failed, so the value was withheld"
 UNTRANSLATED = "the span could not be put into the backend's form"
 INTERNAL_ERROR = "an internal error"
 UNSTAMPED = "an internal error left a span without what its call knew"
+LEFT_OUT = "the application said more of a call than is kept"
 SCORE_REJECTED = "Langfuse rejected the score"
 RECORDING_LOST = "the recording could not be uploaded"
 NOT_JOINED = "LiveKit was given a provider that records nothing"
 NOT_SET_UP = "setup_tracer was not called in the job's process"
 
-NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED})
+NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED, LEFT_OUT})
 """Reasons that count attributes, not spans."""
 
 _NOUNS = {

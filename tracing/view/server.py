@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from tracing.places import VIEWER_PORT
 from tracing.view.app import make_app
 from tracing.view.guard import is_loopback, new_token
 from tracing.view.library import Library
-
-DEFAULT_PORT = 8765
 
 
 def _say(line: str) -> None:
@@ -51,7 +50,7 @@ def serve(
 
 def _listen(host: str, port: int | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for wanted in (DEFAULT_PORT, 0) if port is None else (port,):
+    for wanted in (VIEWER_PORT, 0) if port is None else (port,):
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

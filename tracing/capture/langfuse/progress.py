@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tracing import stamps
 from tracing.account.call import Call
 from tracing.capture.processor import TracingProcessor
+from tracing.capture.told.beginnings import begin_again, open_calls
 from tracing.limits import IN_PROGRESS_SECONDS, forget_oldest
 from tracing.span import Attributes, Span
 
@@ -52,14 +53,14 @@ class Progress:
     def checkpoint(self) -> None:
         """Write what there is to write; not on the voice loop."""
         self._processor.record_open_spans()
-        for open_span, record, call in self._processor.open_calls():
+        for open_span, record, call in open_calls(self._processor):
             before = self._told.get(record.span_id, _NOTHING)
             told = self._by_now(record, call, before)
             if told == before:
                 continue
-            said = {stamps.CONVERSATION: told.said} if told.said else {}
             once = {stamps.IN_PROGRESS: True} if told.lasts and not before.lasts else {}
-            self._processor.begin_again(open_span, record, call, {**told.names, **said}, once)
+            call.shown = told.said
+            begin_again(self._processor, open_span, record, call, once)
             self._told[record.span_id] = told
             forget_oldest(self._told, _MAX_CALLS)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tracing import names, stamps
 from tracing.config.backends import OpenSpans
 from tracing.deliver.reading.settling import Settling
-from tracing.span import STATUS_ERROR, Attributes, Span
+from tracing.span import STATUS_ERROR, Attributes, Event, Span
 from tracing.spool.acks import DONE
 from tracing.spool.formats import FORMATS, HEADER, segment_version
 from tracing.spool.locks import is_locked
@@ -90,7 +92,7 @@ class SegmentReader:
         all, or the roots of calls that last, as far as those have come.
         """
         return [
-            _without_mark(record.span)
+            _as_told(record.span)
             for record in self._read(limit_bytes, limit_spans)
             if record.span is not None and self._is_wanted(record.kind, record.span)
         ]
@@ -111,7 +113,8 @@ class SegmentReader:
         """The spans that a dead process left open, as errors; none where it ended in order."""
         if self._carried_on:
             return []
-        return [self._recover(span) for span in self._open.values()]
+        events = _noted(self._open.values())
+        return [self._recover(span, events) for span in self._open.values()]
 
     def _read(self, limit_bytes: int, limit_spans: int) -> list[Record]:
         """The next records, read in growing pieces until at least one is whole."""
@@ -160,7 +163,7 @@ class SegmentReader:
             return
         key = span.trace_id, span.span_id
         if kind == START:
-            self._open[key] = _without_mark(span)
+            self._open[key] = span
         else:
             self._open.pop(key, None)
             self._learn_identity(span)
@@ -176,15 +179,16 @@ class SegmentReader:
                 known[stamps.USER_ID] = ""  # one of several: nobody knows whose the others were
             self._identities[span.trace_id] = known
 
-    def _recover(self, span: Span) -> Span:
+    def _recover(self, span: Span, events: Mapping[str, list[Event]]) -> Span:
         pid = self._header.get("pid", "?")
         return span._replace(
+            events=(*span.events, *events.get(span.span_id.hex(), ())),
             end_time_unix_nano=max(self._last_sign_of_life, span.start_time_unix_nano),
             status_code=STATUS_ERROR,
             status_message=RECOVERED_MESSAGE,
             attributes={
                 **self._identity_of(span),
-                **span.attributes,
+                **_as_told(span).attributes,
                 names.ERROR_TYPE: "process_died",
                 stamps.RECOVERED_REASON: f"process {pid} died with the span open",
             },
@@ -204,9 +208,23 @@ def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
     return records[: ended[limit_spans - 1] + 1] if len(ended) > limit_spans else records
 
 
-def _without_mark(span: Span) -> Span:
-    """The span as a backend gets it."""
-    if stamps.IN_PROGRESS not in span.attributes:
+def _as_told(span: Span) -> Span:
+    """The span as a backend gets it, without what only its start record carries."""
+    if _ONLY_AT_START.isdisjoint(span.attributes):
         return span
-    told = {key: value for key, value in span.attributes.items() if key != stamps.IN_PROGRESS}
+    told = {key: value for key, value in span.attributes.items() if key not in _ONLY_AT_START}
     return span._replace(attributes=told)
+
+
+_ONLY_AT_START = frozenset({stamps.IN_PROGRESS, stamps.CALL_EVENTS})
+
+
+def _noted(spans: Iterable[Span]) -> dict[str, list[Event]]:
+    """The events that the roots among open spans tell of, by the id of their span."""
+    found: dict[str, list[Event]] = {}
+    for text in filter(None, (names.text(s.attributes, stamps.CALL_EVENTS) for s in spans)):
+        with contextlib.suppress(KeyError, TypeError, ValueError, RecursionError):
+            for told in json.loads(text):
+                event = Event(told["name"], told["time"], told["attributes"])
+                found.setdefault(told["span"], []).append(event)
+    return found
