@@ -13,10 +13,10 @@ from tracing.dialects.scores import SCORES, Score, documents_of, scores_dialect,
 
 
 def test_table_names_every_score_once() -> None:
-    """A verdict has two sources, as what was heard has; and few scores are on by default."""
+    """A verdict, an outcome and what was heard have two sources; few scores are on by default."""
     named = [row.score for row in SCORES]
-    heard = ["turn_heard_latency", "turn_speech_tail", "turn_voice_lead_in"]
-    assert sorted(named) == sorted([*dict.fromkeys(named), "judge.*", *heard])
+    twice = ["judge.*", "outcome", "turn_heard_latency", "turn_speech_tail", "turn_voice_lead_in"]
+    assert sorted(named) == sorted([*dict.fromkeys(named), *twice])
     assert [row.score for row in SCORES if row.is_default] == [
         "turn_latency_seconds",
         "turn_heard_latency",
@@ -26,6 +26,7 @@ def test_table_names_every_score_once() -> None:
         "call_tool_failures",
         "judge.*",
         "judge.*",
+        "outcome",
         "outcome",
     ]
 

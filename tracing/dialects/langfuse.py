@@ -26,6 +26,8 @@ MAX_LENGTH = 200
 MAX_ENVIRONMENT = 40
 TRACE_NAME = "langfuse.trace.name"
 ENVIRONMENT = "langfuse.environment"
+_PROMPT = "langfuse.observation.prompt."
+_TAGS = "langfuse.trace.tags"
 _SERVICE, _UNNAMED = "service.name", "unknown_service"
 _ENVIRONMENTS = (ENVIRONMENT, "deployment.environment.name", "deployment.environment")
 
@@ -52,7 +54,7 @@ class LangfuseDialect:
         """
         given: dict[str, AttributeValue | None] = {
             TRACE_NAME: _cut(trace_name),
-            "langfuse.trace.tags": [tag[:MAX_LENGTH] for tag in tags if tag],
+            _TAGS: [tag[:MAX_LENGTH] for tag in tags if tag],
             ENVIRONMENT: valid_environment(environment or ""),
             "langfuse.release": _cut(release),
             "langfuse.version": _cut(version),
@@ -81,8 +83,10 @@ class LangfuseDialect:
             **self._identity(span),
             **conversation.sides(span),
             **self._observed(shown),
+            **_prompt(span, shown),
             **metadata.of(told, shown),
             **media.metadata(span.attributes),
+            **metadata.said(span.attributes),
             **metadata.users_own(span.attributes),
         }
         return self._placed(self._served(span))._replace(
@@ -97,7 +101,8 @@ class LangfuseDialect:
         if span.is_open:
             span = span._replace(end_time_unix_nano=span.start_time_unix_nano)
         own = metadata.unclaimed(foreign.counted_once(span.attributes))
-        attributes = {**self._identity(span), **conversation.sides(span), **own}
+        said = metadata.said(span.attributes)
+        attributes = {**self._identity(span), **conversation.sides(span), **said, **own}
         return self._placed(span)._replace(attributes=attributes)
 
     def _served(self, span: Span) -> Span:
@@ -135,7 +140,17 @@ class LangfuseDialect:
             TRACE_NAME: _cut(_agent(span)),
             ENVIRONMENT: environment_of(span),
         }
-        return {**_known(found), **self._given}
+        return {**_known(found), **self._given, **self._tags(attributes)}
+
+    def _tags(self, attributes: Attributes) -> dict[str, AttributeValue]:
+        """The trace's tags, where the application gave the call some: what is sent last counts."""
+        said = attributes.get(stamps.CALL_TAGS)
+        if not isinstance(said, (list, tuple)):
+            return {}
+        given = self._given.get(_TAGS)
+        own = [str(tag)[:MAX_LENGTH] for tag in said if not str(tag).startswith("lk.")]
+        tags = [*(given if isinstance(given, list) else ()), *own]
+        return _known({_TAGS: [*dict.fromkeys(map(str, tags))]})
 
     def _observed(self, shown: Observation) -> dict[str, AttributeValue]:
         costs = usage.cost(shown.units, shown.priced_as, self._prices)
@@ -153,6 +168,15 @@ class LangfuseDialect:
                 COMPLETION_START: _iso(shown.first_output_unix_nano),
             }
         )
+
+
+def _prompt(span: Span, shown: Observation) -> dict[str, AttributeValue]:
+    """The prompt that a generation was asked with: Langfuse links no other."""
+    name = names.text(span.attributes, stamps.PROMPT_NAME)
+    if shown.type != "generation" or not name:
+        return {}
+    version = span.attributes.get(stamps.PROMPT_VERSION)
+    return _known({f"{_PROMPT}name": name, f"{_PROMPT}version": version})
 
 
 def _is_seen(span: Span, shown: Observation) -> bool:

@@ -18,6 +18,7 @@ _USERS_METADATA = ("langfuse.observation.metadata", "langfuse.trace.metadata", "
 _SHORT = {stamps.TURN_TOOLS: "tool_runs"}
 """Stamps whose short name is claimed."""
 _METADATA = "langfuse.observation.metadata."
+_TRACE_METADATA = "langfuse.trace.metadata."
 _NO_NEWS = frozenset({"exception", names.EVENT_CHOICE, *names.EVENT_ROLES})
 """Events that are shown as the status, or as input and output."""
 
@@ -83,6 +84,10 @@ _NOT_SHOWN = frozenset(
         stamps.TURN_AGENT_TEXT,
         stamps.TURN_ERROR,
         stamps.CONVERSATION,
+        stamps.CALL_TAGS,
+        stamps.CALL_SCORES,
+        stamps.PROMPT_NAME,
+        stamps.PROMPT_VERSION,
         stamps.STT_IS_COUNTED,
         stamps.IS_FALLBACK,
         stamps.IS_PROBE,
@@ -113,6 +118,8 @@ def of(span: Span, shown: Observation) -> dict[str, AttributeValue]:
     for key, value in span.attributes.items():
         if key.startswith(stamps.ROOT_SUMMARY):
             found[_METADATA + key.removeprefix(stamps.ROOT_SUMMARY).replace(".", "_")] = value
+        elif key.startswith(stamps.CALL_METADATA):
+            continue  # the trace's, see `said`
         elif key.startswith((stamps.TURN, stamps.CALL)) and key not in _NOT_SHOWN:
             short = _SHORT.get(key) or key.partition(".")[2].replace(".", "_")
             found[_METADATA + short] = value
@@ -120,6 +127,19 @@ def of(span: Span, shown: Observation) -> dict[str, AttributeValue]:
     if happened:
         found[_METADATA + "events"] = dumps(happened[-MAX_EVENTS:])
     return {key: to_the_millionth(value) for key, value in found.items()}
+
+
+def said(attributes: Attributes) -> Attributes:
+    """The trace's metadata, by the application; it stands on the root."""
+    return unclaimed(
+        {
+            _TRACE_METADATA + key[len(stamps.CALL_METADATA) :]: value
+            if isinstance(value, (str, bool, int, float))
+            else dumps(value)
+            for key, value in attributes.items()
+            if key.startswith(stamps.CALL_METADATA)
+        }
+    )
 
 
 def _happened(span: Span, event: Event) -> str:

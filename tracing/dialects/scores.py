@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from tracing import names, stamps
 from tracing.dialects.langfuse import ENVIRONMENT, environment_of, valid_environment
 from tracing.dialects.observed import to_the_millionth
-from tracing.span import AttributeValue, Span
+from tracing.span import Attributes, AttributeValue, Span
 from tracing.stamps import CALL
 
 DataType = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL"]
@@ -34,6 +35,8 @@ class Score(NamedTuple):
     value: float | str
     data_type: DataType
     comment: str = ""
+    said_at: float = 0.0
+    """When the application gave it, in seconds since the Unix epoch; 0 for a measurement."""
 
 
 class Row(NamedTuple):
@@ -156,6 +159,7 @@ SCORES: tuple[Row, ...] = (
     Row("judge.*", _JUDGE, names.EVALUATION_LABEL, "CATEGORICAL", True, _judged),
     Row("judge.*", _JOB, stamps.CALL_EVALUATIONS, "CATEGORICAL", True, _evaluations),
     Row("outcome", _JOB, stamps.CALL_OUTCOME, "CATEGORICAL", True, _outcome),
+    Row("outcome", _CALL, stamps.CALL_OUTCOME, "CATEGORICAL", True, _outcome),
     Row("tag.*", _JOB, stamps.CALL_TAGS, "CATEGORICAL", False, _tags),
 )
 """Every score. Those of `agent_turn`, and of what was heard of one, are its observation's, the
@@ -163,9 +167,12 @@ others the whole trace's."""
 
 
 def scores_of(span: Span, chosen: Chosen = "default") -> list[Score]:
-    """The scores that a span tells, by the table; numbers that are none are left out."""
+    """The scores that a span tells, by the table; numbers that are none are left out.
+
+    What the application gave is on the call's root, whatever span that is.
+    """
     rows = (r for r in SCORES if r.span == span.name and (r.is_default or chosen == "all"))
-    found = (score for row in rows for score in row.read(row, span))
+    found = [score for row in rows for score in row.read(row, span)] + given(span.attributes)
     return [s for s in found if isinstance(s.value, str) or math.isfinite(s.value)]
 
 
@@ -174,7 +181,8 @@ def scores_dialect(environment: str | None = None) -> Callable[[Span], Span | No
     label = valid_environment(environment or "")
 
     def scored_only(span: Span) -> Span | None:
-        if span.name not in _SCORED or (span.name == _HEARD) != _is_heard(span):
+        is_known = span.name in _SCORED and (span.name == _HEARD) == _is_heard(span)
+        if not is_known and stamps.CALL_SCORES not in span.attributes:
             return None
         if not label:
             return span
@@ -205,19 +213,60 @@ def documents_of(span: Span, *, chosen: Chosen = "default") -> list[dict[str, An
         common["observationId"] = about.hex()
     if where := environment_of(span):
         common["environment"] = where
-    ended = datetime.fromtimestamp(span.end_time_unix_nano / 1e9, timezone.utc)
-    common["timestamp"] = ended.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return [_document(score, span, common) for score in scores_of(span, chosen)]
+    times: Counter[str] = Counter()
+    found = []
+    for score in scores_of(span, chosen):
+        times[score.name] += 1
+        found.append(_document(score, span, common, times[score.name]))
+    return found
 
 
-def _document(score: Score, span: Span, common: Mapping[str, Any]) -> dict[str, Any]:
+def given(attributes: Attributes) -> list[Score]:
+    """What the application gave, `current_call().score`: numbers, booleans, categories."""
+    text = names.text(attributes, stamps.CALL_SCORES)
+    try:
+        listed = json.loads(text) if text else []
+    except (ValueError, RecursionError):
+        return []
+    found = (_given(one) for one in listed if isinstance(one, dict)) if listed else ()
+    return [score for score in found if score is not None]
+
+
+def _given(said: Mapping[str, Any]) -> Score | None:
+    name, value, at = said.get("name"), said.get("value"), said.get("time")
+    if not isinstance(name, str) or not isinstance(at, float):
+        return None
+    if not isinstance(value, (bool, int, float, str)):
+        return None
+    number = int(value) if isinstance(value, bool) else value
+    return Score(name, number, _TYPES[type(value)], str(said.get("comment") or ""), at)
+
+
+_TYPES: Mapping[type, DataType] = {
+    bool: "BOOLEAN",
+    int: "NUMERIC",
+    float: "NUMERIC",
+    str: "CATEGORICAL",
+}
+
+
+def _timestamp(seconds: float) -> str:
+    """A time since the Unix epoch as Langfuse takes it."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _document(score: Score, span: Span, common: Mapping[str, Any], time: int) -> dict[str, Any]:
+    """A score as a body; `time` counts those that the application gave under one name."""
     name = score.name[:MAX_NAME]
     # A verdict comes by the judge's span and by the job's: both set one score of the trace.
     about = b"" if span.name in (_JUDGE, _JOB) else _about(span) or span.span_id
-    score_id = uuid.uuid5(_IDS, f"{span.trace_id.hex()} {about.hex()} {name}")
+    again = f" {time}" if score.said_at and time > 1 else ""
+    score_id = uuid.uuid5(_IDS, f"{span.trace_id.hex()} {about.hex()} {name}{again}")
     document = {
         "id": str(score_id),
         **common,
+        "timestamp": _timestamp(score.said_at or span.end_time_unix_nano / 1e9),
         "name": name,
         "value": score.value,
         "dataType": score.data_type,
