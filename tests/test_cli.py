@@ -70,6 +70,17 @@ def _turn(root: Span, number: int, latency: float) -> Iterator[Span]:
     )
 
 
+SAID = {
+    "call.tags": ["b", "vip"],
+    "call.metadata.plan": "gold",
+    "call.metadata.is_new": True,
+    "call.outcome": "booked",
+    "call.scores": '[{"name": "csat", "value": 5, "time": 1760007201.0}]',
+    "user.id": "ann",
+}
+"""What an application says of a call, on its root."""
+
+
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with three calls in its store."""
@@ -78,7 +89,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "100")
     directory = tmp_path / ".tracing"
     with Store(directory / "calls.db") as store:
-        store.add([*call(1, (0.5, 0.6)), *call(2, (1.5,), **{"lk.agent_name": "clinic"})])
+        store.add([*call(1, (0.5, 0.6)), *call(2, (1.5,), **{"lk.agent_name": "clinic", **SAID})])
         store.add(call(3, **{"gen_ai.request.model": "gpt-4o"}))
     return directory
 
@@ -117,14 +128,21 @@ def test_json_reports_every_call(directory: Path) -> None:
         (("--last", "2"), ["room-2", "room-3"]),
         (("--agent", "clin*"), ["room-2"]),
         (("--model", "gpt-4o"), ["room-3"]),
+        (("--where", "tag=vip"), ["room-2"]),
+        (("--where", "plan=gold", "--where", "is_new=true"), ["room-2"]),
+        (("--where", "outcome=booked"), ["room-2"]),
+        (("--where", "user=ann"), ["room-2"]),
+        (("--where", "tag=vip", "--where", "plan=silver"), []),
         (("--since", "2025-10-09T10:30+00:00"), ["room-2", "room-3"]),
         (("--until", "2025-10-09T10:30+00:00"), ["room-1"]),
         (("--since", "2025-10-09T10:30Z", "--until", "2025-10-09T11:30Z"), ["room-2"]),
     ],
 )
 def test_calls_are_filtered(directory: Path, arguments: list[str], found: list[str]) -> None:
-    """By time, agent, model and number."""
-    assert sessions(run("report", "--json", *arguments)) == found
+    """By time, agent, model, number, and what the application said."""
+    result = run("report", "--json", *arguments)
+    assert [call["session_id"] for call in json.loads(result.stdout)["calls"]] == found
+    assert result.stderr == ("" if found else "No call matches.\n")
 
 
 def test_tables_are_the_default(directory: Path) -> None:
@@ -132,6 +150,9 @@ def test_tables_are_the_default(directory: Path) -> None:
     result = run("report")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "Call room-2 · " in result.stdout
+    assert "tag=b, tag=vip, outcome=booked, plan=gold, is_new=true" in " ".join(
+        result.stdout.split()
+    )
     assert "! 1.50 s" in result.stdout
     assert "In all: 3 calls, 4 turns\n  Within the budget of 1 s: 75% of 4 turns" in result.stdout
 
@@ -229,6 +250,16 @@ def test_two_calls_are_compared(directory: Path) -> None:
         "Latency: B is 0.95 s slower at the median, too few turns to tell a difference from noise"
         " (n = 2 and 1 turns)."
     )
+
+
+def test_calls_are_compared_by_what_was_said_of_them(directory: Path) -> None:
+    """A tag on one side, on the other a time."""
+    result = run("report", "--compare", "tag=vip", "..2025-10-09T10:30Z", "--json")
+    compared = json.loads(result.stdout)["compare"]
+    assert (compared["a"]["calls"], compared["b"]["calls"]) == (1, 1)
+    refused = run("report", "--where", "vip")
+    assert refused.exit_code == 2
+    assert "'vip' is no NAME=VALUE" in refused.stderr
 
 
 def test_a_comparison_as_json(directory: Path) -> None:

@@ -19,7 +19,7 @@ from livekit.agents.telemetry.rpc import TracingRpcInterceptor
 from opentelemetry import trace
 
 from tests.sessions.scripted import FakeLLM, Said
-from tracing import observe
+from tracing import current_call, observe
 
 MARK = "mark-"
 
@@ -161,6 +161,17 @@ def _judge(ctx: JobContext) -> None:
         span.set_attribute("gen_ai.evaluation.explanation", mark("judge's explanation"))
 
 
+def _speak() -> None:
+    """All that the application can say of a call, and what cannot be taken."""
+    call = current_call()
+    call.set(tags=[mark("own tag")], metadata={"plan": mark("metadata"), "seats": 2})
+    call.set(outcome=mark("outcome"))
+    call.set(tags=mark("wrong tags"), user_id=mark("later user"))
+    call.score("csat", 5, comment=mark("score's comment"))
+    call.score("mood", mark("score's category"))
+    call.event(mark("own event"), said=mark("in own event"))
+
+
 Begin = Callable[[JobContext], dict[str, Any]]
 """What a mode does when a job begins: a demand on the job, and the arguments of `start`."""
 
@@ -181,6 +192,7 @@ def entrypoint(begin: Begin) -> Callable[[JobContext], Any]:
             others()
         await _rpc()
         _judge(ctx)
+        _speak()
         session.history.add_message(role="user", content=mark("typed later"))
         ctx.shutdown(mark("shutdown reason"))
 

@@ -91,8 +91,11 @@ WITHHELD = {
         {"capture_content": False, "mask": _fails}, has_verdicts=False
     ),
     "content_safe": Mode(
-        {"capture_content": False, "content_safe": ["order.id"]},
-        vouched=frozenset({"order.id"}),
+        {
+            "capture_content": False,
+            "content_safe": ["order.id", "call.tags", "call.metadata.plan", "call.outcome"],
+        },
+        vouched=frozenset({"order.id", "own tag", "tag", "metadata", "outcome"}),
     ),
 }
 """The modes in which nothing that is marked may come through."""
@@ -136,7 +139,7 @@ def left(
         store = tmp_path / ".tracing" / "calls.db"
         until(lambda: "job_entrypoint" in server.accepted_names())
         until(lambda: any(span.name.startswith("call") for span in langfuse.spans.values()))
-        names = [*(["outcome"] if mode.has_verdicts else [])]
+        names = ["csat", *(["judge.accuracy"] if mode.has_verdicts else [])]
         until(lambda: {s["name"] for s in langfuse.scores.values()}.issuperset(names))
         until(lambda: b"job_entrypoint" in _bytes(store.parent, "calls.db*"))
         reports = tmp_path / ".tracing" / "reports"
@@ -189,8 +192,12 @@ def test_markers_come_through_where_nothing_is_withheld(left: Left) -> None:
         *("phone", "trunk phone", "sip header", "sip host", "sip call", "rpc caller"),
         *("rpc payload", "rpc response", "outcome reason", "tag", "judge's reasoning"),
         *("judge's explanation", "shutdown reason", "session id", "user id"),
+        *("own tag", "metadata", "outcome", "score's comment", "score's category"),
+        *("own event", "in own event"),
     }
     assert (keys | of_spans | of_calls) - found["spool"] == set()
     assert {"typed", "answered", "tool result", "typed later", "tag"} - found["reports"] == set()
     assert {"outcome reason", "judge's reasoning", "typed", "room"} - found["langfuse"] == set()
+    words = {"own tag", "metadata", "outcome", "score's comment", "score's category"}
+    assert words - found["langfuse"] == set()
     assert found["log"] == set()

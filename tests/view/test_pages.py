@@ -191,6 +191,20 @@ def test_filters_are_read_from_the_address_and_written_back() -> None:
     assert "'yesterday' is no time" in problem
 
 
+def test_calls_are_narrowed_to_what_the_application_said() -> None:
+    """By the address, and by a list of what is said of several calls; or to a user."""
+    [row] = library(TOOLS).rows()
+    said = {"a": ["tag=vip", "plan=gold"], "b": ["tag=vip"], "c": []}
+    rows = [{**row, "trace_id": key, "said": told, "user_id": key} for key, told in said.items()]
+    filters = Filters.read({"where": "tag=vip"}, [])
+    assert filters.address() == "where=tag%3Dvip"
+    assert [key for key, row in zip(said, rows, strict=True) if filters.fits(row)] == ["a", "b"]
+    assert [row["user_id"] for row in rows if Filters(said="user=c").fits(row)] == ["c"]
+    page = calls_page(rows, Filters(said="tag=nobody"), {})
+    assert (page["shown"], page["said"]) == (0, ["tag=vip"])
+    assert [way["label"] for way in page["in_the_way"]] == ["where tag=nobody"]
+
+
 def test_where_nothing_matches_the_filters_in_the_way_are_named() -> None:
     """With what each one's absence would give."""
     rows = library(TOOLS).rows()

@@ -11,6 +11,7 @@ from tracing.account.said import Asked, Said, asked_by, is_of
 from tracing.account.summary import Summary, from_attributes
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import by_name, failures, tools
+from tracing.calls.application import ABOUT_KEYS, about
 from tracing.calls.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
 from tracing.span import Attributes, Span
 
@@ -22,6 +23,7 @@ def describe(tree: Tree) -> dict[str, Any]:
 
     - `trace_id`: 32 hex digits; `session_id`; `user_id`; `user_ids`, where there were several
       users; `agent`: its name, else its label.
+    - `tags`, `metadata`, `outcome`, `outcome_reason`, `scores`: see `application.about`.
     - `started_at`: ISO 8601 in UTC; `duration_seconds`: until the last that was heard of it.
     - `summary`: the `call.*` attributes of `agent_session` without the prefix. `errors` (counts
       by stage), `options`, `vad` are objects; `usage` is a list of LiveKit's `*ModelUsage`.
@@ -43,6 +45,7 @@ def describe(tree: Tree) -> dict[str, Any]:
         "agent": agent
         or names.first_text(sessions, names.AGENT_LABEL)
         or names.first_text(tree.spans, stamps.FIRST_AGENT),  # of a session that has not ended
+        **about(tree.spans),
         "started_at": tree.started_at,
         "duration_seconds": (last_heard_of(tree.spans) - tree.start_time_unix_nano) / 1e9,
         "summary": _summary(sessions, turns, tree.named(names.JOB_ENTRYPOINT)),
@@ -58,7 +61,7 @@ def _summary(
 
     The usage is that of the job too, which knows of what was used after a session.
     """
-    summaries = [from_attributes(session.attributes) for session in sessions]
+    summaries = [_without_words(from_attributes(session.attributes)) for session in sessions]
     whole = Summary()
     for turn in turns:
         whole.add_turn(turn.attributes)
@@ -69,6 +72,11 @@ def _summary(
     if len(summaries) != 1:
         return numbers
     return {**summaries[0], **({"usage": numbers["usage"]} if "usage" in numbers else {})}
+
+
+def _without_words(summary: dict[str, Any]) -> dict[str, Any]:
+    """A session's numbers, without what the application said where that is the root."""
+    return {key: value for key, value in summary.items() if key not in ABOUT_KEYS}
 
 
 def _describe_turns(

@@ -11,6 +11,7 @@ from tracing.account.restamp import last_heard_of
 from tracing.account.said import said_by_user
 from tracing.account.turns.turn import number
 from tracing.calls.tree import Tree, known
+from tracing.harmless.listed import EVENT_NAMES
 from tracing.span import STATUS_ERROR, Span
 
 Mark = dict[str, Any]
@@ -28,7 +29,9 @@ def lanes(tree: Tree) -> dict[str, Any]:
       `is_discarded`, `is_failed`; realtime models' answers too, as `is_realtime`.
     - `stt`: `at` of each transcript, `is_final`; `waits`: for the end of the user's turn.
     - `tools`: `name`, `is_error`. `tts`: with `first`, and `is_cut` where the user spoke into it.
-    - `events`: `kind` (`barge_in`, `tool_failed`, `handoff`, `error`), `text`.
+    - `events`: `kind` (`barge_in`, `tool_failed`, `handoff`, `error`; `telephone`: a key, the
+      call's status, who answered; `noted`: what the application said happened), `text`, and
+      `words`, where somebody's are part of it.
 
     What is unknown or withheld is absent.
     """
@@ -47,7 +50,9 @@ def lanes(tree: Tree) -> dict[str, Any]:
         "waits": [axis.stretch(span) for span in tree.named(names.EOU_WAIT)],
         "tools": [_tool(axis, span) for span in tree.named(names.FUNCTION_TOOL)],
         "tts": [mark for turn in turns for mark in _tts(axis, turn, inside[turn.span_id])],
-        "events": sorted(_events(axis, tree, turns), key=lambda mark: mark["at"]),
+        "events": sorted(
+            [*_events(axis, tree, turns), *_happened(axis, tree)], key=lambda mark: mark["at"]
+        ),
     }
 
 
@@ -63,6 +68,10 @@ class _Axis:
 
     def at_epoch(self, seconds: float) -> float:
         return seconds - self._start / 1e9
+
+    def moment(self, unix_nano: int, kind: str, text: str, words: str = "") -> Mark:
+        found = {"at": self.at(unix_nano), "kind": kind, "text": text}
+        return {**found, "words": words} if words else found
 
     def stretch(self, span: Span, **more: Any) -> Mark:
         end = self.end if span.is_open else self.at(span.end_time_unix_nano)
@@ -210,6 +219,32 @@ def _events(axis: _Axis, tree: Tree, turns: Sequence[Span]) -> Iterator[Mark]:
 def _failed(span: Span) -> bool:
     """Whether a span failed by itself: its process did not just die."""
     return span.status_code == STATUS_ERROR and stamps.RECOVERED_REASON not in span.attributes
+
+
+def _happened(axis: _Axis, tree: Tree) -> Iterator[Mark]:
+    """What the telephone and the application tell, and nothing else shows."""
+    for span in tree.named(names.AMD):
+        answered = names.text(span.attributes, names.AMD_CATEGORY)
+        if answered and not span.is_open:
+            yield axis.moment(span.end_time_unix_nano, "telephone", f"answered by {answered}")
+    for span in tree.spans:
+        if span.scope_name == names.SCOPE:
+            for event in span.events:
+                at, told = event.time_unix_nano, event.attributes
+                if event.name == names.EVENT_DTMF:
+                    digit = names.text(told, names.DTMF_DIGIT)
+                    yield axis.moment(at, "telephone", "key", digit)
+                elif event.name in _TELEPHONE:
+                    word = names.text(told, _TELEPHONE[event.name]).replace("_", " ")
+                    yield axis.moment(at, "telephone", word)
+                elif event.name not in EVENT_NAMES and not event.name.startswith("gen_ai."):
+                    yield axis.moment(at, "noted", "noted:", event.name)
+
+
+_TELEPHONE = {
+    names.EVENT_SIP_STATUS: names.SIP_STATUS,
+    names.EVENT_SIP_HANG_UP: names.DISCONNECT_REASON,
+}
 
 
 def _is_own_error(span: Span) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracing import names, stamps
+from tracing.calls.application import in_words
+from tracing.calls.telephone import caller_of
 from tracing.calls.totals import LATENCY, budget_of, counted_turns, of_turns
 from tracing.calls.tree import known
 from tracing.calls.why import sums
@@ -31,13 +33,14 @@ DIED = "process_died"
 def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     """A call's row.
 
-    `trace_id`, `session_id`, `user_id`, `agent` (all that spoke, by arrows), `started_at`,
-    `duration_seconds`, `budget_seconds`, `options`, `models` (those used); `turns`: their
-    number; `strip`: of each turn `latency` or `first_output`, and `over`, `failed`, `barged_in`
-    where it was; `waits`: of the replies `within` and `over` the budget, where there are any, how
-    many `replies`, and the sums of their `parts` by group; `latency` (see `totals.spread`),
-    `tool_calls`, `tool_failures`, `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`;
-    `doing` while it lasts, or as it died.
+    `trace_id`, `session_id`, `user_id`, `caller` (in words), `agent` (all that spoke, by arrows),
+    `started_at`, `duration_seconds`, `budget_seconds`, `options`, `models` (those used); `said`:
+    what the application said, as `NAME=VALUE`; `turns`: their number; `strip`: of each turn
+    `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `waits`: of the
+    replies `within` and `over` the budget, where there are any, how many `replies`, and the sums
+    of their `parts` by group; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
+    `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it
+    lasts, or as it died.
     """
     turns = counted_turns([call])
     budget = budget_of(call)
@@ -46,10 +49,12 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     row = {
         **{key: call.get(key) for key in ("trace_id", "session_id", "user_id", "started_at")},
         "agent": agents_of(call, spans),
+        "caller": caller_of(call) or None,
         "duration_seconds": call.get("duration_seconds"),
         "budget_seconds": budget,
         "options": call.get("summary", {}).get("options"),
         "models": sorted({str(u["model"]) for u in _usage(call) if u.get("model")}) or None,
+        "said": in_words(call) or None,
         "turns": len(turns),
         "strip": [_column(turn, budget) for turn in turns],
         "waits": _waits(turns, budget),

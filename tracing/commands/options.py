@@ -55,6 +55,15 @@ Agent = Annotated[
     str | None, typer.Option(metavar="PATTERN", help="Calls of this agent, as in clinic*.")
 ]
 Model = Annotated[str | None, typer.Option(metavar="PATTERN", help="Calls that used this model.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="NAME=VALUE",
+        help="Calls with this tag, metadata, outcome, user or attribute, as in tag=vip; again for"
+        " more that has to hold.",
+    ),
+]
 Directory = Annotated[
     Path, typer.Option("--dir", envvar="TRACING_DIR", help="Where the traces are kept.")
 ]

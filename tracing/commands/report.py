@@ -23,12 +23,13 @@ from tracing.commands.options import (
     Since,
     Strict,
     Until,
+    Where,
 )
 from tracing.commands.surroundings import failures_said, make_console, opened
 from tracing.read.baseline import load_baseline
 from tracing.read.compare import compare
 from tracing.read.gate import parse_checks
-from tracing.read.selection import ChoiceError, choose, choose_call, parse_time
+from tracing.read.selection import ChoiceError, choose, choose_call, matching, parse_time
 from tracing.read.sources import Source, described
 from tracing.store.call_rows import CallSummary
 from tracing.terminal.comparison import print_comparison
@@ -47,6 +48,7 @@ def report(
     until: Until = None,
     agent: Agent = None,
     model: Model = None,
+    where: Where = None,
     last: Annotated[int | None, typer.Option(min=1, help="The last so many calls.")] = None,
     strict: Strict = False,
     directory: Directory = Path(".tracing"),
@@ -65,14 +67,18 @@ def report(
             "model": model,
         }
         with opened(files, directory, strict or gate is not None) as source:
-            among = list(islice(source.calls(**wanted), last))
+            found: Iterable[CallSummary] = source.calls(**wanted)
+            if where:
+                found = matching(where, source, list(found))
+            among = list(islice(found, last))
             if sides:
                 _print_comparison(source, sides, as_json, among)
                 return
             if call:
                 among = [choose_call(call, among)]
             if not among:
-                typer.echo(_nothing_found(files, directory, any(wanted.values())), err=True)
+                is_filtered = any((*wanted.values(), where))
+                typer.echo(_nothing_found(files, directory, is_filtered), err=True)
             calls = described(source, reversed(among))
             if gate is not None:
                 _pass(gate, list(calls), len(among), as_json=as_json)

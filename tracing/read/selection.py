@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from tracing.calls.application import as_text
 from tracing.calls.totals import budget_of, counted_turns
 from tracing.read.sources import Source, described
 from tracing.store.call_rows import CallSummary
@@ -53,7 +54,8 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
     A session id or the beginning of a trace id; `START..END`, either of which may be left out;
     or `NAME=VALUE`, which chooses turns where turns have such a key, else the calls of which any
     span, the resource or the described call has it. The beginning of a dotted name may be left
-    out (`preemptive_generation=true`).
+    out (`preemptive_generation=true`), as of metadata (`plan=gold`); `tag=vip` is a tag, and
+    `user=ann` a user.
     """
     chosen = _by_id(selector, calls)
     if chosen:
@@ -63,7 +65,7 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
         in_range = [call for call in calls if call.matches(since=since, until=until)]
         found = side_of(selector, list(described(source, in_range)))
     elif "=" in selector:
-        found = _by_attribute(selector, source, calls)
+        found = side_of(selector, _chosen(selector, source, calls))
     else:
         found = side_of(selector, [])
     if not found.calls:
@@ -72,6 +74,18 @@ def choose(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
             " START..END, or NAME=VALUE"
         )
     return found
+
+
+def matching(
+    selectors: Sequence[str], source: Source, calls: Sequence[CallSummary]
+) -> list[CallSummary]:
+    """The calls of which all the selectors, each `NAME=VALUE`, choose something."""
+    for selector in selectors:
+        if "=" not in selector:
+            raise ChoiceError(f"{selector!r} is no NAME=VALUE, such as tag=vip or outcome=success")
+        kept = {call["trace_id"] for call in _chosen(selector, source, calls)}
+        calls = [call for call in calls if call.trace_id in kept]
+    return list(calls)
 
 
 def choose_call(selector: str | None, calls: Sequence[CallSummary]) -> CallSummary:
@@ -96,18 +110,19 @@ def _by_id(selector: str, calls: Sequence[CallSummary]) -> list[CallSummary]:
     return of_trace
 
 
-def _by_attribute(selector: str, source: Source, calls: Sequence[CallSummary]) -> Side:
+def _chosen(selector: str, source: Source, calls: Sequence[CallSummary]) -> list[Mapping[str, Any]]:
+    """The described calls that `NAME=VALUE` chooses, with those of their turns that it does."""
     name, _, value = selector.partition("=")
-    chosen = []
+    name, chosen = _SHORT.get(name, name), list[Mapping[str, Any]]()
     for call in described(source, calls):
         turns = counted_turns([call])
         if any(name in turn for turn in turns):
-            fitting = [turn for turn in turns if _text(turn.get(name)) == value]
+            fitting = [turn for turn in turns if _is(turn.get(name), value)]
             if fitting:
                 chosen.append({**call, "turns": fitting})
-        elif any(_text(found) == value for found in _values(name, source, call)):
+        elif any(_is(found, value) for found in _values(name, source, call)):
             chosen.append(call)
-    return side_of(selector, chosen)
+    return chosen
 
 
 def _values(name: str, source: Source, call: Mapping[str, Any]) -> Iterator[object]:
@@ -125,8 +140,13 @@ def _is_named(key: str, name: str) -> bool:
     return f".{key}".endswith((f".{name}", f".{name}.enabled"))
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+_SHORT = {"tag": "tags", "user": "user_id"}
+
+
+def _is(found: object, value: str) -> bool:
+    """Whether something found is a value, or a list with it."""
+    is_in = isinstance(found, (list, tuple)) and any(as_text(one) == value for one in found)
+    return is_in or as_text(found) == value
 
 
 def side_of(selector: str, calls: Sequence[Mapping[str, Any]]) -> Side:

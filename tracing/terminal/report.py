@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracing.calls.application import in_words
+from tracing.calls.telephone import caller_of
 from tracing.calls.totals import (
     HAPPENINGS,
     HEARD_LATENCY,
@@ -70,11 +72,12 @@ def call_title(call: Mapping[str, Any]) -> Text:
     """Which call it was: session, agent, caller, start, duration, turns, end, trace."""
     facts = [
         plain(call.get("agent", "")),
-        plain(", ".join(call.get("user_ids") or [call.get("user_id", "")])),
+        plain(", ".join(call.get("user_ids") or [caller_of(call)])),
         _local_time(call),
         _duration(call),
         counted(len(counted_turns([call])), "turn"),
         plain(call.get("summary", {}).get("close_reason", "")),
+        plain(", ".join(in_words(call))),
     ]
     name = plain(call.get("session_id", call["trace_id"]))
     return Text.assemble(

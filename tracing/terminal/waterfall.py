@@ -164,10 +164,14 @@ def _lanes(call: Mapping[str, Any], tree: Tree, width: int) -> Iterator[Text]:
         tools.write(mark["at"], f"{'x' if 'is_error' in mark else 'T'} {plain(mark['name'])}")
     for mark in on_axis["events"]:
         if mark["kind"] != "tool_failed":
-            sign = {"barge_in": "›", "handoff": "⇄"}.get(mark["kind"], "!")
-            events.write(mark["at"], f"{sign} {plain(mark['text'])}")
+            sign = _SIGNS.get(mark["kind"], "!")
+            words = f" {mark['words']}" if "words" in mark else ""
+            events.write(mark["at"], f"{sign} {plain(mark['text'] + words)}")
     yield from (row.text() for row in (axis, numbers, caller, agent, waits))
     yield from (row.text() for row in (tools, events) if row.text().plain.split()[1:])
+
+
+_SIGNS = {"barge_in": "›", "handoff": "⇄", "telephone": "☎", "noted": "•"}
 
 
 def _clock(seconds: float) -> str:

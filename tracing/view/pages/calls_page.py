@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tracing.account.summary import percentile
+from tracing.calls.application import as_text
 from tracing.calls.parts import ordered_groups
 from tracing.calls.rows import FLAGS
 from tracing.calls.why import differences
@@ -22,6 +23,7 @@ from tracing.view.charts import columns, histogram, percent, segments, ticks
 PAGE = 100
 """Rows of one page."""
 
+_MOST_SAID = 50
 _SPANS = {"1h": "last hour", "24h": "last 24 h", "7d": "last 7 days", "30d": "last 30 days"}
 
 Row = Mapping[str, Any]
@@ -36,6 +38,8 @@ class Filters:
     agent: str = ""
     model: str = ""
     option: str = ""
+    said: str = ""
+    """What the application said, as `NAME=VALUE`; or `user=`, who called."""
     flags: tuple[str, ...] = ()
     latency: tuple[float, float] | None = None
     sort: str = ""
@@ -58,6 +62,7 @@ class Filters:
             agent=address.get("agent", ""),
             model=address.get("model", ""),
             option=address.get("option", ""),
+            said=address.get("where", ""),
             flags=tuple(flag for flag in flags if flag in FLAGS),
             latency=_interval(address.get("latency", "")),
             sort=address.get("sort", ""),
@@ -73,6 +78,7 @@ class Filters:
             "agent": self.agent,
             "model": self.model,
             "option": self.option,
+            "where": self.said,
             "is": self.flags,
             "latency": "..".join(f"{end:g}" for end in self.latency) if self.latency else "",
             "sort": self.sort,
@@ -87,6 +93,7 @@ class Filters:
             and (but == "agent" or not self.agent or fnmatchcase(row.get("agent", ""), self.agent))
             and (but == "model" or not self.model or _has_model(row, self.model))
             and (but == "option" or not self.option or _has_option(row, self.option))
+            and (but == "where" or not self.said or self.said in _said_of(row))
             and all(flag in row["flags"] for flag in self.flags if but != flag)
             and (but == "latency" or self.latency is None or _has_latency(row, *self.latency))
         )
@@ -113,13 +120,13 @@ def _started(row: Row) -> datetime:
 def _has_option(row: Row, wanted: str) -> bool:
     name, _, value = wanted.partition(":")
     return any(
-        f".{key}".endswith((f".{name}", f".{name}.enabled")) and _said(found) == value
+        f".{key}".endswith((f".{name}", f".{name}.enabled")) and as_text(found) == value
         for key, found in (row.get("options") or {}).items()
     )
 
 
-def _said(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _said_of(row: Row) -> list[str]:
+    return [*row.get("said", ()), f"user={row.get('user_id', '')}"]
 
 
 def _has_latency(row: Row, low: float, high: float) -> bool:
@@ -151,6 +158,7 @@ def calls_page(
         "agents": sorted({row["agent"] for row in rows if row.get("agent")}),
         "models": sorted({model for row in rows for model in row.get("models") or ()}),
         "options": _options(rows),
+        "said": _said_by_most(rows),
         "sums": _sums(shown, latencies, budget),
         "histogram": _histogram(latencies, budget),
         "where": _where(shown, budget),
@@ -201,12 +209,19 @@ def _options(rows: Sequence[Row]) -> list[str]:
     return [f"{name}:{value}" for name, value in differing_options(rows)]
 
 
+def _said_by_most(rows: Sequence[Row]) -> list[str]:
+    """What applications said of several calls, the most frequent, in alphabetical order."""
+    counts = Counter(one for row in rows for one in row.get("said", ()))
+    often = [one for one, count in counts.most_common(_MOST_SAID) if count > 1]
+    return sorted(often)
+
+
 def differing_options(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """The options in which calls differ, each with every value that it has."""
     values: dict[str, set[str]] = {}
     for row in rows:
         for key, value in (row.get("options") or {}).items():
-            values.setdefault(key, set()).add(_said(value))
+            values.setdefault(key, set()).add(as_text(value))
     return [
         (key, value)
         for key, found in sorted(values.items())
@@ -333,8 +348,14 @@ def _in_the_way(
         ways.append(("query", f"said “{filters.query}”", {"q": ""}))
     if filters.since:
         ways.append(("since", _SPANS.get(filters.since, f"since {filters.since}"), {"since": ""}))
-    for name in ("agent", "model", "option"):
-        if value := getattr(filters, name):
+    named = {
+        "agent": filters.agent,
+        "model": filters.model,
+        "option": filters.option,
+        "where": filters.said,
+    }
+    for name, value in named.items():
+        if value:
             ways.append((name, f"{name} {value}", {name: ""}))
     if filters.latency:
         ways.append(("latency", "latency", {"latency": ""}))
