@@ -8,7 +8,17 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "tracing"
-GROUND = {"span", "names", "stamps", "harmless", "otlp_json", "limits", "places", "safe_text"}
+GROUND = {
+    "span",
+    "names",
+    "stamps",
+    "harmless",
+    "otlp_json",
+    "limits",
+    "places",
+    "safe_text",
+    "log_line",
+}
 DOORS = {
     "setup",
     "application",

@@ -19,7 +19,7 @@ from tracing.spool.segments import segment_paths
 
 def test_spans_of_the_last_version_are_delivered(spool: Path) -> None:
     """Its ended spans as they are, and what it left open as errors; none is damaged."""
-    shutil.copy(WRITTEN / "1.seg", spool / "1700000000000.41-aaaaaa.000001.seg")
+    shutil.copy(WRITTEN / "2.seg", spool / "1700000000000.41-aaaaaa.000001.seg")
     with RecordingServer() as server:
         Drainer(spool, [otlp_backend(server.url)]).run()
         assert server.accepted_names() == ["agent_turn", "span 1", "span 2"]
@@ -30,7 +30,7 @@ def test_segment_of_a_newer_version_is_left_alone_and_said_once(spool: Path) -> 
     """Never acknowledged, never deleted, never called damaged; the rest is delivered."""
     newer = spool / "1700000000000.42-aaaaaa.000001.seg"
     newer.write_bytes(header_frame({"version": 99}) + b"what only version 99 can read")
-    shutil.copy(WRITTEN / "2.seg", spool / "1700000000001.41-aaaaaa.000001.seg")
+    shutil.copy(WRITTEN / "3.seg", spool / "1700000000001.41-aaaaaa.000001.seg")
     with RecordingServer() as server, draining(spool, otlp_backend(server.url)):
         until(lambda: segment_paths(spool) == [newer])
         until(lambda: len(server.accepted) == 3)

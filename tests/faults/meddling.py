@@ -53,7 +53,7 @@ def ids_in(old: bytes) -> dict[bytes, int]:
     """End by id of the ended spans of the last version's segment."""
     return {
         record.span.span_id: record.span.end_time_unix_nano
-        for record in read_records(old, format=FORMATS[1])
+        for record in read_records(old, format=FORMATS[2])
         if record.kind == END and record.span is not None
     }
 

@@ -17,20 +17,24 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from tests.fakes import make_span
+from tracing.log_line import LogLine
 from tracing.span import Event, Link, Span
 from tracing.spool.records import (
     CLOSED,
     DAMAGED,
     END,
     HEADER,
+    LOG,
     NO_ATTRIBUTES,
     NOT_OPEN,
     START,
+    Held,
     Record,
     closed_frame,
-    count_ended,
+    count_held,
     end_frame,
     header_frame,
+    log_frame,
     not_open_frame,
     packed,
     read_records,
@@ -176,13 +180,52 @@ def test_header_closed_and_taken_back_records() -> None:
     data += not_open_frame(b"t" * 16, b"s" * 8)
     records = list(read_records(data))
     assert [(record.kind, dict(record.values)) for record in records] == [
-        (HEADER, {"version": 2, "pid": 5, "resource": RESOURCE}),
+        (HEADER, {"version": 3, "pid": 5, "resource": RESOURCE}),
         (CLOSED, {}),
         (NOT_OPEN, {}),
     ]
     taken_back = records[2].span
     assert taken_back is not None
     assert (taken_back.trace_id, taken_back.span_id) == (b"t" * 16, b"s" * 8)
+
+
+LINE = LogLine(
+    trace_id=bytes(range(16)),
+    span_id=bytes(range(8)),
+    time_unix_nano=1_700_000_000_000_000_003,
+    level=40,
+    level_name="ERROR",
+    logger="my.app",
+    message="für zwei",
+    exception_type="ValueError",
+    exception_message="no",
+    exception_stacktrace="Traceback",
+    code_file="agent.py",
+    code_line=7,
+    code_function="book",
+    resource=RESOURCE,
+)
+
+
+def test_log_line_has_the_resource_of_the_segments_header(tmp_path: Path) -> None:
+    """It comes out the same to the last field, is no span, and is counted by itself."""
+    data = header_frame({"resource": dict(RESOURCE)}) + log_frame(LINE) + end_of(make_span(1))
+    found = list(read_records(data))
+    assert [record.kind for record in found] == [HEADER, LOG, END]
+    assert [record.line for record in found] == [None, LINE, None]
+    assert [record.span is None for record in found] == [True, True, False]
+    path = tmp_path / "segment"
+    path.write_bytes(data)
+    assert count_held(path) == Held(spans=1, lines=1)
+    assert count_held(path, found[1].end_offset) == Held(spans=1, lines=0)
+
+
+def test_log_line_is_written_whatever_stands_in_it() -> None:
+    """Half characters, and a level that no message can hold."""
+    [record] = read_records(log_frame(LINE._replace(message="\ud800!", level=2**70, resource={})))
+    assert (record.kind, record.line) == (DAMAGED, None)
+    [record] = read_records(log_frame(LINE._replace(message="\ud800!", resource={})))
+    assert record.line == LINE._replace(message="?!", resource={})
 
 
 def test_reading_from_an_offset_begins_with_the_record_there() -> None:
@@ -312,7 +355,8 @@ def test_counting_agrees_with_reading(tmp_path: Path) -> None:
     header, ends = header_frame({"pid": 1}), [end_of(make_span(n)) for n in range(1, 6)]
     path.write_bytes(header + start_frame(make_span(9)) + b"".join(ends) + closed_frame())
     last = path.stat().st_size - len(closed_frame()) - len(ends[-1])
-    assert (count_ended(path), count_ended(path, last), count_ended(path, 2**62)) == (5, 1, 0)
+    found = [count_held(path, offset) for offset in (0, last, 2**62)]
+    assert found == [Held(5), Held(1), Held(0)]
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x01", b"\xdc", b"\xdc\x00\x13", b"\xc1\xc1\xc1\xc1"])
@@ -320,12 +364,12 @@ def test_counting_passes_over_foreign_payloads(tmp_path: Path, payload: bytes) -
     """A frame that holds no record (zeros behind a mark after a power loss) counts nothing."""
     path = tmp_path / "segment"
     path.write_bytes(framed(payload) + end_of(make_span(1)))
-    assert count_ended(path) == 1
+    assert count_held(path) == Held(1)
 
 
 def test_counting_a_segment_that_is_gone(tmp_path: Path) -> None:
     """Another process may have deleted it: nothing is left to count."""
-    assert count_ended(tmp_path / "gone") == 0
+    assert count_held(tmp_path / "gone") == Held(0)
 
 
 def test_value_that_cannot_be_written_does_not_spoil_the_next() -> None:

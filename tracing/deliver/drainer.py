@@ -32,7 +32,7 @@ from tracing.spool.acks import acknowledged_offset, settle_acks
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import Ledger
 from tracing.spool.moved import forget_moved, moved_places
-from tracing.spool.records import count_ended
+from tracing.spool.records import count_held
 from tracing.spool.segments import evict_oldest, segment_paths
 
 logger = get_logger(__name__)
@@ -147,11 +147,12 @@ class Drainer:
             try:
                 if path.stat().st_mtime >= oldest or is_locked(path):
                     continue
-                spans = count_ended(path, acknowledged_offset(self.directory, path.name))
+                held = count_held(path, acknowledged_offset(self.directory, path.name))
                 path.unlink()
             except OSError:
                 continue
-            self._ledger.count(losses.EXPIRED, spans)
+            self._ledger.count(losses.EXPIRED, held.spans)
+            self._ledger.count(losses.LINES_DELETED, held.lines, detail="too old")
 
     def _pass_on_hurry(self) -> None:
         try:

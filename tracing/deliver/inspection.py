@@ -16,7 +16,7 @@ from tracing.spool.formats import FORMATS, is_foreign, segment_version
 from tracing.spool.locks import is_locked
 from tracing.spool.losses import NOT_SPANS, count_losses
 from tracing.spool.quarantine import quarantined_files
-from tracing.spool.records import END, count_ended, read_records
+from tracing.spool.records import END, count_held, read_records
 from tracing.spool.segments import segment_paths
 
 
@@ -62,7 +62,7 @@ def _inspect(directory: Path) -> SpoolState:
     return SpoolState(
         directory=directory,
         waiting_spans=sum(
-            count_ended(path, acknowledged_offset(directory, path.name)) for path in segments
+            count_held(path, acknowledged_offset(directory, path.name)).spans for path in segments
         ),
         oldest_unix_nano=_oldest(directory, segments),
         size_bytes=sum(path.stat().st_size for path in segments if path.exists()),

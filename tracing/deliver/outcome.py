@@ -12,7 +12,7 @@ from tracing.deliver.status import read_backends
 from tracing.safe_text import safe
 from tracing.spool.acks import DONE, Acks
 from tracing.spool.losses import noun_of, read_losses
-from tracing.spool.records import count_ended
+from tracing.spool.records import count_held
 from tracing.spool.segments import segment_paths
 
 
@@ -92,4 +92,4 @@ def _counted(spans: int) -> str:
 def _count_waiting(directory: Path, backend: str) -> int:
     acks = Acks(directory, backend)
     offsets = ((path, acks.offset(path.name)) for path in segment_paths(directory))
-    return sum(count_ended(path, offset) for path, offset in offsets if offset != DONE)
+    return sum(count_held(path, offset).spans for path, offset in offsets if offset != DONE)

@@ -8,7 +8,6 @@ later versions: so a reader can always tell what it cannot read.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +73,11 @@ class Format:
         return bool(is_head and offset + self.head.size + length > len(data))
 
 
-CURRENT = Format(2, struct.Struct("<4sIQ"), xxh3_64_intdigest)
-FORMATS = {
-    format.version: format for format in (CURRENT, Format(1, struct.Struct("<4sII"), zlib.crc32))
-}
-"""What can be read, by version, the newest first."""
+_HEAD = struct.Struct("<4sIQ")
+CURRENT = Format(3, _HEAD, xxh3_64_intdigest)
+FORMATS = {format.version: format for format in (CURRENT, Format(2, _HEAD, xxh3_64_intdigest))}
+"""What can be read, by version, the newest first. Version 3 has log lines among its records: a
+reader of version 2 would take each for a damaged span."""
 
 
 class _Header(msgspec.Struct, array_like=True):

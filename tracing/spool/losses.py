@@ -44,6 +44,12 @@ RECORDING_LOST = "the recording could not be uploaded"
 NOT_JOINED = "LiveKit was given a provider that records nothing"
 NOT_SET_UP = "setup_tracer was not called in the job's process"
 
+LINES_TOO_FAST = "too many log lines in one second of a call"
+LINES_TOO_MANY = "the log lines of a call had taken their room"
+LINES_DELETED = "log lines were not delivered in time"
+LINES_NOT_TAKEN = "the backend takes no log lines"
+LINE_REJECTED = "the backend rejected the log line"
+
 NOT_SPANS = frozenset({TRUNCATED, MASK_FAILED, UNSTAMPED, LEFT_OUT})
 """Reasons that count attributes, not spans."""
 
@@ -52,6 +58,9 @@ _NOUNS = {
     RECORDING_LOST: "recording",
     NOT_JOINED: "process",
     NOT_SET_UP: "process",
+    **dict.fromkeys(
+        (LINES_TOO_FAST, LINES_TOO_MANY, LINES_DELETED, LINES_NOT_TAKEN, LINE_REJECTED), "log line"
+    ),
 }
 
 
@@ -94,24 +103,39 @@ class Ledger:
         self._lock = threading.Lock()
         self._unwritten: Counter[tuple[str, str]] = Counter()
         self._unsaid: Counter[tuple[str, str]] = Counter()
+        self._said_for_good: set[tuple[str, str]] = set()
         self._details: dict[tuple[str, str], str] = {}
         self.counts: Counter[str] = Counter()
         """What this process counted, by reason."""
 
-    def count(self, reason: str, number: int = 1, *, backend: str = "", detail: str = "") -> None:
-        """Count `number` losses; `detail` is the system's or the server's own words."""
+    def count(
+        self,
+        reason: str,
+        number: int = 1,
+        *,
+        backend: str = "",
+        detail: str = "",
+        once: bool = False,
+    ) -> None:
+        """Count `number` losses; `detail` is the system's or the server's own words.
+
+        What would be the same news every minute is said `once`, and counted all the same.
+        """
         if number <= 0:
             return
         with self._lock:
             self.counts[reason] += number
             self._unwritten[reason, backend] += number
-            self._unsaid[reason, backend] += number
+            if (reason, backend) not in self._said_for_good:
+                self._unsaid[reason, backend] += number
+            if once:
+                self._said_for_good.add((reason, backend))
             if detail:
                 self._details[reason, backend] = detail
 
     def settle(self, *, finally_: bool = False) -> None:
         """Write what is not written and say what is not said; `finally_` does not wait."""
-        if not self._unsaid:
+        if not self._unsaid and not self._unwritten:
             return
         with self._lock:
             unwritten, self._unwritten = self._unwritten, Counter()

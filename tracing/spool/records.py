@@ -7,20 +7,22 @@ on hostile bytes but never executes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from tracing.log_line import LogLine
 from tracing.span import Attributes, Event, Link, Span
 from tracing.spool.formats import CURRENT, FORMATS, HEADER, MARK, Format, segment_version
 
-START, END, CLOSED, NOT_OPEN, DAMAGED = 1, 2, 3, 4, -1
-"""Record kinds: what a segment begins with, a span that opened, a span that ended, the mark of
-a segment whose open spans live on in the next one, a start record that came too late; and, only
-when read, bytes that are no record."""
+START, END, CLOSED, NOT_OPEN, LOG, DAMAGED = 1, 2, 3, 4, 5, -1
+"""Record kinds, besides what a segment begins with: a span that opened, a span that ended, the
+mark of a segment whose open spans live on in the next one, a start record that came too late, a
+log line; and, only when read, bytes that are no record."""
 
 _head, _checksum = CURRENT.head.pack, CURRENT.checksum
 
@@ -32,13 +34,21 @@ _new = tuple.__new__
 
 
 class Record(NamedTuple):
-    """One decoded record: its kind, its span (START, END) or values (HEADER), where it lies."""
+    """One decoded record: kind, span (START, END), values (HEADER) or line (LOG), its place."""
 
     kind: int
     span: Span | None
     values: Mapping[str, Any]
     start_offset: int
     end_offset: int
+    line: LogLine | None = None
+
+
+class Held(NamedTuple):
+    """How many ended spans and how many log lines a segment holds."""
+
+    spans: int
+    lines: int = 0
 
 
 def start_frame(span: Span, attributes: Attributes | None = None) -> bytes:
@@ -76,6 +86,11 @@ def not_open_frame(trace_id: bytes, span_id: bytes) -> bytes:
     return _frame((NOT_OPEN, trace_id, span_id))
 
 
+def log_frame(line: LogLine) -> bytes:
+    """The frame of a log line; its resource is that of the segment's header."""
+    return _frame((LOG, *line[:-1]))
+
+
 def read_records(
     data: bytes,
     offset: int = 0,
@@ -95,8 +110,8 @@ def read_records(
     while (found := format.next_payload(data, offset, is_whole)) is not None:
         payload, end = found
         start, offset = end - len(payload) - format.head.size, end
-        kind, span, values = _decode(payload, resource, _END_DECODERS[format.version])
-        record = Record(kind, span, values, start, end)
+        kind, span, values, line = _decode(payload, resource)
+        record = Record(kind, span, values, start, end, line)
         if record.start_offset > good_until:
             yield _damaged(data, good_until, record.start_offset)
         good_until = offset
@@ -112,23 +127,23 @@ def _damaged(data: bytes, start: int, end: int) -> Record:
     return Record(DAMAGED, None, {"records": max(data.count(MARK, start, end), 1)}, start, end)
 
 
-def count_ended(path: Path, offset: int = 0) -> int:
-    """How many ended spans a segment holds behind `offset`; walks frames, decodes none.
+def count_held(path: Path, offset: int = 0) -> Held:
+    """What a segment holds behind `offset`; walks frames, decodes none.
 
-    In a format that cannot be read, each record might be one.
+    In a format that cannot be read, each record might be an ended span.
     """
     try:
         data = path.read_bytes()
         format = FORMATS.get(segment_version(path))
     except OSError:
-        return 0
+        return Held(0)
     if format is None:
-        return max(data.count(MARK, max(offset, 1)), 1)
-    count = 0
+        return Held(max(data.count(MARK, max(offset, 1)), 1))
+    kinds: Counter[int] = Counter()
     while (found := format.next_payload(data, offset, True)) is not None:
         payload, offset = found
-        count += len(payload) > 3 and _kind_of(payload) == END
-    return count
+        kinds[_kind_of(payload) if len(payload) > 3 else DAMAGED] += 1
+    return Held(kinds[END], kinds[LOG])
 
 
 def _frame(values: tuple[object, ...]) -> bytes:
@@ -219,24 +234,6 @@ class _Start(_Begun):
     scope_name: str
 
 
-class _End1(_Begun):
-    """The end of a span in version 1, where nothing was shared."""
-
-    attributes: dict[str, Any]
-    events: tuple[_Event, ...]
-    links: tuple[_Link, ...]
-    status_code: int
-    status_message: str
-    span_kind: int
-    trace_state: str
-    dropped_attributes_count: int
-    dropped_events_count: int
-    dropped_links_count: int
-    scope_name: str
-    scope_version: str
-    resource: dict[str, Any]
-
-
 class _End(_Begun):
     shared: bytes
     attributes: dict[str, Any]
@@ -254,11 +251,29 @@ class _End(_Begun):
     resource: dict[str, Any]
 
 
+class _Log(_Array):
+    """A log line: the fields of `LogLine` in its order, without its resource."""
+
+    trace_id: _TraceId
+    span_id: _SpanId
+    time_unix_nano: _Nanoseconds
+    level: int
+    level_name: str
+    logger: str
+    message: str
+    exception_type: str
+    exception_message: str
+    exception_stacktrace: str
+    code_file: str
+    code_line: int
+    code_function: str
+
+
 _decode_header = msgspec.msgpack.Decoder(_Header).decode
 _decode_start = msgspec.msgpack.Decoder(_Start).decode
 _decode_end = msgspec.msgpack.Decoder(_End).decode
-_decode_end_1 = msgspec.msgpack.Decoder(_End1).decode
 _decode_not_open = msgspec.msgpack.Decoder(_NotOpen).decode
+_decode_log = msgspec.msgpack.Decoder(_Log).decode
 _decode_attributes = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
@@ -268,26 +283,29 @@ def _kind_of(payload: bytes) -> int:
     return payload[1 if payload[0] < 0xA0 else 3]
 
 
-def _decode(
-    payload: bytes, resource: Attributes, decode_end: _DecodeEnd
-) -> tuple[int, Span | None, Mapping[str, Any]]:
-    """Kind, span and values of a frame's payload; DAMAGED where it is none of its version."""
+_Decoded: TypeAlias = "tuple[int, Span | None, Mapping[str, Any], LogLine | None]"
+
+
+def _decode(payload: bytes, resource: Attributes) -> _Decoded:
+    """Kind, span, values and line of a frame's payload; DAMAGED where it is no record."""
     try:
         kind = _kind_of(payload)
         if kind == END:
-            return kind, decode_end(payload, resource), {}
+            return kind, _ended_span(payload, resource), {}, None
         if kind == START:
-            return kind, _started_span(_decode_start(payload), resource), {}
+            return kind, _started_span(_decode_start(payload), resource), {}, None
+        if kind == LOG:
+            return kind, None, {}, _log_line(_decode_log(payload), resource)
         if kind == HEADER:
-            return kind, None, _checked_header(_decode_header(payload))
+            return kind, None, _checked_header(_decode_header(payload)), None
         if kind == CLOSED:
-            return kind, None, {}
+            return kind, None, {}, None
         if kind == NOT_OPEN:
             taken = _decode_not_open(payload)
-            return kind, Span(taken.trace_id, taken.span_id, b"", "", 0, 0), {}
+            return kind, Span(taken.trace_id, taken.span_id, b"", "", 0, 0), {}, None
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         pass
-    return DAMAGED, None, {}
+    return DAMAGED, None, {}, None
 
 
 def _ended_span(payload: bytes, resource: Attributes) -> Span:
@@ -302,19 +320,6 @@ def _ended_span(payload: bytes, resource: Attributes) -> Span:
     return _new(Span, (*fields[1:7], attributes, events, links, *rest, end.resource or resource))
 
 
-def _ended_span_1(payload: bytes, resource: Attributes) -> Span:
-    end = _decode_end_1(payload)
-    events, links = (tuple(Event(*e) for e in end.events), tuple(Link(*k) for k in end.links))
-    fields = msgspec.structs.astuple(end)
-    rest = fields[10:19]
-    return _new(Span, (*fields[1:8], events, links, *rest, end.resource or resource))
-
-
-_DecodeEnd = Callable[[bytes, Attributes], Span]
-_END_DECODERS: Mapping[int, _DecodeEnd] = {2: _ended_span, 1: _ended_span_1}
-"""By format version, what decodes the end of a span; all else has not changed between them."""
-
-
 @lru_cache(maxsize=256)
 def _shared_attributes(shared: bytes) -> Attributes:
     """What many spans share, decoded once."""
@@ -325,6 +330,10 @@ def _started_span(start: _Start, resource: Attributes) -> Span:
     fields = msgspec.structs.astuple(start)[1:8]
     kind, scope = start.span_kind, start.scope_name
     return Span(*fields, kind=kind, scope_name=scope, resource=resource)  # type: ignore[misc]
+
+
+def _log_line(log: _Log, resource: Attributes) -> LogLine:
+    return _new(LogLine, (*msgspec.structs.astuple(log)[1:], resource))
 
 
 def _checked_header(header: _Header) -> dict[str, Any]:

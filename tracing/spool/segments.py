@@ -29,7 +29,7 @@ from tracing.spool.losses import Ledger
 from tracing.spool.moved import note_moved, place_of
 from tracing.spool.records import (
     closed_frame,
-    count_ended,
+    count_held,
     header_frame,
     not_open_frame,
     read_records,
@@ -66,13 +66,15 @@ def evict_oldest(directory: Path, limit_bytes: int, ledger: Ledger) -> None:
             return
         if is_locked(path):
             continue
-        spans = count_ended(path, acknowledged_offset(directory, path.name))
+        held = count_held(path, acknowledged_offset(directory, path.name))
         try:
             path.unlink()
         except OSError:
             continue  # another process was faster, and counts it
         excess -= size
-        ledger.count(losses.SPOOL_FULL, spans, detail=f"full at {limit_bytes / 2**20:.0f} MiB")
+        detail = f"full at {limit_bytes / 2**20:.0f} MiB"
+        ledger.count(losses.SPOOL_FULL, held.spans, detail=detail)
+        ledger.count(losses.LINES_DELETED, held.lines, detail=detail)
 
 
 def size_of(path: Path) -> int:
