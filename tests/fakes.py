@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -25,6 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from tracing.config.backends import OTLP_HTTP, Backend, dump
 from tracing.deliver.drainer import Drainer
 from tracing.deliver.pace import Pace
+from tracing.log_line import LogLine
 from tracing.span import Event, Link, Span
 from tracing.spool.losses import Ledger
 from tracing.spool.records import end_frame, header_frame, start_frame
@@ -120,6 +122,11 @@ class RecordingServer:
         self.requests: list[Request] = []
         self.replies = list(replies)
         self.reply: Reply | Callable[[tuple[Span, ...]], Reply] = OK
+        self.logs: list[LogLine] = []
+        """The log lines that came to /v1/logs, which no reply of those above is for."""
+        self.logs_reply = OK
+        """What every request with log lines gets."""
+        self.log_requests = 0
         self.authorization: str | None = None
         """The only Authorization header that is accepted; None accepts any."""
         self.refusal = Reply(401, b"wrong key")
@@ -180,6 +187,15 @@ class RecordingServer:
             return self.replies.pop(0)
         return self.reply(spans) if callable(self.reply) else self.reply
 
+    def take_logs(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Keep the lines of a request, unless they are refused."""
+        self.log_requests += 1
+        is_wrong = self.authorization not in (None, headers.get("authorization"))
+        reply = self.refusal if is_wrong else self.logs_reply
+        if reply.status < 300:
+            self.logs += decode_logs(body)
+        return reply
+
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
@@ -203,11 +219,19 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(headers["content-length"]))
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
+        recorder = self.server.recorder
+        if self.path.endswith("/v1/logs"):
+            self.answer(recorder.take_logs(headers, body))
+            return
         is_otlp = headers.get("content-type") == "application/x-protobuf"
         spans = decode_request(body) if is_otlp else ()
-        recorder = self.server.recorder
         reply = recorder.choose(headers, spans)
         recorder.requests.append(Request(self.path, headers, body, spans, reply))
+        self.answer(reply)
+
+    def answer(self, reply: Reply) -> None:
+        """Say it."""
+        recorder = self.server.recorder
         if reply.hang:
             recorder.closing.wait()
             self.close_connection = True
@@ -232,6 +256,35 @@ def decode_request(body: bytes) -> tuple[Span, ...]:
         for group in request.resource_spans
         for scoped in group.scope_spans
         for span in scoped.spans
+    )
+
+
+def decode_logs(body: bytes) -> list[LogLine]:
+    """The lines of an `ExportLogsServiceRequest`, by OpenTelemetry's own generated classes."""
+    request = ExportLogsServiceRequest.FromString(body)
+    return [
+        _line(record, scoped.scope.name, _attributes(group.resource.attributes))
+        for group in request.resource_logs
+        for scoped in group.scope_logs
+        for record in scoped.log_records
+    ]
+
+
+def _line(record: Any, logger: str, resource: dict[str, Any]) -> LogLine:
+    found = _attributes(record.attributes)
+    return LogLine(
+        record.trace_id,
+        record.span_id,
+        record.time_unix_nano,
+        record.severity_number,
+        record.severity_text,
+        logger,
+        _value(record.body),
+        *(found.get(f"exception.{key}", "") for key in ("type", "message", "stacktrace")),
+        code_file=found.get("code.file.path", ""),
+        code_line=found.get("code.line.number", 0),
+        code_function=found.get("code.function.name", ""),
+        resource=resource,
     )
 
 
@@ -284,14 +337,21 @@ class RecordingTally:
     def __init__(self) -> None:
         self.booked: list[tuple[Any, ...]] = []
 
-    def truncated(self, span: Span, attribute: str) -> None:
-        self.booked.append(("truncated", span.name, attribute))
+    def truncated(self, carried: Span | LogLine, attribute: str) -> None:
+        told = carried.logger if isinstance(carried, LogLine) else carried.name
+        self.booked.append(("truncated", told, attribute))
 
     def quarantined(self, span: Span, words: str) -> None:
         self.booked.append(("quarantined", span.name, words))
 
-    def partially_rejected(self, number: int, words: str) -> None:
-        self.booked.append(("partially rejected", number, words))
+    def partially_rejected(self, number: int, words: str, *, lines: bool = False) -> None:
+        self.booked.append((f"partially rejected{' lines' if lines else ''}", number, words))
+
+    def line_rejected(self, line: LogLine, words: str) -> None:
+        self.booked.append(("rejected", line.message, words))
+
+    def lines_not_taken(self, number: int, words: str) -> None:
+        self.booked.append(("not taken", number, words))
 
 
 def run_python(code: str, *arguments: object, cwd: Path | None = None, seconds: float = 60) -> str:

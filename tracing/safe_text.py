@@ -26,7 +26,8 @@ _SHORT = 8
 _JOINERS = "\u200c\u200d"
 """What Persian, Hindi and emoji need between letters; they move nothing."""
 
-_URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+""")
+_URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]{0,63}://[^\s"'<>]+""")
+"""No scheme is longer, and without a bound a word of n letters takes n x n steps."""
 _QUERY = re.compile(r"""\?[^\s"'<>?=&]+=[^\s"'<>]*""")
 
 
@@ -65,7 +66,10 @@ def safe(text: str, *, keep: str = "", secrets: Iterable[str] = ()) -> str:
 
 def printable(text: str, *, keep: str = "") -> str:
     """The text with control, format and direction characters as escapes; `keep` stays."""
-    if text.isprintable():
+    plain = text
+    for one in keep:
+        plain = plain.replace(one, "")
+    if plain.isprintable():
         return text
     return "".join(
         one if one.isprintable() or one in keep or _is_harmless(one) else _escaped(one)

@@ -73,7 +73,7 @@ def test_langfuse_takes_certificates_headers_and_compression_like_otlp(tmp_path:
         assert one.headers["CF-Access-Client-Id"] == "abc"
         assert one.headers["Authorization"].startswith("Basic ")
     both = load_settings(["langfuse", "otlp"], environ={**environ, **ENDPOINT})
-    assert [one.certificate for one in backends_of(both)] == [None, None, ca]
+    assert [one.certificate for one in backends_of(both)] == [None, None, ca, ca]
 
 
 def test_otlp_gets_its_settings_as_they_are(tmp_path: Path) -> None:
@@ -109,7 +109,8 @@ def test_otlp_speaks_langfuse_to_a_collector_that_forwards_there() -> None:
     environ = {**KEYS, "LANGFUSE_RELEASE": "1.2"}
     plain = backend("otlp", ENDPOINT)
     direct = backend("langfuse", environ, **said)
-    settings = load_settings("otlp", environ={**environ, **ENDPOINT}, dialect="langfuse", **said)
+    given = {"dialect": "langfuse", "logs": False, **said}
+    settings = load_settings("otlp", environ={**environ, **ENDPOINT}, **given)  # type: ignore[arg-type]
     assert backends_of(settings) == [
         dataclasses.replace(
             plain,

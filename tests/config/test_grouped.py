@@ -97,10 +97,12 @@ def test_two_endpoints_are_two_backends() -> None:
         ],
         environ={},
     )
-    shown = [(b.name, b.url, dict(b.headers), b.compression) for b in backends_of(settings)[:2]]
+    shown = [(b.name, b.url, dict(b.headers), b.compression) for b in backends_of(settings)[:4]]
     assert shown == [
         ("otlp", "http://one:4318/v1/traces", {"a": "1"}, "gzip"),
+        ("otlp-logs", "http://one:4318/v1/logs", {"a": "1"}, "gzip"),
         ("otlp-2", "http://two:4318/v1/traces", {}, "none"),
+        ("otlp-2-logs", "http://two:4318/v1/logs", {}, "none"),
     ]
     assert list(settings.backends) == ["otlp", "otlp-2", "local"]
 
@@ -112,7 +114,9 @@ def test_variables_are_for_the_endpoint_that_names_none() -> None:
     told = {backend.url: dict(backend.headers) for backend in backends_of(settings)}
     assert told == {
         "http://two:4318/v1/traces": {},
+        "http://two:4318/v1/logs": {},
         "http://collector:4318/v1/traces": {"authorization": "secret"},
+        "http://collector:4318/v1/logs": {"authorization": "secret"},
     }
 
 
@@ -134,7 +138,7 @@ def test_labels_come_from_variables_for_every_endpoint() -> None:
     """They are no secret of one of them."""
     environ = {**ENDPOINT, "LANGFUSE_RELEASE": "7"}
     two = [Otlp(endpoint="http://one:1", dialect="langfuse"), Otlp()]
-    found = backends_of(load_settings(two, environ=environ))
+    found = backends_of(load_settings(two, logs=False, environ=environ))
     assert [backend.dialect_options.get("release") for backend in found] == ["7", None]
 
 
@@ -162,7 +166,7 @@ def test_names_are_unique_whoever_gave_them() -> None:
     """Each name stands for acknowledgements of its own."""
     own = Backend("otlp", OTLP_HTTP, url="http://mine:1")
     settings = load_settings(["otlp", own, own], environ=ENDPOINT)
-    assert [b.name for b in backends_of(settings)] == ["otlp", "otlp-2", "otlp-3"]
+    assert [b.name for b in backends_of(settings)] == ["otlp", "otlp-logs", "otlp-2", "otlp-3"]
 
 
 @pytest.mark.parametrize("wrong", [Langfuse, 5, None, object(), {"name": "otlp"}])
@@ -266,7 +270,8 @@ def test_arguments_are_fields_with_the_same_types() -> None:
     arguments = get_type_hints(BackendArguments)
     assert arguments.keys() - ours.keys() == set()
     missing = ours.keys() - arguments.keys()
-    assert missing == {"client_certificate", "client_key"}  # by variable, or as settings
+    by_variable = {"client_certificate", "client_key", "logs_endpoint", "logs_headers"}
+    assert missing == by_variable  # or as settings
     assert {
         name: kind
         for name, kind in arguments.items()

@@ -29,6 +29,7 @@ CLOUD = Langfuse(
     sample_rate=1.0,
     scores=True,
     recording=False,
+    log_events=False,
     detail="call",
 )
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
@@ -39,6 +40,8 @@ COLLECTOR = Otlp(
     compression="gzip",
     timeout=10.0,
     dialect="plain",
+    logs_endpoint="http://collector:4318/v1/logs",
+    logs_headers={},
 )
 LOCAL = Settings(
     {"local": STORE},
@@ -54,8 +57,11 @@ def langfuse(chosen_by: str = "LANGFUSE_PUBLIC_KEY", **changes: Any) -> Settings
 
 
 def otlp(chosen_by: str = "OTEL_EXPORTER_OTLP_ENDPOINT", **changes: Any) -> Settings:
-    """Settings for a collector that differ from the plainest in `changes`."""
-    backends = {"otlp": dataclasses.replace(COLLECTOR, **changes)}
+    """Settings for a collector that differ from the plainest in `changes`, log lines alike."""
+    found = dataclasses.replace(COLLECTOR, **changes)
+    logs_endpoint = found.endpoint.replace("/v1/traces", "/v1/logs")
+    alike = {"logs_endpoint": logs_endpoint, "logs_headers": found.headers, **changes}
+    backends = {"otlp": dataclasses.replace(found, **alike)}
     return Settings(backends, chosen_by, Path(".tracing"))
 
 
@@ -261,7 +267,7 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "a traces endpoint is verbatim, and goes before the base",
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/any/"},
         {},
-        otlp(endpoint="http://other/any/"),
+        otlp(endpoint="http://other/any/", logs_endpoint="http://collector:4318/v1/logs"),
     ),
     (
         "an argument may name the whole path",
@@ -274,6 +280,50 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x/y"},
         {"backend": "otlp", "endpoint": "http://other:1/"},
         otlp("backend=", endpoint="http://other:1/v1/traces"),
+    ),
+    (
+        "a traces endpoint alone tells of none for log lines",
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/any/v1/traces"},
+        {},
+        otlp(endpoint="http://other/any/v1/traces", logs_endpoint=""),
+    ),
+    (
+        "a logs endpoint is verbatim, and has headers of its own",
+        {
+            **ENDPOINT,
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://me:word@loki/otlp/v1/logs",
+            "OTEL_EXPORTER_OTLP_HEADERS": "a=1",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-scope-orgid=one",
+        },
+        {},
+        otlp(
+            headers={"a": "1"},
+            logs_endpoint="http://loki/otlp/v1/logs",
+            logs_headers={"authorization": "Basic bWU6d29yZA==", "x-scope-orgid": "one"},
+        ),
+    ),
+    (
+        "an argument goes before a logs endpoint",
+        {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://loki"},
+        {"endpoint": "http://collector:4318"},
+        dataclasses.replace(otlp("endpoint="), unused=("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",)),
+    ),
+    # Log lines.
+    ("log lines from info on", {"TRACING_LOGS": "INFO"}, {}, local(logs="info")),
+    ("no log lines", {"TRACING_LOGS": "false"}, {}, local(logs="off")),
+    ("no log lines, in a word", {"TRACING_LOGS": "off"}, {}, local(logs="off")),
+    (
+        "an argument before our variable",
+        {"TRACING_LOGS": "0"},
+        {"logs": "info"},
+        local(logs="info"),
+    ),
+    ("no log lines, as argument", {"TRACING_LOGS": "info"}, {"logs": False}, local(logs="off")),
+    (
+        "errors as events in Langfuse",
+        {**KEYS, "TRACING_LANGFUSE_LOG_EVENTS": "true"},
+        {},
+        langfuse(log_events=True),
     ),
     (
         "headers, URL-encoded",
@@ -295,7 +345,7 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
             "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=3",
         },
         {},
-        otlp(headers={"a": "3"}),
+        otlp(headers={"a": "3"}, logs_headers={"a": "1", "b": "2"}),
     ),
     (
         "headers as a mapping",
@@ -484,8 +534,8 @@ def test_files_are_found_from_anywhere(tmp_path: Path) -> None:
         ),
         directory=tmp_path / ".tracing",
     )
-    (given,) = backends_of(load_settings("otlp", environ=ENDPOINT, certificate="ca.pem"))
-    assert given.certificate == str(tmp_path / "ca.pem")
+    given = backends_of(load_settings("otlp", environ=ENDPOINT, certificate="ca.pem"))
+    assert [one.certificate for one in given] == [str(tmp_path / "ca.pem")] * 2
 
 
 BASES = [

@@ -30,6 +30,27 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         ["LIVEKIT_TELEMETRY_ALLOW_PII is 'never': give true or false"],
     ),
     (
+        "a level of the log that is none",
+        {"TRACING_LOGS": "debug"},
+        {},
+        ["TRACING_LOGS is 'debug': give info, warning or false"],
+    ),
+    (
+        "a yes, which says no level",
+        {},
+        {"logs": True},
+        ["logs= is True: give 'info', 'warning' or False"],
+    ),
+    (
+        "an endpoint for log lines without scheme",
+        {**ENDPOINT, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "loki:3100"},
+        {},
+        [
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT is 'loki:3100': give a URL with its scheme, such as "
+            "http://127.0.0.1:4318/v1/logs"
+        ],
+    ),
+    (
         "no keys",
         {},
         {"backend": "langfuse"},

@@ -24,6 +24,11 @@ SQLITE = "tracing.deliver.senders.local:LocalSender"
 CONSOLE = "tracing.deliver.senders.console:ConsoleSender"
 LANGFUSE_SCORES = "tracing.deliver.senders.langfuse_scores:ScoreSender"
 LANGFUSE_MEDIA = "tracing.deliver.senders.langfuse_media:MediaSender"
+OTLP_LOGS = "tracing.deliver.senders.otlp_logs:OtlpLogSender"
+SQLITE_LOGS = "tracing.deliver.senders.local_logs:LocalLogSender"
+
+LOG_LINES: Literal["log lines"] = "log lines"
+"""What a backend `carries` that is given the log lines of calls, and no spans."""
 
 STORE_NAME = "calls.db"
 """The local store's file under TRACING_DIR."""
@@ -61,6 +66,10 @@ class CommonSettings(Protocol):
     @property
     def has_store(self) -> bool:
         """Whether the local store is one of the backends."""
+
+    @property
+    def logs(self) -> str:
+        """From which level on the log lines of calls are recorded; "off" where none are."""
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL."""
@@ -101,7 +110,7 @@ class Backend:
     """What the sender takes from `backend.sender_options`; JSON, like all of this."""
     mend: str = ""
     """What to check when the backend refuses: names of settings, never their values."""
-    carries: Literal["spans", "scores", "recordings"] = "spans"
+    carries: Literal["spans", "scores", "recordings", "log lines"] = "spans"
     beside: str = ""
     """The backend whose tenant this goes to as well; empty for a backend of its own."""
 

@@ -82,6 +82,9 @@ class Langfuse(TraceLabels):
     recording: bool | None = None
     """Whether a session's audio is uploaded, unless content is withheld; else TRACING_RECORDING,
     False."""
+    log_events: bool | None = None
+    """Whether warnings and errors that are logged are events of the span that was open, since
+    Langfuse takes no log lines; else TRACING_LANGFUSE_LOG_EVENTS, False."""
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Langfuse:
         """The settings in force; problems go to `env`."""
@@ -116,6 +119,9 @@ class Langfuse(TraceLabels):
             sample_rate=_sample_rate(self.sample_rate, env),
             scores=_scores(self.scores, env),
             recording=env.flag_or("recording=", self.recording, "TRACING_RECORDING", default=False),
+            log_events=env.flag_or(
+                "log_events=", self.log_events, "TRACING_LANGFUSE_LOG_EVENTS", default=False
+            ),
             **read_labels(self, env),
         )
 

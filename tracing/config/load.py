@@ -22,7 +22,7 @@ from opentelemetry.metrics._internal import _ProxyMeterProvider
 from tracing.config.backends import Backend, BackendSettings
 from tracing.config.chosen import choose, field_names, told_unused, unclaimed, unused_arguments
 from tracing.config.dotenv_files import process_environ
-from tracing.config.environment import Environment, shown
+from tracing.config.environment import Environment, as_flag, shown, unquoted
 from tracing.config.http.endpoints import Compression, without_password
 from tracing.config.http.headers import read_headers
 from tracing.config.http.proxies import proxy_problems
@@ -30,7 +30,13 @@ from tracing.config.labels import Detail, Prices
 from tracing.config.langfuse import OTLP_PATH, Langfuse, Scores
 from tracing.config.otlp import Otlp, OtlpDialect, signal_url
 from tracing.config.registry import REGISTRY
-from tracing.config.settings import ConfigError, MetricsSettings, Settings, backends_of
+from tracing.config.settings import (
+    ConfigError,
+    LogsFrom,
+    MetricsSettings,
+    Settings,
+    backends_of,
+)
 from tracing.config.tenants import secret_headers, secrets_of, url_secrets
 from tracing.safe_text import keep_secret
 
@@ -53,6 +59,7 @@ class BackendArguments(TypedDict, total=False):
     base_url: str | None
     scores: Scores | None
     recording: bool | None
+    log_events: bool | None
     endpoint: str | None
     headers: Mapping[str, str] | str | None
     compression: Compression | None
@@ -75,6 +82,7 @@ def load_settings(
     directory: str | os.PathLike[str] | None = None,
     capture_content: bool | None = None,
     content_safe: Iterable[str] = (),
+    logs: Literal["info", "warning", False] | None = None,
     metrics: bool | None = None,
     environ: Mapping[str, str] | None = None,
     problems: Sequence[str] = (),
@@ -103,6 +111,7 @@ def load_settings(
         )
         and env.flag("LIVEKIT_TELEMETRY_ALLOW_PII", default=True),
         content_safe=_checked_names(content_safe, env.problems),
+        logs=_logs(logs, env),
         input_delta=env.flag("TRACING_INPUT_DELTA", default=False),
         spool_bytes=int(env.number("TRACING_SPOOL_MIB", Settings.spool_bytes / 2**20) * 2**20),
         max_age_seconds=env.number("TRACING_MAX_AGE_DAYS", Settings.max_age_seconds / 86400)
@@ -169,6 +178,18 @@ def _checked_names(given: object, problems: list[str]) -> frozenset[str]:
         f"content_safe is {given!r}: give the names of attributes, such as ('order.id',)"
     )
     return frozenset()
+
+
+def _logs(given: object, env: Environment) -> LogsFrom:
+    source = "TRACING_LOGS" if given is None else "logs="
+    asked = env.text(source) or "warning" if given is None else given
+    if as_flag(asked) is False or unquoted(str(asked)).lower() == "off":
+        return "off"
+    level = unquoted(asked).lower() if isinstance(asked, str) else ""
+    if level not in ("info", "warning"):
+        accepted = "info, warning or false" if given is None else "'info', 'warning' or False"
+        env.problems.append(f"{source} is {shown(asked)}: give {accepted}")
+    return "info" if level == "info" else "warning"
 
 
 def check_names(arguments: Mapping[str, object]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
-from tracing.config.backends import OTLP_HTTP, Backend, CommonSettings
-from tracing.config.environment import Environment
+from tracing.config.backends import LOG_LINES, OTLP_HTTP, OTLP_LOGS, Backend, CommonSettings
+from tracing.config.environment import Environment, unquoted
 from tracing.config.http.endpoints import (
     Compression,
     both,
@@ -55,6 +55,11 @@ class Otlp(TraceLabels):
     dialect: OtlpDialect | None = None
     """langfuse for a collector that forwards the spans to Langfuse; else TRACING_OTLP_DIALECT,
     plain."""
+    logs_endpoint: str = field(default="", repr=False)
+    """Whole URL for the log lines of calls; else /v1/logs of `endpoint`, or without that
+    OTEL_EXPORTER_OTLP_LOGS_ENDPOINT."""
+    logs_headers: Mapping[str, str] | str | None = field(default=None, repr=False)
+    """The same as `headers`, for log lines alone; else OTEL_EXPORTER_OTLP_LOGS_HEADERS."""
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Otlp | Langfuse:
         """The settings in force, `endpoint` as the whole URL for traces; problems go to `env`."""
@@ -72,6 +77,7 @@ class Otlp(TraceLabels):
                 "such as http://127.0.0.1:4318"
             )
         url, password = without_password(url)
+        logs_url, logs_password = without_password(self._logs_url(env))
         files = read_certificates(self, env)
         otlp = Otlp(
             endpoint=url,
@@ -82,10 +88,29 @@ class Otlp(TraceLabels):
             client_certificate=files.client_certificate,
             client_key=files.client_key,
             dialect=dialect,
+            logs_endpoint=logs_url,
+            logs_headers={**logs_password, **self._read_logs_headers(env)},
             **{"environment": self.environment, **labels},
         )
         is_plain = self.dialect or env.peek("TRACING_OTLP_DIALECT")
         return otlp if is_plain else self._as_langfuse(otlp, all_env)
+
+    def _logs_url(self, env: Environment) -> str:
+        """The URL for log lines, "" where none is known: a URL for traces alone tells of none."""
+        variable = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
+        source, own = "logs_endpoint=", env.check_text("logs_endpoint=", self.logs_endpoint)
+        if not own and not self.endpoint:
+            source, own = variable, env.text(variable)
+        if own:
+            check_url(own, source, "http://127.0.0.1:4318/v1/logs", env.problems)
+            return own
+        base = self.endpoint or env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+        return _of_signal(base, "logs") if isinstance(base, str) and base else ""
+
+    def _read_logs_headers(self, env: Environment) -> dict[str, str]:
+        given = self.headers if self.logs_headers is None else self.logs_headers
+        variables = "OTEL_EXPORTER_OTLP_LOGS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"
+        return read_headers(given, env, *variables)
 
     def _as_langfuse(self, otlp: Otlp, env: Environment) -> Otlp | Langfuse:
         """Langfuse where the endpoint is its own: with its scores, its dialect and its tenant."""
@@ -111,27 +136,43 @@ class Otlp(TraceLabels):
         return replace(behind, **shared).resolve(env, is_only_one=False)
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
-        """The endpoint; nothing goes beside it."""
+        """The endpoint, and beside it that for log lines."""
         for_langfuse = self.dialect == "langfuse"
-        return [
-            Backend(
-                name=name,
-                sender=OTLP_HTTP,
-                url=self.endpoint,
-                headers=self.headers if isinstance(self.headers, Mapping) else {},
-                compression=self.compression or "gzip",
-                timeout_seconds=self.timeout or TIMEOUT_SECONDS,
-                certificate=self.certificate,
-                client_certificate=self.client_certificate,
-                client_key=self.client_key,
-                proxy=settings.proxy_for(self.endpoint),
-                settle_seconds=SETTLE_SECONDS if for_langfuse else 0.0,
-                dialect=DIALECT if for_langfuse else "",
-                dialect_options=self.labels() if for_langfuse else {},
-                mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) "
-                "and OTEL_EXPORTER_OTLP_HEADERS",
-            )
-        ]
+        spans = Backend(
+            name=name,
+            sender=OTLP_HTTP,
+            url=self.endpoint,
+            headers=self.headers if isinstance(self.headers, Mapping) else {},
+            compression=self.compression or "gzip",
+            timeout_seconds=self.timeout or TIMEOUT_SECONDS,
+            certificate=self.certificate,
+            client_certificate=self.client_certificate,
+            client_key=self.client_key,
+            proxy=settings.proxy_for(self.endpoint),
+            settle_seconds=SETTLE_SECONDS if for_langfuse else 0.0,
+            dialect=DIALECT if for_langfuse else "",
+            dialect_options=self.labels() if for_langfuse else {},
+            mend="check OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) "
+            "and OTEL_EXPORTER_OTLP_HEADERS",
+        )
+        has_logs = self.logs_endpoint and settings.logs != "off"
+        return [spans, *([self._logs(spans, settings)] if has_logs else [])]
+
+    def _logs(self, spans: Backend, settings: CommonSettings) -> Backend:
+        return replace(
+            spans,
+            name=f"{spans.name}-logs",
+            sender=OTLP_LOGS,
+            url=self.logs_endpoint,
+            headers=self.logs_headers if isinstance(self.logs_headers, Mapping) else {},
+            proxy=settings.proxy_for(self.logs_endpoint),
+            settle_seconds=0.0,
+            dialect="",
+            dialect_options={},
+            mend="Give OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or set TRACING_LOGS=false",
+            carries=LOG_LINES,
+            beside=spans.name,
+        )
 
 
 def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metrics"]) -> str:
@@ -141,8 +182,7 @@ def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metri
     """
     own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
     if endpoint:
-        source, url = "endpoint=", env.check_text("endpoint=", endpoint).rstrip("/")
-        url = url.removesuffix("/v1/traces").removesuffix(f"/v1/{signal}") + f"/v1/{signal}"
+        source, url = "endpoint=", _of_signal(env.check_text("endpoint=", endpoint), signal)
     elif url := env.text(own):
         source = own
     elif url := env.text("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -152,6 +192,12 @@ def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metri
     check_url(url, source, "http://127.0.0.1:4318", env.problems)
     check_port(url, source, env, *both("PROTOCOL"))
     return url
+
+
+def _of_signal(base: str, signal: str) -> str:
+    """A base URL, or one for traces or this signal, with the path of a signal."""
+    base = unquoted(base).rstrip("/")
+    return base.removesuffix("/v1/traces").removesuffix(f"/v1/{signal}") + f"/v1/{signal}"
 
 
 def _dialect(given: str | None, env: Environment) -> OtlpDialect:

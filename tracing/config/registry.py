@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from tracing.config.backends import (
     CONSOLE,
+    LOG_LINES,
     SQLITE,
+    SQLITE_LOGS,
     STORE_NAME,
     Backend,
     BackendSettings,
@@ -31,9 +33,11 @@ class Local:
         return Local(env.flag_or("recording=", self.recording, "TRACING_RECORDING", default=False))
 
     def backends(self, settings: CommonSettings, name: str) -> list[Backend]:
-        """One SQLite file, which takes spans that are still open, too."""
-        path = settings.data_directory / STORE_NAME
-        return [Backend(name, SQLITE, url=str(path), open_spans="all")]
+        """One SQLite file, which takes spans that are still open, too, and log lines."""
+        path = str(settings.data_directory / STORE_NAME)
+        spans = Backend(name, SQLITE, url=path, open_spans="all")
+        lines = Backend(f"{name}-logs", SQLITE_LOGS, url=path, carries=LOG_LINES, beside=name)
+        return [spans] if settings.logs == "off" else [spans, lines]
 
 
 @dataclass(frozen=True)

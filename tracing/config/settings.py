@@ -10,11 +10,13 @@ from typing import Literal
 from tracing.config.backends import Backend, BackendSettings
 from tracing.config.http.proxies import proxy_for
 from tracing.config.labels import TraceLabels
-from tracing.config.langfuse import DIALECT
+from tracing.config.langfuse import DIALECT, Langfuse
 from tracing.config.registry import Local
 from tracing.limits import MAX_AGE_SECONDS, SPOOL_BYTES
 from tracing.places import data_directory
 from tracing.safe_text import safe
+
+LogsFrom = Literal["info", "warning", "off"]
 
 Mask = Callable[[str], str]
 """What a user's `mask` is: text of an attribute in, text that may leave the process out."""
@@ -54,6 +56,8 @@ class Settings:
     capture_content: bool = True
     content_safe: frozenset[str] = frozenset()
     """Attributes and events whose texts stay where content is withheld."""
+    logs: LogsFrom = "warning"
+    """From which level on what is logged while a call runs is recorded."""
     input_delta: bool = False
     spool_bytes: int = SPOOL_BYTES
     max_age_seconds: float = MAX_AGE_SECONDS
@@ -96,6 +100,12 @@ class Settings:
     def speaks_langfuse(self) -> bool:
         """Whether some backend gets its spans in Langfuse's dialect."""
         return any(destination.dialect == DIALECT for destination in backends_of(self))
+
+    @property
+    def log_events(self) -> bool:
+        """Whether warnings and errors that are logged are events of their spans, too."""
+        kinds = self.backends.values()
+        return any(isinstance(one, Langfuse) and one.log_events for one in kinds)
 
     @property
     def environment(self) -> str | None:

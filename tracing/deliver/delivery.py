@@ -7,10 +7,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tracing.config.backends import Backend
+from tracing.config.backends import LOG_LINES, Backend
 from tracing.config.tenants import secrets_of, tenant_of
 from tracing.deliver.labelled import LabelledDialect
 from tracing.deliver.pace import PRODUCTION, Pace
@@ -23,9 +23,8 @@ from tracing.deliver.senders.sender import (
     make_sender,
 )
 from tracing.deliver.status import BackendStatus, post_notice
-from tracing.deliver.tally import Tally
+from tracing.deliver.tally import Carried, Tally
 from tracing.safe_text import get_logger, keep_secret
-from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.acks import DONE, Acks
 from tracing.spool.formats import is_foreign
@@ -39,12 +38,12 @@ _BATCH_SPANS = 512
 
 
 class _Batch:
-    """Spans from one or more segments, and how far each was read for them."""
+    """Spans, or log lines, of one or more segments, and how far each was read for them."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[SegmentReader, list[Span]]] = []
+        self.parts: list[tuple[SegmentReader, Sequence[Carried]]] = []
         self.size = 0
-        """How many spans there are in all parts."""
+        """How many there are in all parts."""
         self.readers: list[SegmentReader] = []
         self.finished: list[SegmentReader] = []
 
@@ -53,11 +52,11 @@ class _Batch:
         """Whether anything was read for it, be it nothing that is sent."""
         return any(reader.position > max(reader.acknowledged, 0) for reader in self.readers)
 
-    def add(self, reader: SegmentReader, spans: list[Span]) -> None:
+    def add(self, reader: SegmentReader, found: Sequence[Carried]) -> None:
         """Take what was read of a segment."""
-        if spans:
-            self.parts.append((reader, spans))
-            self.size += len(spans)
+        if found:
+            self.parts.append((reader, found))
+            self.size += len(found)
 
 
 class Delivery(threading.Thread):
@@ -84,6 +83,7 @@ class Delivery(threading.Thread):
         self.hurry = threading.Event()
         self._directory = directory
         self._backend = backend
+        self._carries_lines = backend.carries == LOG_LINES
         self._ledger = ledger
         self._tally = Tally(directory, backend.name, ledger)
         self._pace = pace
@@ -187,15 +187,20 @@ class Delivery(threading.Thread):
         for reader in self._readers.values():
             alive = reader.is_being_written()  # asked before reading: then nothing is missed
             before = reader.position
-            batch.add(reader, reader.read(room, _BATCH_SPANS - batch.size))
+            batch.add(reader, self._read(reader, room, _BATCH_SPANS - batch.size))
             room -= reader.position - before
             batch.readers.append(reader)
             if not alive and reader.position == before and not reader.is_gone:
-                batch.add(reader, reader.recovered())
+                batch.add(reader, reader.recovered() if not self._carries_lines else [])
                 batch.finished.append(reader)
             if room <= 0 or batch.size >= _BATCH_SPANS:
                 break
         return batch
+
+    def _read(self, reader: SegmentReader, limit_bytes: int, limit: int) -> Sequence[Carried]:
+        if self._carries_lines:
+            return reader.read_lines(limit_bytes, limit)
+        return reader.read(limit_bytes, limit)
 
     def _send(self, batch: _Batch) -> None:
         if self._sender is None:
@@ -203,8 +208,8 @@ class Delivery(threading.Thread):
             self._sender = make_sender(self._backend, self._tally)
         translated = [
             found
-            for reader, spans in batch.parts
-            for found in self._translated(spans, self._dialect.of(reader.labels))
+            for reader, carried in batch.parts
+            for found in self._translated(carried, self._dialect.of(reader.labels))
         ]
         self.status.asking_since = time.time()
         try:
@@ -213,7 +218,7 @@ class Delivery(threading.Thread):
             self.status.asking_since = 0.0
         self.status.delivered_spans += len(translated)
 
-    def _deliver(self, sender: Sender, spans: list[Span]) -> None:
+    def _deliver(self, sender: Sender, spans: list[Carried]) -> None:
         """Deliver the spans, but those on which the sender itself fails, which are counted.
 
         Where it fails on every one, that is no span's fault: the error is raised, and all wait.
@@ -236,16 +241,16 @@ class Delivery(threading.Thread):
         for span, why in failed:
             self._tally.unsendable(span, why)
 
-    def _translated(self, spans: list[Span], translate: Translate) -> Iterator[Span]:
+    def _translated(self, spans: Sequence[Carried], translate: Translate) -> Iterator[Carried]:
         """The spans in the backend's dialect; an error there costs one span, and is counted."""
         for span in spans:
             try:
                 found = translate(span)
             except Exception:
+                what = getattr(span, "name", "a log line")
                 with contextlib.suppress(Exception):
-                    name = self._backend.name
-                    logger.exception("the dialect of %s failed on %s", name, span.name)
-                detail = f"the dialect failed on {span.name}"
+                    logger.exception("the dialect of %s failed on %s", self._backend.name, what)
+                detail = f"the dialect failed on {what}"
                 self._ledger.count(losses.UNTRANSLATED, backend=self._backend.name, detail=detail)
                 continue
             if found is not None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tracing.log_line import LogLine
 from tracing.span import Span
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 from tracing.spool.quarantine import quarantine
+
+Carried = Span | LogLine
+"""What is delivered to a backend: spans, or log lines."""
 
 
 class Tally:
@@ -18,13 +22,16 @@ class Tally:
         self._backend = backend
         self._ledger = ledger
 
-    def truncated(self, span: Span, attribute: str) -> None:
-        """An attribute was cut so that its span could pass."""
-        self._count(losses.TRUNCATED, f"{attribute} of {span.name} {span.span_id.hex()}")
+    def truncated(self, carried: Carried, attribute: str) -> None:
+        """An attribute was cut so that its span, or its log line, could pass."""
+        self._count(losses.TRUNCATED, f"{attribute} of {_told(carried)}")
 
-    def unsendable(self, span: Span, error: Exception) -> None:
-        """A span cannot be put into the backend's form."""
-        self._count(losses.UNTRANSLATED, f"{span.name}: {error!r}")
+    def unsendable(self, carried: Carried, error: Exception) -> None:
+        """A span or a log line cannot be put into the backend's form."""
+        if isinstance(carried, LogLine):
+            self.line_rejected(carried, repr(error))
+        else:
+            self._count(losses.UNTRANSLATED, f"{carried.name}: {error!r}")
 
     def quarantined(self, span: Span, words: str) -> None:
         """The backend rejects this one span for good; it is counted, kept or not."""
@@ -34,9 +41,20 @@ class Tally:
             words = f"{words} (not kept: {error})"
         self._count(losses.QUARANTINED, words)
 
-    def partially_rejected(self, number: int, words: str) -> None:
-        """The backend accepted the request but not all spans in it."""
-        self._ledger.count(losses.PARTIALLY_REJECTED, number, backend=self._backend, detail=words)
+    def partially_rejected(self, number: int, words: str, *, lines: bool = False) -> None:
+        """The backend accepted the request but not all spans, or log lines, in it."""
+        reason = losses.LINE_REJECTED if lines else losses.PARTIALLY_REJECTED
+        self._ledger.count(reason, number, backend=self._backend, detail=words)
+
+    def line_rejected(self, line: LogLine, words: str) -> None:
+        """One log line is rejected for good, or cannot be put into the backend's form."""
+        self._count(losses.LINE_REJECTED, f"{_told(line)}: {words}")
+
+    def lines_not_taken(self, number: int, words: str) -> None:
+        """The backend has no place for log lines; the first of them says so in the log."""
+        self._ledger.count(
+            losses.LINES_NOT_TAKEN, number, backend=self._backend, detail=words, once=True
+        )
 
     def score_rejected(self, words: str) -> None:
         """Langfuse rejects one score for good."""
@@ -48,3 +66,10 @@ class Tally:
 
     def _count(self, reason: str, detail: str) -> None:
         self._ledger.count(reason, backend=self._backend, detail=detail)
+
+
+def _told(carried: Carried) -> str:
+    """Which one it is, without what it says."""
+    if isinstance(carried, LogLine):
+        return f"a line of {carried.logger}"
+    return f"{carried.name} {carried.span_id.hex()}"

@@ -9,8 +9,9 @@ written, and made to be read by hand:
 `spans` has a row per span (see `span_rows`), found by (trace_id, span_id); `calls` a row per trace
 (see `call_rows`), kept up to date by `Store.add`; `counters` what retention has deleted;
 `described`, `turns` and `said` what is known of a call, written once for all readers (see
-`described_calls`). The views are for people. `PRAGMA user_version` holds the schema's number; a
-newer one is refused, and an older one gets its missing tables from the next that writes.
+`described_calls`); `log_lines` what was logged in it (see `log_lines`). The views are for people.
+`PRAGMA user_version` holds the schema's number; a newer one is refused, and an older one gets its
+missing tables from the next that writes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from tracing.spool.files import check_own_file
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _BUSY_SECONDS = 5.0
 
@@ -126,12 +127,33 @@ _SHOWN = (
     )""",
 )
 
-_STEPS = (_SPANS, _DESCRIBED, _SHOWN)
+_LOG_LINES = (
+    """CREATE TABLE log_lines (
+        trace_id TEXT NOT NULL,
+        span_id TEXT NOT NULL,  -- that was open when it was logged
+        time_unix_nano INTEGER NOT NULL,
+        level INTEGER NOT NULL,  -- 20 info, 30 warning, 40 error, 50 critical
+        level_name TEXT NOT NULL,
+        logger TEXT NOT NULL,
+        message TEXT NOT NULL,
+        exception_type TEXT NOT NULL,  -- empty without one, as are the next two
+        exception_message TEXT NOT NULL,
+        exception_stacktrace TEXT NOT NULL,
+        code_file TEXT NOT NULL,
+        code_line INTEGER NOT NULL,
+        code_function TEXT NOT NULL,
+        digest INTEGER NOT NULL,  -- of all of it, so that a line that comes again is known
+        PRIMARY KEY (trace_id, time_unix_nano, digest)
+    ) WITHOUT ROWID""",
+)
+
+_STEPS = (_SPANS, _DESCRIBED, _SHOWN, _LOG_LINES)
 """What each version of the schema changed."""
 
 _TABLES = (
     {"calls", "spans", "counters"},
     *[{"calls", "spans", "counters", "described", "turns", "said"}] * 2,
+    {"calls", "spans", "counters", "described", "turns", "said", "log_lines"},
 )
 """The tables of each version."""
 

@@ -21,6 +21,7 @@ import msgspec
 from tracing.calls.facts import Facts, Told
 from tracing.calls.transcribe import Line
 from tracing.limits import CALL_DAYS, OncePerMinute
+from tracing.log_line import LogLine
 from tracing.safe_text import get_logger
 from tracing.span import Span
 from tracing.spool.files import UnsafePath
@@ -37,6 +38,7 @@ from tracing.store.described_calls import (
     read_told,
     waiting,
 )
+from tracing.store.log_lines import delete_lines, lines_of
 from tracing.store.schema import StoreError, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, spans_of, to_row
 
@@ -138,6 +140,11 @@ class Store:
         """The spans of a call in the order in which they started."""
         with self._errors(), self._foreign_rows():
             return spans_of(self._db, trace_id)
+
+    def log_lines(self, trace_id: str) -> list[LogLine]:
+        """What was logged in a call, by time."""
+        with self._errors(), self._foreign_rows():
+            return lines_of(self._db, trace_id)
 
     def describe(self, trace_id: str) -> dict[str, Any]:
         """The call as the report has it (see `describe`)."""
@@ -255,6 +262,7 @@ class Store:
             self._db.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
             self._db.execute("DELETE FROM calls WHERE trace_id = ?", (trace_id,))
             self._described.delete(trace_id)
+            delete_lines(self._db, trace_id)
             self._db.execute(
                 "INSERT INTO counters VALUES ('deleted_calls', 1)"
                 " ON CONFLICT (name) DO UPDATE SET value = value + 1"

@@ -12,11 +12,12 @@ from typing import Any
 from tracing import names, stamps
 from tracing.config.backends import OpenSpans
 from tracing.deliver.reading.settling import Settling
+from tracing.log_line import LogLine
 from tracing.span import STATUS_ERROR, Attributes, Event, Span
 from tracing.spool.acks import DONE
 from tracing.spool.formats import FORMATS, HEADER, segment_version
 from tracing.spool.locks import is_locked
-from tracing.spool.records import CLOSED, DAMAGED, END, START, Record, read_records
+from tracing.spool.records import CLOSED, DAMAGED, END, LOG, START, Record, read_records
 from tracing.spool.segments import size_of
 
 _LONG_AFTER = 2**63
@@ -97,6 +98,11 @@ class SegmentReader:
             if record.span is not None and self._is_wanted(record.kind, record.span)
         ]
 
+    def read_lines(self, limit_bytes: int, limit_lines: int = 2**62) -> list[LogLine]:
+        """The next log lines, in place of spans."""
+        records = self._read(limit_bytes, limit_lines, counted=LOG)
+        return [record.line for record in records if record.line is not None]
+
     def _is_wanted(self, kind: int, span: Span) -> bool:
         if kind == START:
             return self._open_spans == "all" or (
@@ -116,8 +122,11 @@ class SegmentReader:
         events = _noted(self._open.values())
         return [self._recover(span, events) for span in self._open.values()]
 
-    def _read(self, limit_bytes: int, limit_spans: int) -> list[Record]:
-        """The next records, read in growing pieces until at least one is whole."""
+    def _read(self, limit_bytes: int, limit: int, counted: int = END) -> list[Record]:
+        """The next records, read in growing pieces until at least one is whole.
+
+        Up to and with the one that is number `limit` of the `counted` kind.
+        """
         want = max(limit_bytes, 4096 if self._settling is None else _LOOK_AHEAD_BYTES)
         # Both asked before reading: then nothing is missed.
         is_whole, now = not self.is_being_written(), self._now()
@@ -132,7 +141,7 @@ class SegmentReader:
             want *= 4
         if self._settling is not None:
             records = self._settling.settled(records, _LONG_AFTER if is_whole else now)
-        records = _up_to(records, limit_spans)
+        records = _up_to(records, limit, counted)
         for record in records:
             self._note(record)
         self.position += records[-1].end_offset if records else 0
@@ -155,6 +164,9 @@ class SegmentReader:
             if self.position + record.start_offset >= self._looked_for_damage_until:
                 self.damaged += record.values.get("records", 1)
                 self._looked_for_damage_until = self.position + record.end_offset
+            return
+        if record.line is not None:  # may follow the mark that the spans live on elsewhere
+            self._last_sign_of_life = max(self._last_sign_of_life, record.line.time_unix_nano)
             return
         if span is None:
             if kind == HEADER:
@@ -202,10 +214,10 @@ class SegmentReader:
         return {key: value for key, value in (found or {}).items() if value}
 
 
-def _up_to(records: list[Record], limit_spans: int) -> list[Record]:
-    """The records up to and with the span number `limit_spans`."""
-    ended = [index for index, record in enumerate(records) if record.kind == END]
-    return records[: ended[limit_spans - 1] + 1] if len(ended) > limit_spans else records
+def _up_to(records: list[Record], limit: int, counted: int) -> list[Record]:
+    """The records up to and with number `limit` of a kind."""
+    found = [index for index, record in enumerate(records) if record.kind == counted]
+    return records[: found[limit - 1] + 1] if len(found) > limit else records
 
 
 def _as_told(span: Span) -> Span:

@@ -1,8 +1,8 @@
 """What a backend says to spans with a 2xx: all taken, taken in part, or that it speaks no OTLP.
 
-OTLP's answer is an `ExportTraceServiceResponse` in protobuf, which is empty where all was taken;
-some servers send it as JSON, and Langfuse sends JSON of its own. A page of a proxy, of a sign-in
-or of a wrong address is neither, whatever its status.
+OTLP's answer is an `ExportTraceServiceResponse` in protobuf, or the one for log lines, which looks
+the same; it is empty where all was taken. Some servers send it as JSON, and Langfuse sends JSON of
+its own. A page of a proxy, of a sign-in or of a wrong address is neither, whatever its status.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ _PROTOBUF = frozenset(
     {"application/x-protobuf", "application/protobuf", "application/octet-stream", ""}
 )
 
+_REJECTED = ("rejectedSpans", "rejected_spans", "rejectedLogRecords", "rejected_log_records")
+
 
 class PartialSuccess(NamedTuple):
     """What a backend says that it did not take of a request; a message alone is a warning."""
 
-    rejected_spans: int
+    rejected: int
     message: str
 
 
@@ -43,13 +45,13 @@ def read_answer(answer: Answer) -> PartialSuccess | None:
             raise NotOtlp
     except (ValueError, IndexError, RecursionError) as error:
         raise NotOtlp(f"no OTLP answer but {kind or 'what has no content type'}") from error
-    return found if found.rejected_spans or found.message else None
+    return found if found.rejected or found.message else None
 
 
 def _of_json(response: object) -> PartialSuccess:
     """The partial success of a response as JSON, in camelCase or as protobuf names it."""
     partial = _member(response, "partialSuccess", "partial_success")
-    rejected = _member(partial, "rejectedSpans", "rejected_spans")
+    rejected = _member(partial, *_REJECTED)
     words = _member(partial, "errorMessage", "error_message")
     return PartialSuccess(int(rejected or 0), str(words or ""))
 

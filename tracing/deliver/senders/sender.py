@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tracing.config.backends import Backend, import_path
-from tracing.deliver.tally import Tally
-from tracing.span import Span
+from tracing.deliver.tally import Carried, Tally
 
-Translate = Callable[[Span], Span | None]
-"""A span as its backend wants it; None for one that is not sent."""
+Translate = Callable[[Any], Any]
+"""A span, or a log line, as its backend wants it; None for one that is not sent."""
 
 
 class Sender(Protocol):
     """How one backend takes a batch."""
 
-    def deliver(self, spans: Sequence[Span]) -> None:
-        """Take every span, or raise Unavailable: the batch comes again, repeats included.
+    def deliver(self, spans: Sequence[Any], /) -> None:
+        """Take every span (or log line, where the backend carries those), or raise Unavailable:
+        the batch comes again, repeats included.
 
         What is rejected for good is said to the `Tally`, so that it is counted.
         """
@@ -73,8 +73,8 @@ def make_translator(backend: Backend) -> Translate:
     return lambda span: translate(span) if _low_bits(span.trace_id) < bound else None
 
 
-def _as_it_is(span: Span) -> Span:
-    return span
+def _as_it_is(carried: Carried) -> Carried:
+    return carried
 
 
 def _low_bits(trace_id: bytes) -> int:
