@@ -17,6 +17,7 @@ from tracing.global_provider import follow_global
 from tracing.spool.losses import Ledger, count_losses
 
 if TYPE_CHECKING:
+    from tracing.capture.logged.handler import LogLines
     from tracing.capture.processor import TracingProcessor
     from tracing.config.asked import Asked
     from tracing.config.settings import Settings
@@ -43,6 +44,7 @@ class Tracing:
         ledger: Ledger | None = None,
         keeper: Keeper | None = None,
         metrics: Metrics | None = None,
+        log_lines: LogLines | None = None,
         asked: Asked | None = None,
         settings: Settings | None = None,
         choice: str = "",
@@ -55,6 +57,7 @@ class Tracing:
         self._ledger = ledger
         self._keeper = keeper
         self._metrics = metrics
+        self._log_lines = log_lines
         self.asked = asked
         """The arguments of the set-up that is in force."""
         self.settings = settings
@@ -115,6 +118,8 @@ class Tracing:
             register(None)
             follow_provider(None)
             follow_global(None)
+        if self._log_lines is not None:
+            self._log_lines.remove()
         if self._processor is not None:
             self._processor.close()
         if self._metrics is not None:

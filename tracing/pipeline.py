@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import inspect
+import logging
 import multiprocessing.util
 import os
 import weakref
@@ -24,6 +25,7 @@ from tracing.capture.jobs import current_job_id, job_attributes, job_outcome
 from tracing.capture.langfuse.other_exporters import OtherExporters
 from tracing.capture.langfuse.progress import Progress
 from tracing.capture.logged.failed_tools import know_failed_tools
+from tracing.capture.logged.handler import LogLines
 from tracing.capture.processor import TracingProcessor
 from tracing.capture.provider import Joining, follow_provider
 from tracing.capture.redaction import Redaction
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from tracing.metrics.export import Metrics
 
 logger = get_logger("tracing.setup")  # what people know it as
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
 
 
 def build(settings: Settings, asked: Asked) -> Tracing:
@@ -103,9 +107,10 @@ def build(settings: Settings, asked: Asked) -> Tracing:
         withholding=withholding,
         current_job=current_job_id,
         job_attributes=job_attributes,
-        at_job_end=job_outcome,
+        at_job_end=lambda: {**job_outcome(), **(log_lines.counts() if log_lines else {})},
         input_deltas=settings.input_delta,
     )
+    log_lines = _log_lines(settings, processor, ledger)
     segments = _open_writer(settings, directory, processor, ledger, resource, labels_of(backends))
     writer = QueuedWriter(segments, ledger, always=settings.write == "thread")
     keeper = Keeper(
@@ -126,6 +131,7 @@ def build(settings: Settings, asked: Asked) -> Tracing:
         ledger=ledger,
         keeper=keeper,
         metrics=metrics,
+        log_lines=log_lines,
         asked=asked,
         settings=settings,
         choice=choice_of(settings, backends),
@@ -139,7 +145,7 @@ def build(settings: Settings, asked: Asked) -> Tracing:
     register(_capture(settings, processor, measurable))
     if is_ours:
         become_global(provider)
-    _follow_forks(ledger, processor, writer, keeper)
+    _follow_forks(ledger, processor, writer, keeper, *([log_lines] if log_lines else []))
     keeper.start()
     _at_exit(processor, writer, keeper)
     drain_when_worker_stops(directory, settings.stop_seconds)
@@ -150,6 +156,22 @@ def build(settings: Settings, asked: Asked) -> Tracing:
             settings.data_directory,
         )
     return tracing
+
+
+def _log_lines(settings: Settings, processor: TracingProcessor, ledger: Ledger) -> LogLines | None:
+    """What hears the log of calls, installed where the first begins; None where none is wanted."""
+    if settings.logs == "off":
+        return None
+    lines = LogLines(
+        processor,
+        ledger,
+        level=_LEVELS[settings.logs],
+        vouched=settings.content_safe,
+        as_events=settings.log_events,
+        current_job=current_job_id,
+    )
+    processor.call_begins = lines.install
+    return lines
 
 
 def _capture(settings: Settings, processor: TracingProcessor, measurable: Measurable) -> Capture:
@@ -249,7 +271,7 @@ def _start_metrics(
     return start_metrics(settings.metrics, directory, resource, harmless)
 
 
-def _follow_forks(*parts: Ledger | TracingProcessor | QueuedWriter | Keeper) -> None:
+def _follow_forks(*parts: Ledger | TracingProcessor | QueuedWriter | Keeper | LogLines) -> None:
     """In a forked child: calls, a segment and a thread of its own."""
     if not hasattr(os, "register_at_fork"):
         return

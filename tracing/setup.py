@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 
@@ -54,6 +54,7 @@ def setup_tracer(
     capture_content: bool | None = None,
     content_safe: Iterable[str] | None = None,
     mask: Mask | None = None,
+    logs: Literal["info", "warning", False] | None = None,
     metrics: bool | None = None,
     strict: bool = True,
     **arguments: Unpack[BackendArguments],
@@ -73,8 +74,11 @@ def setup_tracer(
     - `capture_content`: False withholds what anybody said, typed or is called: of texts, what is
       known to be technical is left. So does LIVEKIT_TELEMETRY_ALLOW_PII=0, whatever is said here;
       else TRACING_CAPTURE_CONTENT, True.
-    - `content_safe`: names of attributes and events whose texts are left all the same; else none.
+    - `content_safe`: names of attributes and events whose texts are left all the same, and of
+      loggers (`"logger:my.app"`) whose lines are; else none.
     - `mask`: takes each text and returns what may leave the process; else none.
+    - `logs`: the level from which on what is logged while a call runs is recorded with it, False
+      for none; else TRACING_LOGS, "warning".
     - `metrics`: also export LiveKit's metrics and those of turns to the OTLP endpoint; LiveKit
       Cloud then gets none; else TRACING_METRICS, False.
     - `strict`: False: wrong settings are logged in place of ConfigError, and nothing is recorded;
@@ -93,6 +97,7 @@ def setup_tracer(
         capture_content=capture_content,
         content_safe=content_safe,
         mask=mask,
+        logs=logs,
         metrics=metrics,
         **arguments,
     )

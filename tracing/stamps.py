@@ -174,6 +174,11 @@ ROOT_SUMMARY = "root.summary."
 its telephone, so that calls can be filtered by them: the keys of `call.` without those of what was
 used."""
 
+CALL_LOG_WARNINGS = "call.log.warnings"
+"""int on `job_entrypoint`: warnings that were logged in the call, recorded or not."""
+CALL_LOG_ERRORS = "call.log.errors"
+"""int on `job_entrypoint`: the same of errors."""
+
 # Ours, on the root, by `current_call()` and by the job's `Tagger`; absent where nothing was said.
 CALL_OUTCOME = "call.outcome"
 """str, content but for `success` and `fail`: the application's, else the tagger's, which says one

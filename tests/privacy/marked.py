@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -150,6 +151,15 @@ async def _rpc() -> None:
     await TracingRpcInterceptor().intercept_incoming(invocation, answer)
 
 
+def _log() -> None:
+    """What an application logs while it talks with somebody."""
+    try:
+        raise ValueError(mark("exception that is logged"))
+    except ValueError:
+        logging.getLogger("customers").exception("%s is angry", mark("log line"))
+    logging.getLogger("orders").warning("%s has come", mark("line of a vouched logger"))
+
+
 def _judge(ctx: JobContext) -> None:
     ctx.tagger.fail(reason=mark("outcome reason"))
     ctx.tagger.add(f"mood:{mark('tag')}")
@@ -191,6 +201,7 @@ def entrypoint(begin: Begin) -> Callable[[JobContext], Any]:
         with tracer.start_as_current_span("look up"):
             others()
         await _rpc()
+        _log()
         _judge(ctx)
         _speak()
         session.history.add_message(role="user", content=mark("typed later"))

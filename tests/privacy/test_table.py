@@ -42,6 +42,10 @@ class Mode:
     """Whether the verdicts of judges are still such, and scores are made of them."""
     vouched: frozenset[str] = frozenset()
     """What comes through, because the application says that it may."""
+    vouched_lines: frozenset[str] = frozenset()
+    """The same of what is logged, which does not go to Langfuse."""
+    lines: int = 0
+    """How many lines of the application's are recorded."""
 
 
 def _install(**options: Any) -> None:
@@ -84,18 +88,23 @@ WITHHELD = {
     "record={'redaction': True}": Mode(begin=lambda ctx: {"record": {"redaction": True}}),
     "job.enable_redaction": Mode(begin=_job_demands),
     "ctx.init_recording": Mode(begin=_recording_demands),
-    "a mask": Mode({"mask": lambda text: text.replace(MARK, "")}),
-    "a mask that fails": Mode({"mask": _fails}, has_verdicts=False),
-    "a mask that returns no text": Mode({"mask": lambda text: None}, has_verdicts=False),
+    "a mask": Mode({"mask": lambda text: text.replace(MARK, "")}, lines=2),
+    "a mask that fails": Mode({"mask": _fails}, has_verdicts=False, lines=2),
+    "a mask that returns no text": Mode({"mask": lambda text: None}, has_verdicts=False, lines=2),
     "content withheld, and a mask that fails": Mode(
         {"capture_content": False, "mask": _fails}, has_verdicts=False
     ),
     "content_safe": Mode(
         {
             "capture_content": False,
-            "content_safe": ["order.id", "call.tags", "call.metadata.plan", "call.outcome"],
+            "content_safe": [
+                *("order.id", "logger:orders"),
+                *("call.tags", "call.metadata.plan", "call.outcome"),
+            ],
         },
         vouched=frozenset({"order.id", "own tag", "tag", "metadata", "outcome"}),
+        vouched_lines=frozenset({"line of a vouched logger"}),
+        lines=1,
     ),
 }
 """The modes in which nothing that is marked may come through."""
@@ -142,6 +151,8 @@ def left(
         names = ["csat", *(["judge.accuracy"] if mode.has_verdicts else [])]
         until(lambda: {s["name"] for s in langfuse.scores.values()}.issuperset(names))
         until(lambda: b"job_entrypoint" in _bytes(store.parent, "calls.db*"))
+        until(lambda: _lines(server) == mode.lines)
+        until(lambda: not mode.lines or b"orders" in _bytes(store.parent, "calls.db*"))
         reports = tmp_path / ".tracing" / "reports"
         until(lambda: b"chat_history" in _bytes(reports))
         assert handle.directory is not None
@@ -149,7 +160,8 @@ def left(
             "spool": _bytes(handle.directory).decode(errors="replace"),
             "store": _bytes(store.parent, "calls.db*").decode(errors="replace"),
             "reports": _bytes(reports).decode(errors="replace"),
-            "otlp": "".join(request.body.decode(errors="replace") for request in server.requests),
+            "otlp": "".join(request.body.decode(errors="replace") for request in server.requests)
+            + "".join(map(str, server.logs)),
             "langfuse": f"{langfuse.spans} {langfuse.scores}",
             "log": _told(caplog.records),
         }
@@ -157,6 +169,11 @@ def left(
         return {name: set(places(text)) for name, text in channels.items()}
 
     return run
+
+
+def _lines(server: RecordingServer) -> int:
+    """How many lines of the application's have come."""
+    return sum(line.logger in ("customers", "orders") for line in server.logs)
 
 
 def _bytes(directory: Path, pattern: str = "*") -> bytes:
@@ -175,13 +192,14 @@ def test_nothing_that_is_marked_comes_through(name: str, left: Left) -> None:
     mode = WITHHELD[name]
     found = left(mode)
     print(f"\n{name}: " + " ".join(f"{channel}={sorted(found[channel])}" for channel in CHANNELS))
-    everywhere = {key: set(mode.vouched) for key in ("spool", "store", "otlp", "langfuse")}
-    assert found == {"reports": set(), "log": set(), **everywhere}
+    lines = mode.vouched | mode.vouched_lines
+    through = {"spool": lines, "store": lines, "otlp": lines, "langfuse": mode.vouched}
+    assert found == {"reports": set(), "log": set(), **through}
 
 
 def test_markers_come_through_where_nothing_is_withheld(left: Left) -> None:
     """The table would be empty, too, if nothing were marked: each place is in the spool."""
-    found = left(Mode())
+    found = left(Mode(lines=2))
     for channel in CHANNELS:
         print(f"\n{channel}: {', '.join(sorted(found[channel]))}")
     keys = {key for keys in OTHERS.values() for key in keys}
@@ -195,7 +213,9 @@ def test_markers_come_through_where_nothing_is_withheld(left: Left) -> None:
         *("own tag", "metadata", "outcome", "score's comment", "score's category"),
         *("own event", "in own event"),
     }
-    assert (keys | of_spans | of_calls) - found["spool"] == set()
+    logged = {"log line", "exception that is logged", "line of a vouched logger"}
+    assert (keys | of_spans | of_calls | logged) - found["spool"] == set()
+    assert logged - found["otlp"] == logged - found["store"] == set()
     assert {"typed", "answered", "tool result", "typed later", "tag"} - found["reports"] == set()
     assert {"outcome reason", "judge's reasoning", "typed", "room"} - found["langfuse"] == set()
     words = {"own tag", "metadata", "outcome", "score's comment", "score's category"}

@@ -50,9 +50,9 @@ class TracingProcessor(SpanProcessor):
 
     A span that lives long leaves a start record, so that it survives its process; the record
     of its end carries everything. `append` writes a frame and `close` ends that; `flush` is what
-    `force_flush` asks, because nothing is kept in memory here. `withholding` says whose content
-    is withheld, which `redaction` then does. `make_call` takes what the processor gives each of
-    its calls: `open_span`, `pack` and `mask`, see `Call`.
+    `force_flush` asks, because nothing is kept in memory here; `call_begins` hears of each call.
+    `withholding` says whose content is withheld, which `redaction` then does. `make_call` takes
+    what the processor gives each of its calls: `open_span`, `pack` and `mask`, see `Call`.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class TracingProcessor(SpanProcessor):
         self.append: Callable[[bytes], None] = lambda frame: None
         self.close: Callable[[], None] = lambda: None
         self.flush: Callable[[float], bool] = lambda timeout_seconds: True
+        self.call_begins: Callable[[], None] = lambda: None
         self.redaction = redaction
         self._harmless = redaction.harmless.attributes
         self.ledger = ledger
@@ -366,6 +367,7 @@ class TracingProcessor(SpanProcessor):
             open_span=self.redacted_open_span, pack=packed, mask=self.redaction.document
         )
         call.is_withheld = self.withholding.is_demanded_here()
+        self.call_begins()
         return call
 
     def _forgot_open_call(self) -> None:

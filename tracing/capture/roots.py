@@ -46,6 +46,13 @@ class Roots:
         """Whether this job's root span is known here."""
         return job_id in self._by_job
 
+    def root(self, job_id: str | None) -> Span | None:
+        """The root of a job as it is recorded; without an id that of the only job there was."""
+        if job_id is not None:
+            return self._by_job.get(job_id)
+        known = list(self._by_job.values())
+        return known[0] if len(known) == 1 else None
+
     def in_place(self, record: Span, span: ReadableSpan) -> Span:
         """The span in its call's trace, below its call's root."""
         outermost = is_outermost(span)

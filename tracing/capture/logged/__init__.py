@@ -1,1 +1,1 @@
-"""What LiveKit says of a call in its log only."""
+"""What is said of a call in the log: recorded as its lines, and what LiveKit tells only there."""
