@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
+from tracing.log_line import LogLine
 from tracing.read.sources import RecordedFiles
 from tracing.span import Span
 from tracing.store.store import Store
@@ -172,6 +173,43 @@ def test_withheld_leaves_only_words_of_the_page_itself() -> None:
     assert page.count('class="withheld"') >= len(said)
     for name in (call.described.get("session_id"), call.described.get("user_id")):
         assert name is None or name not in page
+
+
+def _with_lines(path: Path, text: str) -> Call:
+    """A call in which an error was logged in its first turn, and many warnings at once."""
+    call = only_call(path)
+    turn = call.tree.named("agent_turn")[0]
+    begun = turn.start_time_unix_nano
+    error = LogLine(turn.trace_id, turn.span_id, begun, 40, "ERROR", "my.app", text)
+    warning = error._replace(level=30, level_name="WARNING", message="busy")
+    end = max(span.end_time_unix_nano for span in call.tree.spans)
+    lines = [error._replace(exception_type="ValueError", exception_stacktrace=text)]
+    lines += [warning._replace(span_id=b"", time_unix_nano=end + n) for n in range(600)]
+    return call_of(call.recorded, lines)
+
+
+def test_what_was_logged_is_a_lane_a_list_and_in_its_turn() -> None:
+    """A tick a stretch, however many there are; the words in full, and never obeyed."""
+    call = _with_lines(TOOLS, f"no table {HOSTILE}")
+    context = page_of(call, Choice(turn=1))
+    [error, many] = context["lanes"]["log"]
+    assert (error["kind"], error["more"]) == ("error", 0)
+    assert (many["kind"], many["text"], many["more"]) == ("warning", "WARNING my.app: busy", 599)
+    assert context["lanes"]["lanes"][-1]["word"] == "Log"
+    assert [line["level"] for line in context["drawer"]["log"]] == ["ERROR"]
+    page = call_html(call, turn=1)
+    assert page.count('class="log-error"') == 1
+    assert "601 log lines" in page
+    assert "The first 500 are shown" in page
+    assert page.count("no table") == 5  # tick, list and traceback, and both again in the drawer
+    assert "<script>window" not in re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL)
+
+
+def test_withheld_leaves_out_what_was_logged() -> None:
+    """The lane, too: when something was logged, and how bad it was, says more than a file needs."""
+    page = share(_with_lines(TOOLS, "no table for Mr Smith"), withheld=True)
+    assert ("Smith" in page, "log line" in page, 'class="log-' in page) == (False, False, False)
+    assert "Smith" in share(_with_lines(TOOLS, "no table for Mr Smith"))
 
 
 def test_what_cannot_be_seen_is_shown() -> None:

@@ -27,6 +27,7 @@ def describe(tree: Tree) -> dict[str, Any]:
     - `started_at`: ISO 8601 in UTC; `duration_seconds`: until the last that was heard of it.
     - `summary`: the `call.*` attributes of `agent_session` without the prefix. `errors` (counts
       by stage), `options`, `vad` are objects; `usage` is a list of LiveKit's `*ModelUsage`.
+    - `log`: how many `warnings` and `errors` were logged; absent while the job's root is open.
     - `turns`, in order, each with `number`, `kind`, `user_id` (where there were several),
       `user_text`, `agent_text`,
       `user_bot_latency_seconds` or `first_output_seconds`, `parts` (name to seconds; together
@@ -49,9 +50,24 @@ def describe(tree: Tree) -> dict[str, Any]:
         "started_at": tree.started_at,
         "duration_seconds": (last_heard_of(tree.spans) - tree.start_time_unix_nano) / 1e9,
         "summary": _summary(sessions, turns, tree.named(names.JOB_ENTRYPOINT)),
+        "log": _log_counts(tree.named(names.JOB_ENTRYPOINT)),
         "turns": _describe_turns(tree, turns, sessions),
     }
     return known(described)
+
+
+def _log_counts(jobs: Sequence[Span]) -> dict[str, int] | None:
+    """Over the jobs that say so; None where none does."""
+    counts = [
+        (job.attributes[stamps.CALL_LOG_WARNINGS], job.attributes.get(stamps.CALL_LOG_ERRORS))
+        for job in jobs
+        if stamps.CALL_LOG_WARNINGS in job.attributes
+    ]
+    known_counts = [(w, e) for w, e in counts if isinstance(w, int) and isinstance(e, int)]
+    if not known_counts:
+        return None
+    warnings, errors = (sum(each) for each in zip(*known_counts, strict=True))
+    return {"warnings": warnings, "errors": errors}
 
 
 def _summary(

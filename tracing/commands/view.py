@@ -62,8 +62,8 @@ def view(
         with opened(files, directory, strict) as source:
             if html is not None or terminal:
                 chosen = choose_call(calls[0] if calls else None, list(source.calls()))
-                spans = source.spans(chosen.trace_id)
-                _show_one(call_of(spans), html, around, withheld=withheld)
+                found = source.spans(chosen.trace_id), source.log_lines(chosen.trace_id)
+                _show_one(call_of(*found), html, around, withheld=withheld)
                 return
             from tracing.view.server import serve
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from tracing.calls.facts import Facts, Told
 from tracing.calls.transcribe import Line
+from tracing.log_line import LogLine
 from tracing.otlp_json import LeftOut, read_spans
 from tracing.safe_text import get_logger
 from tracing.span import Span
@@ -34,6 +35,9 @@ class Source(Protocol):
 
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of a call in the order in which they started."""
+
+    def log_lines(self, trace_id: str) -> list[LogLine]:
+        """What was logged in a call, by time."""
 
     def describe(self, trace_id: str) -> dict[str, Any]:
         """The call as the report has it (see `describe`)."""
@@ -64,6 +68,10 @@ class FromSpans(ABC):
     @abstractmethod
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of a call."""
+
+    def log_lines(self, trace_id: str) -> list[LogLine]:
+        """None: spans hold none, and the log records of OTLP files are not read."""
+        return []
 
     def describe(self, trace_id: str) -> dict[str, Any]:
         """The call as the report has it."""

@@ -69,7 +69,7 @@ def print_report(calls: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 
 def call_title(call: Mapping[str, Any]) -> Text:
-    """Which call it was: session, agent, caller, start, duration, turns, end, trace."""
+    """Which call it was: session, agent, caller, start, duration, turns, end, log, trace."""
     facts = [
         plain(call.get("agent", "")),
         plain(", ".join(call.get("user_ids") or [caller_of(call)])),
@@ -78,6 +78,7 @@ def call_title(call: Mapping[str, Any]) -> Text:
         counted(len(counted_turns([call])), "turn"),
         plain(call.get("summary", {}).get("close_reason", "")),
         plain(", ".join(in_words(call))),
+        _logged(call),
     ]
     name = plain(call.get("session_id", call["trace_id"]))
     return Text.assemble(
@@ -290,6 +291,15 @@ def _tool(tool: Mapping[str, Any]) -> Text:
 def _trouble(call: Mapping[str, Any]) -> str:
     errors = call.get("summary", {}).get("errors", {})
     return " · ".join(f"{plain(stage)} {count}" for stage, count in errors.items())
+
+
+def _logged(call: Mapping[str, Any]) -> str:
+    """How many warnings and errors were logged; "" for none."""
+    found = call.get("log", {})
+    counts = [
+        counted(found[f"{one}s"], one) for one in ("warning", "error") if found.get(f"{one}s")
+    ]
+    return f"{' and '.join(counts)} logged" if counts else ""
 
 
 def _local_time(call: Mapping[str, Any]) -> str:

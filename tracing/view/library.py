@@ -7,8 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from tracing.calls.facts import Facts, Told
+from tracing.calls.logged import logged
 from tracing.calls.transcribe import Line
 from tracing.calls.tree import Tree
+from tracing.log_line import LogLine
 from tracing.read.selection import Side, choose
 from tracing.read.sources import Source
 from tracing.span import Span
@@ -23,9 +25,12 @@ _HIT_CHARACTERS = 60
 class Call:
     """One call: what is told of it, and its spans, which are read only when they are needed."""
 
-    def __init__(self, told: Told, read_spans: Callable[[], list[Span]]) -> None:
+    def __init__(
+        self, told: Told, read_spans: Callable[[], list[Span]], lines: Sequence[LogLine] = ()
+    ) -> None:
         self.described, self.row, self.shown = told
         self._read_spans = read_spans
+        self._lines = lines
 
     @cached_property
     def recorded(self) -> list[Span]:
@@ -37,11 +42,16 @@ class Call:
         """Its spans as they are read."""
         return Tree(self.recorded)
 
+    @cached_property
+    def logged(self) -> list[dict[str, Any]]:
+        """What was logged in it (see `logged`); only where something was are its spans read."""
+        return list(logged(self.tree, self._lines)) if self._lines else []
 
-def call_of(spans: list[Span]) -> Call:
-    """The call that has these spans."""
+
+def call_of(spans: list[Span], lines: Sequence[LogLine] = ()) -> Call:
+    """The call that has these spans and log lines."""
     facts = Facts(spans)
-    call = Call(facts.told, lambda: spans)
+    call = Call(facts.told, lambda: spans, lines)
     call.tree = facts.tree
     return call
 
@@ -96,10 +106,10 @@ class Library:
         return ids[0] if len(ids) == 1 and len(asked) >= SHORTEST_PREFIX else None
 
     def _read(self, trace_id: str) -> Call:
-        told = self._source.told(trace_id)
+        told, lines = self._source.told(trace_id), self._source.log_lines(trace_id)
         if told is None:
-            return call_of(self._source.spans(trace_id))
-        return Call(told, lambda: self._source.spans(trace_id))
+            return call_of(self._source.spans(trace_id), lines)
+        return Call(told, lambda: self._source.spans(trace_id), lines)
 
     def beside(self, trace_id: str) -> dict[str, str]:
         """The calls next to one in the list: `newer` and `older`, where there are such."""

@@ -42,11 +42,11 @@ def call_page(
     *,
     withheld: bool = False,
 ) -> dict[str, Any]:
-    """The context of the page's template; for what is given see `Told`."""
+    """The context of the page's template; for what is given see `Told`, `shown` with the `log`."""
     turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
     if row.get("is_open") and turns and turns[-1].get("kind") == "unanswered":
         turns[-1] = {**turns[-1], "is_open": True}  # so far
-    on_axis = shown["lanes"]
+    on_axis = {**shown["lanes"], "log": shown["log"]}
     dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
     replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
     in_order = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
@@ -64,6 +64,7 @@ def call_page(
         "setting": " · ".join(setting(call, shown["livekit"])),
         "why": why(call),
         "lanes": lane_rows(on_axis, turns, budget_of(call), call.get("started_at", "")),
+        "log": shown["log"],
         "overview": _overview(on_axis, turns, call),
         "scale": scale,
         "ticks": [tick for tick in ticks(scale, 5) if abs(tick - budget_of(call)) > scale / 16],

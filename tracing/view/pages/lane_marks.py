@@ -13,6 +13,9 @@ from tracing.view.pages.heard_marks import on_waves
 _TOP = 34
 _MOST_TRANSCRIPTS = 500
 _AHEAD_SECONDS = 30.0
+_LOG_STRETCHES = 400
+"""Into so many the axis is divided for log lines, however many there are."""
+_GRAVITY = ("info", "warning", "error")
 
 
 class _Lane(NamedTuple):
@@ -38,6 +41,7 @@ _LANES = (
     _Lane("tools", "Tools", 19),
     _Lane("tts", "TTS", 19),
     _Lane("events", "Events", 19),
+    _Lane("log", "Log", 19),
 )
 """From the top down."""
 
@@ -71,6 +75,7 @@ def lane_rows(
         "tts": _worked(on_axis["tts"], end),
         "tools": _boxes(on_axis["tools"], end),
         "events": [{**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"])],
+        "log": list(_log(on_axis["log"], end)),
         "now": percent(now, end) if on_axis["is_open"] else "",
     }
 
@@ -99,6 +104,21 @@ def _placed(on_axis: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
             found.append({**place, "strong": lane.is_main})
             at += lane.height
     return found, at + 6
+
+
+def _log(lines: Sequence[Mapping[str, Any]], end: float) -> Iterator[dict[str, Any]]:
+    """A tick for the lines of each stretch: of its gravest kind, with the first of its words."""
+    stretches: dict[int, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        stretches.setdefault(int(min(line["at"] / end, 1.0) * _LOG_STRETCHES), []).append(line)
+    for found in stretches.values():
+        gravest = max(found, key=lambda line: _GRAVITY.index(line["kind"]))
+        yield {
+            "x": percent(min(found[0]["at"], end), end),
+            "kind": gravest["kind"],
+            "text": f"{gravest['level']} {gravest['logger']}: {gravest['text']}",
+            "more": len(found) - 1,
+        }
 
 
 def _heard(on_axis: Mapping[str, Any]) -> list[Mapping[str, Any]]:

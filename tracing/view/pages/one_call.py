@@ -23,8 +23,9 @@ def page_of(
 
     `shared`: for a file that has no server.
     """
+    shown = {**call.shown, "log": [] if withheld else call.logged}
     context = {
-        **call_page(call.described, call.row, call.shown, choice, withheld=withheld),
+        **call_page(call.described, call.row, shown, choice, withheld=withheld),
         **player(around.directory, call, withheld=withheld, shared=shared),
         "links": around.links(call.described["trace_id"]),
     }
@@ -35,4 +36,5 @@ def drawer_of(call: Call, number: int, page: dict[str, Any]) -> dict[str, Any] |
     """The context of one turn's drawer; None where there is no such turn."""
     at = next((row["at"] for row in page["rows"] if row["number"] == number), None)
     found = turn_page(call.described, call.tree, number, at)
-    return found and {**found, "silent": page["silent"]}
+    lines = [line for line in page["log"] if line.get("turn") == number]
+    return found and {**found, "silent": page["silent"], "log": lines}
