@@ -8,10 +8,11 @@ import sys
 
 import tracing
 
-from . import account, encode, heard, hot_path, loop_lag, set_up, throughput, view, wire
+from . import account, encode, heard, hot_path, logs, loop_lag, set_up, throughput, view, wire
 
 BENCHES = {
     "hot_path": hot_path,
+    "logs": logs,
     "account": account,
     "loop_lag": loop_lag,
     "throughput": throughput,

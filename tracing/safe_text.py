@@ -58,9 +58,13 @@ def safe(text: str, *, keep: str = "", secrets: Iterable[str] = ()) -> str:
 
     `secrets` are struck besides those of the process.
     """
-    for pattern in (_known.pattern, _pattern(_all_forms(secrets))):
-        text = pattern.sub(STRUCK, text)
-    text = _QUERY.sub("?...", _URL.sub(lambda found: _shown_url(found[0]), text))
+    text = _known.pattern.sub(STRUCK, text)
+    if secrets:
+        text = _pattern(_all_forms(secrets)).sub(STRUCK, text)
+    if "://" in text:
+        text = _URL.sub(lambda found: _shown_url(found[0]), text)
+    if "?" in text:
+        text = _QUERY.sub("?...", text)
     return printable(text, keep=keep)
 
 

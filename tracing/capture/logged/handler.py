@@ -41,6 +41,8 @@ _TRANSPORT = frozenset({"urllib3", "requests"})
 """Recorded where a call's own code asks; not where nothing says whose request it is."""
 _OUR_THREADS = "tracing-"
 _MAX_CALLS = 256
+_LINES = "\n\t"
+_format_exception = logging.Formatter().formatException
 _KEPT_END = {"exception_stacktrace": -1}
 _JOB_PROCESS = "job_proc"
 """What LiveKit calls a process that runs one job."""
@@ -198,12 +200,12 @@ class LogLines(logging.Handler):
     def _place(self) -> _Place | None:
         """The call of the span that is current here, else of the job."""
         span = trace.get_current_span()
-        context = span.get_span_context()
-        call = self._processor.call(context.trace_id) if context.trace_flags.sampled else None
+        trace_id, span_id, _, flags = span.get_span_context()[:4]
+        call = self._processor.call(trace_id) if flags & 1 else None  # sampled
         if call is None or not call.is_call:
             return self._place_of_job()
-        trace_id = self._processor.roots.recorded_trace_id(context.trace_id)
-        return _Place(trace_id, context.span_id.to_bytes(8, "big"), call, span)
+        recorded = self._processor.roots.recorded_trace_id(trace_id)
+        return _Place(recorded, span_id.to_bytes(8, "big"), call, span)
 
     def _place_of_job(self) -> _Place | None:
         """The root of the job that is current here."""
@@ -239,7 +241,7 @@ class LogLines(logging.Handler):
         if record.exc_info and record.exc_info[0] is not None:
             texts.update(_exception(record, withhold=withhold))
         masked = self._processor.redaction.attributes(texts, withhold=False)
-        found = {key: safe(str(text), keep="\n\t") for key, text in masked.items()}
+        found = {key: safe(str(text), keep=_LINES) for key, text in masked.items()}
         cut = {key: _cut(text, _KEPT_END.get(key, 1)) for key, text in found.items()}
         if cut != found:
             self._ledger.count(losses.TRUNCATED, detail=f"a line of {record.name}")
@@ -282,7 +284,7 @@ def _exception(record: logging.LogRecord, *, withhold: bool) -> dict[str, str]:
     _, error, raised_at = record.exc_info
     if withhold:
         return {"exception_stacktrace": _cut("".join(traceback.format_tb(raised_at)), -4)}
-    text = record.exc_text or logging.Formatter().formatException(record.exc_info)
+    text = record.exc_text or _format_exception(record.exc_info)
     return {"exception_message": _cut(str(error), 4), "exception_stacktrace": _cut(text, -4)}
 
 
