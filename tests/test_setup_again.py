@@ -57,6 +57,9 @@ def of_room(known: Any) -> str:
         ({"directory": "elsewhere"}, "directory="),
         ({"session_id": "another", "user_id": "me"}, "session_id=, user_id="),
         ({"metrics": True}, "metrics="),
+        ({"logs": "warning"}, None),
+        ({"logs": "info"}, "logs="),
+        ({"logs": False}, "logs="),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value or ()),
 )
@@ -182,6 +185,32 @@ def test_strict_may_be_a_word(caplog: pytest.LogCaptureFixture) -> None:
 
 
 # Another provider, and its shutdown.
+
+
+def test_log_lines_of_a_call_are_delivered_until_shutdown(
+    server: RecordingServer, in_thread: None
+) -> None:
+    """A later pipeline in the same process records each line once."""
+    app = logging.getLogger("my.app")
+    for number in range(2):
+        handle = first(server)
+        with livekit_tracer.start_as_current_span("agent_session"):
+            app.warning("line %d", number)
+        assert handle.flush(20)
+        handle.shutdown()
+        app.warning("after the shutdown")
+    assert [line.message for line in server.logs if line.logger == "my.app"] == ["line 0", "line 1"]
+
+
+def test_log_lines_may_be_off(server: RecordingServer, in_thread: None) -> None:
+    """Then there is no handler, and no reader for them."""
+    handle = setup_tracer("otlp", endpoint=server.url, logs=False)
+    before = list(logging.root.handlers)
+    with livekit_tracer.start_as_current_span("agent_session"):
+        logging.getLogger("my.app").error("a line")
+    assert logging.root.handlers == before
+    assert handle.flush(20)
+    assert (server.log_requests, server.accepted_names()) == (0, ["agent_session"])
 
 
 def test_provider_that_livekit_is_given_later_is_joined(

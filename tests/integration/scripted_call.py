@@ -6,11 +6,13 @@ Where its spans and metrics go is said by the environment.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit.agents import AgentSession, llm
+from livekit.agents.llm import function_tool
 
 from tests.sessions.accounts import NOT_PREEMPTIVE, Clerk
 from tests.sessions.scripted import FakeLLM, Said
@@ -28,6 +30,37 @@ SCRIPT = {
     "talk": Said("It is a long story."),
     "stop": Said("Yes?"),
 }
+
+
+LOGGER = "my.app"
+LOGGED = [
+    ("on_enter", 9, "a call begins"),
+    ("on_user_turn_completed", 13, "what was that"),
+    ("function_tool", 17, "the booking service is away"),
+]
+"""What `logging` logs: in which span, as which of OpenTelemetry's severities, what."""
+
+
+class LoggingClerk(Clerk):
+    """Logs in hooks and in a tool."""
+
+    logger = logging.getLogger(LOGGER)
+
+    async def on_enter(self) -> None:
+        self.logger.info(LOGGED[0][2])
+
+    async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+        if "find" in new_message.text_content:
+            self.logger.warning(LOGGED[1][2])
+
+    @function_tool
+    async def look_up(self, what: str) -> str:
+        """Look something up."""
+        try:
+            raise ConnectionError(what)
+        except ConnectionError:
+            self.logger.exception(LOGGED[2][2])
+        return f"looked up {what}"
 
 
 class LargeLLM(FakeLLM):
@@ -63,8 +96,13 @@ async def fallback(call: Studio) -> None:
     await _ask(call, "hello", "Good evening")
 
 
+async def log(call: Studio) -> None:
+    """One turn with a tool, by a clerk that logs."""
+    await _ask(call, "find", "Here it is")
+
+
 KINDS: dict[str, Callable[[Studio], Awaitable[None]]] = {
-    run.__name__: run for run in (plain, tools, interrupted, fallback)
+    run.__name__: run for run in (plain, tools, interrupted, fallback, log)
 }
 
 
@@ -88,12 +126,13 @@ def _observe(session: AgentSession[Any], recorder: Recorder) -> None:
 
 async def main(kind: str) -> None:
     """One call, and its end."""
-    clerk = Clerk("Welcome." if kind == "plain" else "")
+    clerk = LoggingClerk() if kind == "log" else Clerk("Welcome." if kind == "plain" else "")
     options = {**NOT_PREEMPTIVE, **_options(kind)}
     async with studio(clerk, SCRIPT, prepare=_observe, recorder=Recorder(), **options) as call:
         await KINDS[kind](call)
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     setup_tracer()
     asyncio.run(main(sys.argv[1]))
