@@ -134,13 +134,25 @@ def test_lines_are_read_by_number(tmp_path: Path, limit: int) -> None:
         frame for number in range(4) for frame in (end_of(number + 1), log_frame(line(number)))
     ]
     path.write_bytes(header_frame({"resource": {"service.name": "test"}}) + b"".join(frames))
-    reader, found = SegmentReader(path, 0), []
+    reader, found = SegmentReader(path, 0, lines=True), []
     while batch := reader.read_lines(2**20, limit):
         assert len(batch) <= limit
         found.append(batch)
         reader.acknowledged = reader.position
     assert [one for batch in found for one in batch] == [line(number) for number in range(4)]
     assert DONE != reader.position == path.stat().st_size
+
+
+def test_damage_is_counted_by_who_reads_the_spans_alone(tmp_path: Path) -> None:
+    """And keeps no line behind it from being read."""
+    path = tmp_path / "a.seg"
+    damaged = bytearray(end_of(1))
+    damaged[-3] ^= 1
+    path.write_bytes(header_frame({"pid": 1}) + damaged + log_frame(line(1)) + end_of(2))
+    spans, lines = SegmentReader(path, 0), SegmentReader(path, 0, lines=True)
+    assert [span.name for span in spans.read(2**20)] == ["span 2"]
+    assert [found.message for found in lines.read_lines(2**20)] == ["line 1"]
+    assert (spans.damaged, lines.damaged) == (1, 0)
 
 
 def test_lines_in_a_segment_that_is_deleted_are_counted(spool: Path) -> None:

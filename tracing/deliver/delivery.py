@@ -160,6 +160,7 @@ class Delivery(threading.Thread):
                 offset,
                 self._backend.open_spans,
                 settle_seconds=self._backend.settle_seconds,
+                lines=self._carries_lines,
             )
 
     def _await_batch(self) -> bool:

@@ -98,19 +98,22 @@ def read_records(
     resource: Attributes | None = None,
     is_whole: bool = True,
     format: Format = CURRENT,
+    spans: bool = True,
 ) -> Iterator[Record]:
     """The records of `data` from `offset` on; damaged stretches come as one record each.
 
     Spans get the resource of the segment's header, or `resource` where the header was read
     before. Stops at an incomplete frame: a torn tail, or one that is still being written.
     With `is_whole` nothing will follow, so a good frame is also looked for behind a torn one.
+    Without `spans` those are passed over, none of them decoded.
     """
     resource = resource or {}
     good_until = offset
     while (found := format.next_payload(data, offset, is_whole)) is not None:
         payload, end = found
         start, offset = end - len(payload) - format.head.size, end
-        kind, span, values, line = _decode(payload, resource)
+        is_passed_over = not spans and _is_of_span(payload)
+        kind, span, values, line = _PASSED_OVER if is_passed_over else _decode(payload, resource)
         record = Record(kind, span, values, start, end, line)
         if record.start_offset > good_until:
             yield _damaged(data, good_until, record.start_offset)
@@ -283,7 +286,14 @@ def _kind_of(payload: bytes) -> int:
     return payload[1 if payload[0] < 0xA0 else 3]
 
 
+def _is_of_span(payload: bytes) -> bool:
+    return len(payload) > 3 and _kind_of(payload) in (START, END, NOT_OPEN)
+
+
 _Decoded: TypeAlias = "tuple[int, Span | None, Mapping[str, Any], LogLine | None]"
+
+
+_PASSED_OVER: _Decoded = (END, None, {}, None)
 
 
 def _decode(payload: bytes, resource: Attributes) -> _Decoded:

@@ -37,6 +37,7 @@ class SegmentReader:
     A segment whose process died is finished by `recovered`: the spans that it left open,
     closed as errors at the time of the last sign of life. Of a call that has begun, nothing is
     read before its names are settled, `settle_seconds` after its session began; 0 reads at once.
+    One for `lines` reads log lines in place of spans.
     Raises KeyError for a segment in a format that is none of `FORMATS`, and OSError for one that
     cannot be read.
     """
@@ -48,11 +49,13 @@ class SegmentReader:
         open_spans: OpenSpans = "none",
         *,
         settle_seconds: float = 0.0,
+        lines: bool = False,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.path = path
         self._format = FORMATS[segment_version(path)]
         self._open_spans = open_spans
+        self._reads_lines = lines
         self.acknowledged = acknowledged
         self.position = 0
         self.is_gone = False
@@ -99,7 +102,7 @@ class SegmentReader:
         ]
 
     def read_lines(self, limit_bytes: int, limit_lines: int = 2**62) -> list[LogLine]:
-        """The next log lines, in place of spans."""
+        """The next log lines."""
         records = self._read(limit_bytes, limit_lines, counted=LOG)
         return [record.line for record in records if record.line is not None]
 
@@ -134,7 +137,13 @@ class SegmentReader:
             data = self._read_at(self.position, want)
             is_end = len(data) < want
             resource, whole = self._header.get("resource"), is_whole and is_end
-            found = read_records(data, resource=resource, is_whole=whole, format=self._format)
+            found = read_records(
+                data,
+                resource=resource,
+                is_whole=whole,
+                format=self._format,
+                spans=not self._reads_lines,
+            )
             records = list(found)
             if records or is_end or want > _LARGEST_READ_BYTES:
                 break
@@ -161,7 +170,8 @@ class SegmentReader:
         """Remember what a record says of the segment, and of the spans that are open."""
         kind, span = record.kind, record.span
         if kind == DAMAGED:
-            if self.position + record.start_offset >= self._looked_for_damage_until:
+            is_behind = self.position + record.start_offset >= self._looked_for_damage_until
+            if is_behind and not self._reads_lines:  # who reads the spans counts it
                 self.damaged += record.values.get("records", 1)
                 self._looked_for_damage_until = self.position + record.end_offset
             return
