@@ -107,7 +107,9 @@ class LogLines(logging.Handler):
         super().__init__(level)
         self._processor = processor
         self._ledger = ledger
-        self._vouched = tuple(name.removeprefix(VOUCHED) for name in vouched if VOUCHED in name)
+        self._vouched = tuple(
+            name.removeprefix(VOUCHED) for name in vouched if name.startswith(VOUCHED)
+        )
         self._as_events = as_events
         self._current_job = current_job
         self.after_fork()
