@@ -344,8 +344,11 @@ class RecordingTally:
     def quarantined(self, span: Span, words: str) -> None:
         self.booked.append(("quarantined", span.name, words))
 
-    def partially_rejected(self, number: int, words: str, *, lines: bool = False) -> None:
-        self.booked.append((f"partially rejected{' lines' if lines else ''}", number, words))
+    def partially_rejected(self, number: int, words: str) -> None:
+        self.booked.append(("partially rejected", number, words))
+
+    def lines_rejected(self, number: int, words: str) -> None:
+        self.booked.append(("partially rejected lines", number, words))
 
     def line_rejected(self, line: LogLine, words: str) -> None:
         self.booked.append(("rejected", line.message, words))

@@ -84,7 +84,7 @@ def _oldest(directory: Path, segments: Sequence[Path]) -> int:
             FORMATS.get(segment_version(path)),
             acknowledged_offset(directory, path.name),
         )
-        if format is None or not count_ended(path, offset):
+        if format is None or not count_held(path, offset).spans:
             continue
         for record in read_records(path.read_bytes(), offset, format=format):
             if record.kind == END and record.span is not None:

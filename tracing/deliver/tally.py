@@ -41,14 +41,17 @@ class Tally:
             words = f"{words} (not kept: {error})"
         self._count(losses.QUARANTINED, words)
 
-    def partially_rejected(self, number: int, words: str, *, lines: bool = False) -> None:
-        """The backend accepted the request but not all spans, or log lines, in it."""
-        reason = losses.LINE_REJECTED if lines else losses.PARTIALLY_REJECTED
-        self._ledger.count(reason, number, backend=self._backend, detail=words)
+    def partially_rejected(self, number: int, words: str) -> None:
+        """The backend accepted the request but not all spans in it."""
+        self._ledger.count(losses.PARTIALLY_REJECTED, number, backend=self._backend, detail=words)
 
     def line_rejected(self, line: LogLine, words: str) -> None:
         """One log line is rejected for good, or cannot be put into the backend's form."""
         self._count(losses.LINE_REJECTED, f"{_told(line)}: {words}")
+
+    def lines_rejected(self, number: int, words: str) -> None:
+        """The backend accepted the request but not all log lines in it."""
+        self._ledger.count(losses.LINE_REJECTED, number, backend=self._backend, detail=words)
 
     def lines_not_taken(self, number: int, words: str) -> None:
         """The backend has no place for log lines; the first of them says so in the log."""

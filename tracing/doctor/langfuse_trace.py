@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tracing.deliver.senders.sender import Unavailable, make_sender, make_translator
-from tracing.deliver.tally import Tally
+from tracing.deliver.tally import Carried, Tally
 from tracing.doctor.findings import Finding, mend, note, ok, unknown
 from tracing.doctor.langfuse_api import Api
 from tracing.doctor.reach import STEP_SECONDS, Place
@@ -29,11 +29,11 @@ class Rejections(Tally):
     def __init__(self) -> None:
         self.words: list[str] = []
 
-    def truncated(self, span: Span, attribute: str) -> None:
+    def truncated(self, carried: Carried, attribute: str) -> None:
         """An attribute was cut."""
         self.words.append(f"{attribute} is too large")
 
-    def unsendable(self, span: Span, error: Exception) -> None:
+    def unsendable(self, carried: Carried, error: Exception) -> None:
         """It cannot be encoded."""
         self.words.append(repr(error))
 

@@ -41,7 +41,7 @@ class OtlpLogSender(OtlpSender[LogLine]):
 
     def reject_in_part(self, number: int, words: str) -> None:
         """As log lines."""
-        self.tally.partially_rejected(number, words, lines=True)
+        self.tally.lines_rejected(number, words)
 
     def has_no_place(self, carried: Sequence[LogLine], answer: Answer) -> bool:
         """Whether it takes traces alone: then its log lines wait for nothing."""
