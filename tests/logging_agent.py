@@ -2,7 +2,7 @@
 
 `executor` is how jobs run (`forkserver`, `spawn`, `thread`), `endpoint` where they are traced to,
 `meeting` a directory in which the jobs wait for each other. With `kill`, each job ends its process
-by SIGKILL once it has logged.
+by SIGKILL once both have logged.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ setup_tracer("otlp", endpoint=WORK["endpoint"])
 app = logging.getLogger("my.app")
 
 
-async def meet(room: str) -> None:
-    """Wait until the other call is here, too."""
+async def meet(room: str, when: str) -> None:
+    """Wait until the other call is as far, too."""
     meeting = Path(WORK["meeting"])
-    (meeting / room).touch()
-    while len(list(meeting.iterdir())) < len(ROOMS):
+    (meeting / f"{when} {room}").touch()
+    while len(list(meeting.glob(f"{when} *"))) < len(ROOMS):
         await asyncio.sleep(0.01)
 
 
@@ -59,7 +59,7 @@ async def entrypoint(ctx: JobContext) -> None:
     session: AgentSession[None] = AgentSession(llm=FakeLLM(script))
     session.output.set_audio_enabled(False)
     app.warning("%s: in the entrypoint", room)
-    await meet(room)
+    await meet(room, "begun")
     await session.start(Agent(instructions="Book.", tools=[book]))
     await session.run(user_input="hello")
     thread = threading.Thread(target=own_thread, args=(room,), name="of a library")
@@ -70,6 +70,7 @@ async def entrypoint(ctx: JobContext) -> None:
     except ConnectionError:
         app.exception("%s: it failed", room)
     app.info("%s: of no interest", room)
+    await meet(room, "logged")
     if WORK["kill"]:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -69,7 +69,7 @@ def not_current(path: Path) -> list[str]:
 def make_older(path: Path, schema: int = 1) -> None:
     """Make it the store of an earlier version, as its writer left it."""
     with sqlite3.connect(path) as db:
-        for table in ("described", "turns", "said", "said_index"):
+        for table in ("described", "turns", "said", "said_index", "log_lines"):
             db.execute(f"DROP TABLE {table}")
         for statement in _STEPS[1] if schema > 1 else ():
             db.execute(statement)

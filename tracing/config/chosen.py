@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tracing.config.backends import BackendSettings
 from tracing.config.environment import Environment
+from tracing.config.http.endpoints import both
 from tracing.config.labels import TraceLabels
 from tracing.config.langfuse import Langfuse
 from tracing.config.otlp import Otlp

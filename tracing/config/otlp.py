@@ -56,10 +56,11 @@ class Otlp(TraceLabels):
     """langfuse for a collector that forwards the spans to Langfuse; else TRACING_OTLP_DIALECT,
     plain."""
     logs_endpoint: str = field(default="", repr=False)
-    """Whole URL for the log lines of calls; else /v1/logs of `endpoint`, or without that
-    OTEL_EXPORTER_OTLP_LOGS_ENDPOINT."""
+    """Whole URL for the log lines of calls; else, where `endpoint` is not given either,
+    OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, else the base URL with /v1/logs."""
     logs_headers: Mapping[str, str] | str | None = field(default=None, repr=False)
-    """The same as `headers`, for log lines alone; else OTEL_EXPORTER_OTLP_LOGS_HEADERS."""
+    """The same as `headers`, for log lines alone; else `headers`,
+    OTEL_EXPORTER_OTLP_LOGS_HEADERS, and where `headers` come from."""
 
     def resolve(self, env: Environment, *, is_only_one: bool) -> Otlp | Langfuse:
         """The settings in force, `endpoint` as the whole URL for traces; problems go to `env`."""

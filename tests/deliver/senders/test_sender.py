@@ -38,6 +38,7 @@ def test_what_goes_beside_langfuse_is_of_the_same_traces() -> None:
         ("langfuse-scores", 0.5),
         ("langfuse-media", 0.5),
         ("local", 1.0),
+        ("local-logs", 1.0),
     ]
 
 
