@@ -20,7 +20,7 @@ SETTLE_SECONDS = 2.0
 IN_PROGRESS_SECONDS = 10.0
 """The age at which a call is shown as going on, and up to which it may wait for a session."""
 LOG_LINES_PER_SECOND = 100
-"""Log lines of a call that are recorded in one second: at most 2 ms of it on the voice loop."""
+"""Log lines of a call that are recorded in one second: some 4 ms of it on the voice loop."""
 LOG_BYTES_PER_CALL = 2 * 2**20
 """What the log lines of a call may take in the spool, some ten thousand: its spans take as much."""
 LOG_TEXT_CHARACTERS = 16_384
