@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import tracing
 
 
@@ -20,3 +22,8 @@ def test_public_names_are_these() -> None:
     ]
     assert [getattr(tracing, name).__name__ for name in tracing.__all__] == tracing.__all__
     assert not hasattr(tracing, "something_else")
+
+
+def test_version_is_one_that_can_be_published() -> None:
+    """By Semantic Versioning, as the changelog promises."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?", tracing.__version__)

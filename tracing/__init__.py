@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tracing.observing import observe
     from tracing.setup import setup_tracer
 
+__version__ = "0.1.0"
+"""The one place of it; what is built takes it from here."""
+
 __all__ = [
     "Backend",
     "ConfigError",
@@ -44,11 +47,13 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # else every slip of the pen would be a name of type Any
 
-    value = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = value
+        return value
