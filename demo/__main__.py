@@ -27,6 +27,9 @@ from tracing.config.otlp import Otlp
 from tracing.config.settings import backends_of
 from tracing.deliver.outcome import Outcomes
 
+START_SECONDS = 90.0
+"""How long the call's process may take to start: after an installation everything is compiled
+once, and on a busy machine LiveKit's 10 seconds are too few for that."""
 DELIVERY_SECONDS = 10.0
 """How long the summary waits for the last spans to arrive."""
 
@@ -111,7 +114,11 @@ async def serve(options: Mapping[str, Any]) -> None:
     """
     from demo import call
 
-    server = AgentServer(host="127.0.0.1", setup_fnc=call.prewarm)
+    server = AgentServer(
+        host="127.0.0.1",
+        setup_fnc=call.prewarm,
+        initialize_process_timeout=START_SECONDS,
+    )
     server.rtc_session(call.entrypoint)
     started = asyncio.Event()
     server.once("worker_started", started.set)

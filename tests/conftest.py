@@ -21,7 +21,9 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 def pytest_configure(config: pytest.Config) -> None:
     """A segment's file is closed with its last reference, because other threads may write."""
-    config.addinivalue_line("filterwarnings", "ignore:unclosed file <(_io.FileIO|File) :ResourceWarning")
+    config.addinivalue_line(
+        "filterwarnings", "ignore:unclosed file <(_io.FileIO|File) :ResourceWarning"
+    )
 
 
 @pytest.fixture(autouse=True)

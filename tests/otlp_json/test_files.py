@@ -128,7 +128,8 @@ def test_a_packed_file_that_is_cut_gives_what_is_whole(tmp_path: Path) -> None:
 
 def test_zstd_as_a_stream_and_as_the_collector_frames_it(tmp_path: Path) -> None:
     """A stream, a stream that is cut, and messages compressed one by one behind their lengths."""
-    zstd = pytest.importorskip("backports.zstd", reason="backports.zstd is not installed")
+    library = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    zstd = pytest.importorskip(library, reason=f"{library} is not installed")
     path, left_out = tmp_path / "traces.zst", LeftOut()
     path.write_bytes(zstd.compress(f"{LINE}\n{LINE}".encode()))
     assert list(read_spans(path)) == [FULL, FULL]
@@ -142,6 +143,7 @@ def test_zstd_as_a_stream_and_as_the_collector_frames_it(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="it is in the standard library")
 def test_zstd_without_its_library_says_what_to_install(tmp_path: Path) -> None:
     """One sentence with the mend."""
     path = tmp_path / "traces.zst"

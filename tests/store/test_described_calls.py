@@ -6,6 +6,7 @@ import logging
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,13 @@ def lines_of(store: Store, trace_id: str) -> list[object]:
 def not_current(path: Path) -> list[str]:
     """The calls that readers describe from their spans."""
     query = "SELECT trace_id FROM calls LEFT JOIN described USING (trace_id) WHERE is_call"
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         return [found for (found,) in db.execute(f"{query} AND is_current IS NOT 1")]
 
 
 def make_older(path: Path, schema: int = 1) -> None:
     """Make it the store of an earlier version, as its writer left it."""
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         for table in ("described", "turns", "said", "said_index", "log_lines"):
             db.execute(f"DROP TABLE {table}")
         for statement in _STEPS[1] if schema > 1 else ():
@@ -160,7 +161,7 @@ def test_an_older_store_is_read_as_it_is_and_filled_by_its_writer(
         "described 8 of 20 calls stored earlier",
         "described 20 of 20 calls stored earlier",
     ]
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
@@ -200,7 +201,7 @@ def test_what_is_known_of_a_call_goes_with_it(path: Path) -> None:
         assert list(store.lines(["oslo"])) != []
         now[0] = 31 * 86400.0
         store.add([call(1)])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         left = {
             table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("described", "turns", "said")

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused(path: Path) -> None:
     """The message says which version wrote the file and what to do; the file is not touched."""
     Store(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     for read_only in (True, False):
         with pytest.raises(StoreError) as caught:

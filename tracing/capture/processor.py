@@ -39,10 +39,9 @@ _LIVES_LONG = frozenset(
     {names.JOB_ENTRYPOINT, names.AGENT_SESSION, names.USER_TURN, names.AGENT_TURN}
 )
 """These get a start record at once; others when a child of theirs ends, or after a while."""
+_LIVES_LONG_NANOS = 200_000_000
 
 _REWRITTEN = INPUT_SPANS | {names.FUNCTION_TOOL}
-
-_LIVES_LONG_NANOS = 200_000_000
 
 
 class TracingProcessor(SpanProcessor):
