@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-_Several: TypeAlias = "list[AttributeValue | None] | Mapping[str, AttributeValue | None]"
-AttributeValue: TypeAlias = "str | bool | int | float | bytes | _Several"
+# One text, because pyright takes no other, and whole, because annotations are resolved elsewhere.
+AttributeValue: TypeAlias = "str | bool | int | float | bytes | list[AttributeValue | None] | Mapping[str, AttributeValue | None]"  # noqa: E501
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 
 STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
