@@ -125,6 +125,7 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     'python -m tracing report --check "p95<=1.2" --baseline baseline.json': GATE,
     "python -m tracing report --json > baseline.json": GATE,
     "python -m tracing report --last 4 --baseline baseline.json": GATE,
+    "pip install livekit-tracing==X.Y.Z": NotRun("is said of a version to come"),
     "python -m tracing report calls.json": Ends("In all: 1 call"),
     "zcat calls.json.gz | python -m tracing report -": Ends("In all: 1 call"),
     "python -m tracing transcript": Ends("agent"),

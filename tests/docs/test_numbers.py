@@ -47,5 +47,13 @@ def test_recorded_sessions_of_each_version() -> None:
     assert told == {version: count for version, count in kept.items() if count}
 
 
+def test_pythons() -> None:
+    """The README's are those that the package admits."""
+    admitted = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', _text("pyproject.toml"))
+    assert admitted
+    said = re.findall(r"Python 3\.(\d+) to 3\.(\d+)", _text("README.md"))
+    assert {*said} == {(admitted[1], str(int(admitted[2]) - 1))}
+
+
 def _text(name: str) -> str:
     return (ROOT / name).read_text()
