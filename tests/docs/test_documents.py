@@ -129,6 +129,7 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "python -m tracing report calls.json": Ends("In all: 1 call"),
     "zcat calls.json.gz | python -m tracing report -": Ends("In all: 1 call"),
     "python -m tracing transcript": Ends("agent"),
+    "python -m tracing.heard SPOOL": NotRun("only the drainer runs it: tests/heard does"),
     "python -m tracing doctor": Ends("ok"),
     "python -m tracing.heard SPOOL": By("tests/heard/test_measuring.py::test_"),
     "python -m tracing replay FILES --backend langfuse": Ends("langfuse"),
