@@ -140,6 +140,19 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "mv .tracing/spool/<one>/*.seg .tracing/spool/<other>/": By(
         "tests/deliver/test_tenants.py::test_"
     ),
+    "pip install livekit-tracing==X.Y.Z": NotRun("is said of a version to come"),
+    "python -m tracing report calls.json": Ends("In all: 1 call"),
+    "zcat calls.json.gz | python -m tracing report -": Ends("In all: 1 call"),
+    "python -m tracing transcript": Ends("agent"),
+    "python -m tracing.heard SPOOL": NotRun("only the drainer runs it: tests/heard does"),
+    "python -m tracing doctor": Ends("ok"),
+    "python -m tracing.heard SPOOL": By("tests/heard/test_measuring.py::test_"),
+    "python -m tracing replay FILES --backend langfuse": Ends("langfuse"),
+    "python -m tracing replay calls.json --backend langfuse": Ends("langfuse"),
+    "python -m tracing replay calls.json --backend langfuse --dry-run": Ends("langfuse"),
+    "mv .tracing/spool/<one>/*.seg .tracing/spool/<other>/": By(
+        "tests/deliver/test_tenants.py::test_"
+    ),
     # In CI.
     **dict.fromkeys(
         (
