@@ -23,7 +23,6 @@ DOORS = {
     "setup",
     "application",
     "in_force",
-    "global_provider",
     "pipeline",
     "observing",
     "handle",
@@ -53,7 +52,6 @@ MAY_IMPORT = {
 
 KNOWS_LIVEKIT = (
     "tracing.capture.",
-    "tracing.global_provider",
     "tracing.metrics.",
     "tracing.observing",
     "tracing.pipeline",

@@ -66,7 +66,7 @@ CASES = {
         "setup_tracer('local'); telemetry.set_tracer_provider(VendorsProvider())",
         [
             LOCAL,
-            "WARNING tracing.capture.provider LiveKit was given a VendorsProvider after "
+            "WARNING tracing.setup LiveKit was given a VendorsProvider after "
             "setup_tracer, which records nothing: no call is traced from here on. Leave "
             "set_tracer_provider out, or give it an SDK provider.",
         ],

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from tracing.capture.current import register
-from tracing.capture.provider import follow_provider, other_provider
+from tracing.capture.providers.of_livekit import follow_provider, other_provider
+from tracing.capture.providers.of_opentelemetry import follow_global
 from tracing.deliver.flush import flush_spool
-from tracing.global_provider import follow_global
 from tracing.spool.losses import Ledger, count_losses
 
 if TYPE_CHECKING:

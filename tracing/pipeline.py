@@ -27,7 +27,8 @@ from tracing.capture.langfuse.progress import Progress
 from tracing.capture.logged.failed_tools import know_failed_tools
 from tracing.capture.logged.handler import LogLines
 from tracing.capture.processor import TracingProcessor
-from tracing.capture.provider import Joining, follow_provider
+from tracing.capture.providers.of_livekit import Joining, follow_provider
+from tracing.capture.providers.of_opentelemetry import become_global
 from tracing.capture.redaction import Redaction
 from tracing.capture.session_name import SessionNamer
 from tracing.capture.session_report import SessionReports
@@ -39,7 +40,6 @@ from tracing.config.asked import Asked
 from tracing.config.backends import STORE_NAME, Backend, fingerprint, labels_of
 from tracing.config.settings import ConfigError, Settings, backends_of
 from tracing.deliver.keeper import Keeper
-from tracing.global_provider import become_global
 from tracing.handle import Tracing
 from tracing.harmless.filter import Harmless
 from tracing.in_force import choice_of

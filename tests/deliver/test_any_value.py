@@ -29,7 +29,7 @@ from tracing.config.backends import Backend
 from tracing.deliver.delivery import Delivery
 from tracing.deliver.senders.console import ConsoleSender
 from tracing.deliver.senders.otlp_protobuf import encode_request
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.dialects.langfuse import LangfuseDialect
 from tracing.dialects.scores import documents_of
 from tracing.otlp_json import decode, dumps, read_spans

@@ -133,37 +133,12 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "python -m tracing transcript": Ends("agent"),
     "python -m tracing.heard SPOOL": NotRun("only the drainer runs it: tests/heard does"),
     "python -m tracing doctor": Ends("ok"),
-    "python -m tracing.heard SPOOL": By("tests/heard/test_measuring.py::test_"),
     "python -m tracing replay FILES --backend langfuse": Ends("langfuse"),
     "python -m tracing replay calls.json --backend langfuse": Ends("langfuse"),
     "python -m tracing replay calls.json --backend langfuse --dry-run": Ends("langfuse"),
     "mv .tracing/spool/<one>/*.seg .tracing/spool/<other>/": By(
         "tests/deliver/test_tenants.py::test_"
     ),
-    "pip install livekit-tracing==X.Y.Z": NotRun("is said of a version to come"),
-    "python -m tracing report calls.json": Ends("In all: 1 call"),
-    "zcat calls.json.gz | python -m tracing report -": Ends("In all: 1 call"),
-    "python -m tracing transcript": Ends("agent"),
-    "python -m tracing.heard SPOOL": NotRun("only the drainer runs it: tests/heard does"),
-    "python -m tracing doctor": Ends("ok"),
-    "python -m tracing.heard SPOOL": By("tests/heard/test_measuring.py::test_"),
-    "python -m tracing replay FILES --backend langfuse": Ends("langfuse"),
-    "python -m tracing replay calls.json --backend langfuse": Ends("langfuse"),
-    "python -m tracing replay calls.json --backend langfuse --dry-run": Ends("langfuse"),
-    "mv .tracing/spool/<one>/*.seg .tracing/spool/<other>/": By(
-        "tests/deliver/test_tenants.py::test_"
-    ),
-    # In CI.
-    **dict.fromkeys(
-        (
-            "python -m tracing report --json > baseline.json",
-            "python -m tracing report --last 4 --baseline baseline.json",
-        ),
-        By("tests/test_demo.py::test_gate_of_the_docs_lets_the_demo_pass"),
-    ),
-    'python -m tracing report --check "p95<=1.2" --check "tool_failure_rate<0.05"'
-    ' --check "barge_in_rate<0.2"': By("tests/test_gate.py::test_calls_of_the_store"),
-    "pip install livekit-tracing==X.Y.Z": NotRun("needs what was just published"),
     "python -m tests.heard.picture": NotRun("runs the demo's call, and makes what is committed"),
     "python -m tests.view.pictures": NotRun("needs Chromium, and makes what is committed"),
 }

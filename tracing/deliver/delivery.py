@@ -22,8 +22,8 @@ from tracing.deliver.senders.sender import (
     UsesSpareTime,
     make_sender,
 )
+from tracing.deliver.senders.tally import Carried, Tally
 from tracing.deliver.status import BackendStatus, post_notice
-from tracing.deliver.tally import Carried, Tally
 from tracing.safe_text import get_logger, keep_secret
 from tracing.spool import losses
 from tracing.spool.acks import DONE, Acks

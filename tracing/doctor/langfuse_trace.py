@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tracing.deliver.senders.sender import Unavailable, make_sender, make_translator
-from tracing.deliver.tally import Carried, Tally
+from tracing.deliver.senders.tally import Carried, Tally
 from tracing.doctor.findings import Finding, mend, note, ok, unknown
 from tracing.doctor.langfuse_api import Api
 from tracing.doctor.reach import STEP_SECONDS, Place

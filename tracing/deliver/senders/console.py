@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tracing import names, stamps
 from tracing.config.backends import Backend
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.safe_text import safe
 from tracing.span import STATUS_ERROR, Span
 

@@ -21,7 +21,7 @@ from tracing.deliver.senders.http import (
 )
 from tracing.deliver.senders.langfuse_api import LangfuseApi, Rejected
 from tracing.deliver.senders.sender import Unavailable
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.dialects.media import media_id, upload_request
 from tracing.span import Span
 from tracing.spool.files import NO_LINK

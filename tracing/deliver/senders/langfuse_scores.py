@@ -13,7 +13,7 @@ from tracing.config.backends import Backend
 from tracing.deliver.senders.http import Verdict, verdict_of
 from tracing.deliver.senders.langfuse_api import LangfuseApi, Rejected
 from tracing.deliver.senders.sender import Unavailable
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.dialects.scores import documents_of
 from tracing.span import Span
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracing.config.backends import Backend
 from tracing.deliver.senders.sender import Unavailable
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.span import Span
 from tracing.store.store import Store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tracing.config.backends import Backend
 from tracing.deliver.senders.sender import Unavailable
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.log_line import LogLine
 from tracing.store.log_lines import LogLineStore
 

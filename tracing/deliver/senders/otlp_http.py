@@ -26,7 +26,7 @@ from tracing.deliver.senders.http import (
 from tracing.deliver.senders.otlp_answer import NotOtlp, read_answer
 from tracing.deliver.senders.otlp_protobuf import encode_request
 from tracing.deliver.senders.sender import Unavailable
-from tracing.deliver.tally import Tally
+from tracing.deliver.senders.tally import Tally
 from tracing.log_line import LogLine
 from tracing.span import Span
 from tracing.spool.truncate import truncate_largest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tracing.config.backends import Backend, import_path
-from tracing.deliver.tally import Carried, Tally
+from tracing.deliver.senders.tally import Carried, Tally
 
 Translate = Callable[[Any], Any]
 """A span, or a log line, as its backend wants it; None for one that is not sent."""

@@ -15,7 +15,7 @@ from tracing.safe_text import get_logger
 from tracing.spool import losses
 from tracing.spool.losses import Ledger
 
-logger = get_logger(__name__)
+logger = get_logger("tracing.setup")  # what people know it as
 
 _MARK = "_tracing_follow"
 
