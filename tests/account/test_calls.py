@@ -238,6 +238,7 @@ def test_a_killed_call_is_described_as_far_as_it_came() -> None:
                     "playout_start": 0.01,
                     "unaccounted": 0.01,
                 },
+                "is_open": True,
             }
         ],
     }

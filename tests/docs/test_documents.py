@@ -104,8 +104,6 @@ COMMANDS: Mapping[str, Ends | Serves | By | NotRun] = {
     "-f deploy/langfuse/docker-compose.yml up": By(
         "tests/integration/test_configurations.py::test_compose_accepts"
     ),
-    "docker compose logs collector": NotRun("shows what is asserted in tests/integration"),
-    "docker compose up": By("tests/integration/test_compose.py::test_a_call_is_seen_in_jaeger"),
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 TRACING_METRICS=true "
     "python agent_entry.py dev": _DEV,
     # Reading.

@@ -26,6 +26,7 @@ from tests.sessions.scripted import (
     Stalls,
     Waits,
 )
+from tests.sessions.virtual import VirtualLoop
 from tests.sessions.walk import walk
 from tracing.account.call import Call
 from tracing.capture.convert import SpanConverter
@@ -199,7 +200,12 @@ async def studio(
             await session.aclose()
             stalls.cancel()
         if recorder.content:
-            walk(recorder.below(root), session.history.items, Stalls.between)
+            walk(
+                recorder.below(root),
+                session.history.items,
+                Stalls.between,
+                times_tell_the_order=not isinstance(asyncio.get_running_loop(), VirtualLoop),
+            )
 
 
 def observed(**options: Any) -> Callable[[AgentSession, Recorder], None]:

@@ -44,7 +44,9 @@ class _Selector(selectors.DefaultSelector):
         return ready
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose time is the virtual clock's."""
+
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(_Selector(clock))
         self._virtual = clock
@@ -56,7 +58,7 @@ class _Loop(asyncio.SelectorEventLoop):
 def run_virtually(session: Coroutine[Any, Any, None]) -> None:
     """Run a session to its end on a virtual clock, which LiveKit, the SDK and the fakes read."""
     clock = VirtualClock()
-    loop = _Loop(clock)
+    loop = VirtualLoop(clock)
     clocks = {
         "time.time": clock.wall,
         "time.time_ns": clock.wall_nanos,

@@ -23,13 +23,15 @@ def walk(
     spans: Sequence[Span],
     history: Iterable[llm.ChatItem],
     stalled: Callable[[float, float], float],
+    *,
+    times_tell_the_order: bool = True,
 ) -> None:
     """Check a session's spans against each other, and against its own history.
 
     Its turns are each there once, with parts that add up and leave little unexplained; what was
     said is in the report and in the transcript once, as the history has it; all is told by what
     was stamped meanwhile. `stalled` tells how many seconds of a stretch of time the machine stood
-    still, which no stage can claim.
+    still, which no stage can claim. Not `times_tell_the_order`: much ends in one instant.
     """
     if not any(span.name == "agent_turn" for span in spans):
         return
@@ -41,7 +43,8 @@ def walk(
     for turn in turns:
         _adds_up(turn, stalled)
     _says_what_was_said(spans, turns, [item for item in history if item.type == "message"])
-    _needs_no_stamps(spans)
+    if times_tell_the_order:
+        _needs_no_stamps(spans)
 
 
 def _needs_no_stamps(spans: Sequence[Span]) -> None:

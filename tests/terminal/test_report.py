@@ -38,7 +38,7 @@ def test_json_is_written_call_by_call_as_it_is_in_one(count: int) -> None:
             written.append(len(file.getvalue()))
             yield CALL
 
-    assert write_json("calls", calls(), file) == count
+    write_json("calls", calls(), file)
     assert file.getvalue() == to_json({"calls": [CALL] * count}) + "\n"
     assert written == sorted(set(written))
 

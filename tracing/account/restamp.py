@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tracing import names, stamps
 from tracing.account.call import Call
+from tracing.account.summary import BUDGET_SECONDS
 from tracing.span import Attributes, Span, is_believable
 
 
@@ -25,6 +26,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
         session_id=names.first_text(spans, stamps.SESSION_ID)
         or names.first_text(spans, names.CONVERSATION_ID),  # of what was recorded without us
         user_id=names.first_text(spans, stamps.USER_ID),
+        budget_seconds=_budget_of(spans),
         clock=None,
         open_span=by_id.get,
         rebuild_inputs=rebuild_inputs,
@@ -57,6 +59,12 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
     ]
 
 
+def _budget_of(spans: Sequence[Span]) -> float:
+    """The budget that a session was given, which none of its times can tell."""
+    found = (span.attributes.get(_BUDGET) for span in spans if span.name == names.AGENT_SESSION)
+    return next((float(one) for one in found if isinstance(one, (int, float))), BUDGET_SECONDS)
+
+
 def is_stamped(spans: Sequence[Span]) -> bool:
     """Whether a call has stamped these as they ended, so that `restamp` tells a reader no more.
 
@@ -76,8 +84,10 @@ def _is_stamped(span: Span) -> bool:
     )
 
 
+_BUDGET = f"{stamps.CALL}budget_seconds"
+
 _ALWAYS = {
-    names.AGENT_SESSION: f"{stamps.CALL}budget_seconds",
+    names.AGENT_SESSION: _BUDGET,
     names.AGENT_TURN: stamps.TURN_KIND,
     names.USER_TURN: stamps.TURN_NUMBER,
 }
