@@ -19,8 +19,8 @@ from opentelemetry import trace
 
 from tracing import names, stamps
 from tracing.account.call import Call
-from tracing.account.event_metrics import PLACES, add_metrics, usage_of
 from tracing.account.session import OpenTurn, Session, Watcher
+from tracing.account.told.event_metrics import PLACES, add_metrics, usage_of
 from tracing.account.turns.turn import names_in
 from tracing.capture.current import current_capture
 from tracing.capture.redaction import without_words
