@@ -65,7 +65,7 @@ class Chef(Agent):
 
 def tolerance() -> float:
     """What a part may be off: 20 ms, and for what the machine stood still."""
-    return CLOSE_SECONDS + Stalls.longest
+    return CLOSE_SECONDS + Stalls.seconds()
 
 
 def account_of(turn: Span) -> dict[str, float]:

@@ -42,21 +42,24 @@ class Waits:
 class Stalls:
     """When the event loop stood still, which no script can foresee."""
 
-    longest = 0.0
     found: ClassVar[list[tuple[float, float]]] = []
     """Those of 5 ms and more: begin and end, in seconds since the epoch."""
 
     @classmethod
     async def watch(cls) -> None:
         """Look at the clock every few milliseconds."""
-        cls.longest, cls.found = 0.0, []
+        cls.found = []
         while True:
             begun = time.time()
             await asyncio.sleep(0.005)
             ended = time.time()
-            cls.longest = max(cls.longest, ended - begun - 0.005)
             if ended - begun > 0.01:
                 cls.found.append((begun + 0.005, ended))
+
+    @classmethod
+    def seconds(cls) -> float:
+        """How long the loop stood still in all: one wait can meet every stall of a session."""
+        return sum(until - since for since, until in cls.found)
 
     @classmethod
     def between(cls, start: float, end: float) -> float:
