@@ -100,7 +100,7 @@ REFLECTED = b"you sent " + SECRET_KEY.encode()
 COPY = "copy both keys of one pair from Langfuse, under the project's Settings, API Keys"
 FAULTS: Mapping[str, tuple[Callable[[ApiServer], None], str]] = {
     "clock": (
-        _set(seconds_ahead=-7205.0),
+        _set(seconds_ahead=-7201.0),
         "mend langfuse, clock: this machine is 7,20N s ahead of the server, so calls are at wrong "
         "times: set the clock, by NTP",
     ),
