@@ -27,8 +27,9 @@ PROJECTS = "/api/public/projects"
 OBSERVATIONS = "/api/public/v2/observations"
 TRACE = "/api/public/traces/"
 
-Storage = Literal["events", "tables"]
-"""Servers of version 4 keep one table of events; older ones keep traces and observations."""
+Storage = Literal["events", "tables", "both, one empty"]
+"""Servers of version 4 keep one table of events; older ones keep traces and observations, and may
+answer for the newer table that they do not fill."""
 
 
 class ApiServer(LangfuseServer):
@@ -82,13 +83,14 @@ class ApiServer(LangfuseServer):
         self._check_key(headers.get("authorization", ""))
         if parts.path == PROJECTS:
             return _json({"data": [self.project]})
-        if parts.path == OBSERVATIONS and self._storage == "events":
+        if parts.path == OBSERVATIONS and self._storage != "tables":
             [trace_id] = parse_qs(parts.query)["traceId"]
-            return _json({"data": self._observations(trace_id), "meta": {}})
+            found = self._observations(trace_id) if self._storage == "events" else []
+            return _json({"data": found, "meta": {}})
         if parts.path.startswith(TRACE) and method == "DELETE" and self.lets_delete:
             self.deleted.append(parts.path.removeprefix(TRACE))
             return _json({"message": "Trace deleted successfully"})
-        if parts.path.startswith(TRACE) and method == "GET" and self._storage == "tables":
+        if parts.path.startswith(TRACE) and method == "GET" and self._storage != "events":
             trace_id = parts.path.removeprefix(TRACE)
             if self._observations(trace_id):
                 return _json({"id": trace_id, "observations": self._observations(trace_id)})

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -45,9 +46,9 @@ def lines(found: list[Finding], server: ApiServer) -> list[str]:
     return [re.sub(r"7,20\d s", "7,20N s", line) for line in told]
 
 
-@pytest.mark.parametrize("storage", ["events", "tables"])
+@pytest.mark.parametrize("storage", get_args(Storage))
 def test_trace_is_sent_and_read_back_and_deleted(storage: Storage) -> None:
-    """On servers of both kinds of storage; it is marked as a test in every way."""
+    """On servers of every kind of storage; it is marked as a test in every way."""
     with ApiServer(storage) as server:
         found = look(server.environ)
         [span] = server.versions

@@ -69,9 +69,10 @@ class Api:
         return None
 
     def has_trace(self, trace_id: str) -> bool:
-        """Whether a trace can be read: of the newer storage, else of the older one.
+        """Whether a trace can be read, of the newer storage or the older one.
 
-        The client has no call for the older one any more.
+        A server may answer for the newer one that it does not fill; the client has no call for
+        the older one any more.
         """
         since = datetime.now(timezone.utc) - _YOUNG
         found = self._document(
@@ -79,8 +80,8 @@ class Api:
                 trace_id=trace_id, from_start_time=since, limit=1, request_options=_ONCE
             )
         )
-        if found is not None:
-            return bool(_member(found, "data"))
+        if _member(found, "data"):
+            return True
         url = f"{self.base_url}/api/public/traces/{trace_id}"
         return bool(_member(self._document(lambda: self._http.get(url)), "id") == trace_id)
 
