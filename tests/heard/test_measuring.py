@@ -18,7 +18,16 @@ from tracing.deliver.flush import flush_spool
 from tracing.deliver.measuring import Measuring
 from tracing.deliver.status import take_notices
 from tracing.heard.measuring import measure_all
-from tracing.heard.waiting import Waiting, WaitingTurn, leave, left, read, sounds, take
+from tracing.heard.waiting import (
+    Waiting,
+    WaitingTurn,
+    leave,
+    left,
+    read,
+    remove_strays,
+    sounds,
+    take,
+)
 from tracing.span import Span
 from tracing.spool.records import END, read_records
 from tracing.spool.segments import segment_paths
@@ -188,6 +197,33 @@ def test_a_process_that_takes_too_long_is_ended(spool: Path, recording: Path) ->
         measuring.tend()
         time.sleep(0.01)
     assert measuring._process is None
+
+
+def test_the_oldest_gives_way_with_its_sound_where_nobody_measures(spool: Path) -> None:
+    """So a spool does not fill; whoever leaves one too many is told."""
+    sounds(spool).mkdir(parents=True)
+    given_up = []
+    for number in range(202):
+        sound = sounds(spool) / f"{number}.ogg"
+        sound.write_bytes(b"sound")
+        given_up.append(leave(spool, waiting(sound.name)))
+    assert given_up == [0] * 200 + [1, 1]
+    awaited = {read(path).sound for path in left(spool)}
+    assert awaited == {path.name for path in sounds(spool).iterdir()}
+    assert len(awaited) == 200
+
+
+def test_a_sound_that_nothing_waits_for_goes_in_time(spool: Path, recording: Path) -> None:
+    """A job that was killed put it there; one that just ends may still say what it is for."""
+    wait(spool, recording)
+    for name, age_seconds in (("of_a_killed_job.ogg", 7200.0), ("of_one_that_ends.ogg", 1.0)):
+        (sounds(spool) / name).write_bytes(b"sound")
+        os.utime(sounds(spool) / name, (time.time() - age_seconds,) * 2)
+    remove_strays(spool, time.time() + 1800.0)
+    left_there = {path.name for path in sounds(spool).iterdir()}
+    assert left_there == {f"{TRACE}.ogg", "of_one_that_ends.ogg"}
+    remove_strays(spool, time.time() + 7200.0)
+    assert {path.name for path in sounds(spool).iterdir()} == {f"{TRACE}.ogg"}
 
 
 def test_two_processes_do_not_measure_the_same(spool: Path, recording: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tracing.deliver.confinement import WORKING_DIRECTORY, environment
 from tracing.deliver.starter import interpreter
-from tracing.heard.waiting import left
+from tracing.heard.waiting import give_up, left
 
 _LONGEST_SECONDS = 180.0
 _TRIES_APART_SECONDS = 2.0
@@ -97,5 +97,5 @@ class Measuring:
         """Leave nothing waiting that nobody can measure."""
         waiting = left(self._spool)
         for path in waiting:
-            path.unlink(missing_ok=True)
+            give_up(self._spool, path)
         self._say(f"{len(waiting)} recordings were not measured, for no process can be had: {why}")

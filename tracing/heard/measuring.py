@@ -7,6 +7,7 @@ the others. Its id comes from the turn's: a repeat is the same span.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from tracing.spool.segments import SegmentWriter
 
 def measure_all(spool: Path) -> list[str]:
     """Measure what waits in a spool; the result says, a sentence each, what could not be."""
-    return [said for path in waiting.left(spool) if (said := _measure(spool, path))]
+    told = [said for path in waiting.left(spool) if (said := _measure(spool, path))]
+    waiting.remove_strays(spool, time.time())
+    return told
 
 
 def _measure(spool: Path, path: Path) -> str:

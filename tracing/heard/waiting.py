@@ -33,6 +33,8 @@ MAX_TRIES = 3
 _MAX_BYTES = 4 * 2**20
 _MAX_WAITING = 200
 """Calls; where more wait, whoever should measure them is not there."""
+_STRAY_SECONDS = 3600.0
+"""A sound that nothing waits for is put there by a job that ends, or was when it was killed."""
 
 
 class WaitingTurn(msgspec.Struct, frozen=True):
@@ -68,18 +70,20 @@ def sounds(spool: Path) -> Path:
     return spool / DIRECTORY_NAME / SOUNDS_NAME
 
 
-def leave(spool: Path, waiting: Waiting) -> None:
-    """Leave it to be measured; raises OSError."""
+def leave(spool: Path, waiting: Waiting) -> int:
+    """Leave it to be measured: how many older ones were given up for it. Raises OSError."""
     directory = spool / DIRECTORY_NAME
     make_private_directory(directory)
-    if len(left(spool)) >= _MAX_WAITING:
-        left(spool)[0].unlink(missing_ok=True)
+    too_many = left(spool)[: 1 - _MAX_WAITING]
+    for path in too_many:
+        give_up(spool, path)
     new = directory / f"{waiting.trace_id}-{secrets.token_hex(4)}.0.new"
     with os.fdopen(
         os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600), "wb"
     ) as file:
         file.write(msgspec.json.encode(waiting))
     new.rename(new.with_suffix(".json"))
+    return len(too_many)
 
 
 def left(spool: Path) -> list[Path]:
@@ -102,3 +106,26 @@ def read(path: Path) -> Waiting:
     """What was left there; raises OSError, or ValueError where it is none of ours."""
     with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file:
         return msgspec.json.decode(file.read(_MAX_BYTES), type=Waiting)
+
+
+def give_up(spool: Path, path: Path) -> None:
+    """Remove what waits there, with its sound."""
+    with contextlib.suppress(OSError, ValueError):
+        (sounds(spool) / Path(read(path).sound).name).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def remove_strays(spool: Path, now: float) -> None:
+    """Remove the sounds that nothing waits for; `now` is in seconds since the Unix epoch."""
+    for sound in sounds(spool).glob("*"):
+        with contextlib.suppress(OSError):
+            if now - sound.stat().st_mtime > _STRAY_SECONDS and not _is_awaited(spool, sound):
+                sound.unlink()
+
+
+def _is_awaited(spool: Path, sound: Path) -> bool:
+    for path in left(spool):
+        with contextlib.suppress(OSError, ValueError):
+            if read(path).sound == sound.name:
+                return True
+    return False

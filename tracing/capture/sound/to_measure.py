@@ -90,4 +90,6 @@ class HeardTurns:
 def _leave(spool: Path, recording: Path, found: Waiting, deadline: float) -> None:
     taken = save_recording(recording, sounds(spool), deadline)
     sound = Path(str(taken[stamps.RECORDING_PATH])).name
-    leave(spool, msgspec.structs.replace(found, sound=sound))
+    given_up = leave(spool, msgspec.structs.replace(found, sound=sound))
+    if given_up:
+        logger.warning("recordings of %d older calls are not measured: too many wait", given_up)
