@@ -94,7 +94,8 @@ def test_flush_waits_for_a_spool_that_was_moved_away(
     handle.directory.rename(tmp_path / "away")
     call()
     assert handle.flush(30) is True
-    assert server.accepted_names() == ["job_entrypoint", "step 0", "step 1", "step 2"]
+    arrived = {span.name for span in server.accepted}  # one that was on its way may come twice
+    assert arrived == {"job_entrypoint", "step 0", "step 1", "step 2"}
     assert dict(handle.dropped) == {}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,17 @@ from tracing.cli import app
 from tracing.deliver.status import read_backends
 from tracing.spool.losses import read_losses
 
-SECRET = "sk-lf-5678-very-secret"
-SENT = ("5678", "Njc4", "U2Ny", "NTY3")
-"""Parts of the secret, as it is and within base64 at any offset."""
+
+def _within_base64(part: str) -> Iterator[str]:
+    """What stands for it in base64, whatever is before and behind it."""
+    for before in range(3):
+        encoded = base64.b64encode(b" " * before + part.encode()).decode()
+        yield encoded[-(-8 * before // 6) : 8 * (before + len(part)) // 6]
+
+
+SECRET = "sk-lf-quartz-very-secret"
+SENT = ("quartz", *_within_base64("quartz"))
+"""Parts of the secret, as it is and within base64 at any offset: none that a number may have."""
 
 
 class ReflectingServer(RecordingServer):
