@@ -11,8 +11,8 @@ LOWEST_TESTS := $(addprefix tests/,spool deliver store config dialects otlp_json
 
 HERE := not integration and not faults and not browser and not package
 
-.PHONY: demo test test-lowest test-newest lint typecheck faults bench integration browser package \
-	paths licences audit dist check-tag clean
+.PHONY: demo test coverage test-lowest test-newest lint typecheck faults bench integration browser \
+	package paths licences audit dist check-tag clean
 
 demo: $(VENV)/.demo ## one offline call, then its table
 	$(BIN)/python agent_entry.py demo
@@ -20,6 +20,9 @@ demo: $(VENV)/.demo ## one offline call, then its table
 test: $(VENV)/.dev ## the tests, with coverage of tracing/
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m "$(HERE)"
+	$(MAKE) coverage
+
+coverage: ## what the last `make test` ran of tracing/
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
