@@ -40,7 +40,7 @@ _KEPT: dict[str, tuple[str, ...]] = {
     names.LLM_REQUEST: (names.TIME_TO_FIRST_CHUNK, names.LLM_METRICS, names.FALLBACK_RECOVERY),
     names.LLM_REQUEST_RUN: (names.RETRY_COUNT,),
     names.LLM_FALLBACK_ADAPTER: (names.FALLBACK_INDEX,),
-    names.TTS_NODE: (names.TTFB, stamps.RECOVERED_REASON),
+    names.TTS_NODE: (names.TTFB,),
     names.TTS_REQUEST: (names.TTS_METRICS, names.FALLBACK_RECOVERY),
     names.TTS_REQUEST_RUN: (names.RETRY_COUNT,),
     names.TTS_FALLBACK_ADAPTER: (names.FALLBACK_INDEX, names.TTS_METRICS),

@@ -8,14 +8,15 @@ from typing import NamedTuple
 from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.account.summary import BUDGET_SECONDS
-from tracing.span import Attributes, Span, is_believable
+from tracing.span import STATUS_UNSET, Attributes, Span, is_believable
 
 
 def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span]:
     """The spans of one trace with the stamps that `Call` gives, in the order given.
 
-    A span that is still open is stamped as if it ended when the trace was last heard of. What
-    only events could know stays as it was recorded. One with a time that cannot be believed gets
+    A span that is still open is stamped as if it ended when the trace was last heard of; one that
+    recovery closed counts as that, and not as failed. What only events could know stays as it was
+    recorded. One with a time that cannot be believed gets
     its other one.
     """
     told = last_heard_of(spans)
@@ -49,7 +50,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
 
     for span, ends in moments_in_order(timed):
         if ends:
-            stamped[span.span_id] = call.ended(without_parent(span))
+            stamped[span.span_id] = call.ended(as_unfinished(without_parent(span)))
         else:
             begin(span)
     identity = call.identity.attributes
@@ -82,6 +83,14 @@ def _is_stamped(span: Span) -> bool:
         and stamps.SESSION_ID in span.attributes
         and _ALWAYS.get(span.name, stamps.SESSION_ID) in span.attributes
     )
+
+
+def as_unfinished(span: Span) -> Span:
+    """The span as it was left, where recovery closed it as an error: its process died, and that
+    is no failure of the model or the tool that it is of."""
+    if stamps.RECOVERED_REASON not in span.attributes:
+        return span
+    return span._replace(status_code=STATUS_UNSET, status_message="")
 
 
 _BUDGET = f"{stamps.CALL}budget_seconds"

@@ -217,8 +217,7 @@ def _events(axis: _Axis, tree: Tree, turns: Sequence[Span]) -> Iterator[Mark]:
 
 
 def _failed(span: Span) -> bool:
-    """Whether a span failed by itself: its process did not just die."""
-    return span.status_code == STATUS_ERROR and stamps.RECOVERED_REASON not in span.attributes
+    return span.status_code == STATUS_ERROR
 
 
 def _happened(axis: _Axis, tree: Tree) -> Iterator[Mark]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tracing import names, stamps
-from tracing.account.restamp import first_heard_of, is_stamped, restamp
+from tracing.account.restamp import as_unfinished, first_heard_of, is_stamped, restamp
 from tracing.account.said import (
     Said,
     said_by_agent,
@@ -22,10 +22,13 @@ from tracing.span import Span
 
 
 class Tree:
-    """One call's spans, of each the version that ended where there are several."""
+    """One call's spans, of each the version that ended where there are several.
+
+    None that recovery closed has failed: that its process died is told by its attributes.
+    """
 
     def __init__(self, spans: Iterable[Span]) -> None:
-        latest = _latest(spans)
+        latest = [as_unfinished(span) for span in _latest(spans)]
         heard = [span for span in latest if is_heard(span)]
         told = [span for span in latest if not is_heard(span)] or latest
         stamped = told if is_stamped(told) else restamp(told)

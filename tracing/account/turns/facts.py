@@ -207,11 +207,7 @@ def _failures(turn: Turn, stage: str) -> int:
 
 def _voice_error(turn: Turn) -> str | None:
     """Why a text was not spoken, or not to its end: whoever could have taken over failed too."""
-    failed = [
-        node
-        for node in named(turn.steps, names.TTS_NODE)
-        if node.status_code == STATUS_ERROR and stamps.RECOVERED_REASON not in node.attributes
-    ]
+    failed = [n for n in named(turn.steps, names.TTS_NODE) if n.status_code == STATUS_ERROR]
     if not failed or _is_discarded(turn):
         return None
     return failed[-1].status_message or names.TTS_ERROR
