@@ -7,6 +7,7 @@ import html
 import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +19,8 @@ from tracing import safe_text
 from tracing.safe_text import STRUCK, get_logger, keep_secret, printable, safe
 
 KEY = "sk-lf-5678/very+secret=="
+ODD = "\u0130\u0131\u017f\u212a\u00df"
+"""Letters whose other case is an odd one."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +90,27 @@ def test_short_secret_is_struck_where_it_stands_alone() -> None:
     assert safe("open the reopened abc; open=open") == (
         f"{STRUCK} the reopened abc; {STRUCK}={STRUCK}"
     )
+
+
+@given(
+    secrets=st.lists(st.text(f"aiks{ODD}1-", min_size=4, max_size=9), max_size=3),
+    words=st.lists(st.text(f"aiksAIKS{ODD}1- ", max_size=6), max_size=4),
+    at=st.integers(0, 3),
+)
+def test_no_secret_is_overlooked(secrets: list[str], words: list[str], at: int) -> None:
+    """What is struck is what the pattern of all forms strikes, in any case of any letter."""
+    keep_secret(secrets)
+    for secret in (*secrets, ""):
+        for written in (secret, secret.upper(), secret.lower(), secret.swapcase()):
+            text = "".join((*words[:at], written, *words[at:]))
+            assert safe(text) == safe_text._known.pattern.sub(STRUCK, text)
+
+
+def test_no_other_character_is_taken_for_one_of_ascii() -> None:
+    """`re.IGNORECASE` has no more of them than we know."""
+    ascii_letter = re.compile("[a-z]", re.IGNORECASE)
+    found = ascii_letter.findall("".join(map(chr, range(128, 0x110000))))
+    assert "".join(found) == safe_text._TAKEN_FOR_ASCII
 
 
 @pytest.mark.parametrize(

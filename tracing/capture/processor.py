@@ -142,7 +142,9 @@ class TracingProcessor(SpanProcessor):
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
-        return self._calls.get(as_number(self.roots.recorded_trace_id(trace_id)))
+        if self.roots.moved:
+            trace_id = as_number(self.roots.recorded_trace_id(trace_id))
+        return self._calls.get(trace_id)
 
     def open_span(self, span_id: int) -> SdkSpan | None:
         """The open span with this id, so that events can write onto it."""

@@ -42,7 +42,6 @@ _TRANSPORT = frozenset({"urllib3", "requests"})
 _OUR_THREADS = "tracing-"
 _MAX_CALLS = 256
 _LINES = "\n\t"
-_format_exception = logging.Formatter().formatException
 _KEPT_END = {"exception_stacktrace": -1}
 _JOB_PROCESS = "job_proc"
 """What LiveKit calls a process that runs one job."""
@@ -244,25 +243,27 @@ class LogLines(logging.Handler):
             texts.update(_exception(record, withhold=withhold))
         masked = self._processor.redaction.attributes(texts, withhold=False)
         found = {key: safe(str(text), keep=_LINES) for key, text in masked.items()}
-        cut = {key: _cut(text, _KEPT_END.get(key, 1)) for key, text in found.items()}
-        if cut != found:
+        if max(map(len, found.values())) > LOG_TEXT_CHARACTERS:
+            found = {key: _cut(text, _KEPT_END.get(key, 1)) for key, text in found.items()}
             self._ledger.count(losses.TRUNCATED, detail=f"a line of {record.name}")
-        return cut
+        return found
 
     def _line(self, record: logging.LogRecord, place: _Place, texts: Mapping[str, Any]) -> LogLine:
         kind = record.exc_info[0] if record.exc_info else None
         return LogLine(
-            trace_id=place.trace_id,
-            span_id=place.span_id,
-            time_unix_nano=int(record.created * 1e9),
-            level=record.levelno,
-            level_name=record.levelname,
-            logger=record.name,
-            exception_type=_named(kind) if kind is not None else "",
-            code_file=record.pathname,
-            code_line=record.lineno,
-            code_function=record.funcName or "",
-            **texts,
+            place.trace_id,
+            place.span_id,
+            int(record.created * 1e9),
+            record.levelno,
+            record.levelname,
+            record.name,
+            texts.get("message", ""),
+            _named(kind) if kind is not None else "",
+            texts.get("exception_message", ""),
+            texts.get("exception_stacktrace", ""),
+            record.pathname,
+            record.lineno,
+            record.funcName or "",
         )
 
 
@@ -286,8 +287,13 @@ def _exception(record: logging.LogRecord, *, withhold: bool) -> dict[str, str]:
     _, error, raised_at = record.exc_info
     if withhold:
         return {"exception_stacktrace": _cut("".join(traceback.format_tb(raised_at)), -4)}
-    text = record.exc_text or _format_exception(record.exc_info)
+    text = record.exc_text or _formatted(record.exc_info)
     return {"exception_message": _cut(str(error), 4), "exception_stacktrace": _cut(text, -4)}
+
+
+def _formatted(exc_info: Any) -> str:
+    """The traceback as `logging.Formatter` has it, which prints it line by line."""
+    return "".join(traceback.format_exception(*exc_info)).removesuffix("\n")
 
 
 def _cut(text: str, times: int = 1) -> str:
