@@ -59,10 +59,7 @@ class _Known:
         if not text.isascii() and any(one in text for one in _TAKEN_FOR_ASCII):
             return True
         lowered = text.lower()
-        for form in self._lowered:
-            if form in lowered or not form.isascii():
-                return True
-        return False
+        return any(form in lowered or not form.isascii() for form in self._lowered)
 
 
 _known = _Known()

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import ROOT, RecordingServer
+from tests.integration import gateway_tier
 from tests.integration.collector import Collector
 from tests.integration.jaeger import Jaeger
 from tests.integration.processes import wait_for
+from tests.integration.programs import require
 from tests.integration.scripted_call import LOGGED, LOGGER
 from tracing import names
 from tracing.deliver.flush import waiting_bytes
@@ -81,6 +83,51 @@ def test_shipped_collector_takes_them_and_writes_them_into_its_log(tmp_path: Pat
         for _, _, message in LOGGED:
             wait_for(lambda m=message: m in collector.log.read_text(), 30, message)  # type: ignore[misc]
         assert collector.count("receiver_accepted_log_records") >= len(LOGGED)
+
+
+AS_SHIPPED: dict[str, tuple[str, ...]] = {
+    "in place of the base": (),
+    "over the base": ("../../otel-collector-config.yaml",),
+    "to Kafka": ("kafka-agent.yaml",),
+}
+"""The files beside the gateways' own for the agents, in their order by name of a deployment."""
+
+
+@pytest.mark.parametrize("deployment", AS_SHIPPED)
+def test_agents_collector_before_gateways_writes_them_into_its_log(
+    tmp_path: Path, deployment: str
+) -> None:
+    """However it is deployed, and though nothing answers where spans go."""
+    files = sorted({"agent-collector.yaml", *AS_SHIPPED[deployment]})
+    with before_gateways(tmp_path, *(gateway_tier.SHIPPED / name for name in files)) as collector:
+        call(tmp_path, collector.url)
+        for _, _, message in LOGGED:
+            wait_for(lambda m=message: m in collector.log.read_text(), 30, message)  # type: ignore[misc]
+        assert collector.count("receiver_accepted_log_records") >= len(LOGGED)
+    assert count_losses(*(tmp_path / "tracing" / "spool").iterdir()) == {}
+
+
+def test_agents_collector_before_gateways_sends_them_on(tmp_path: Path) -> None:
+    """All of them, to where an overlay says."""
+    with RecordingServer() as backend:
+        overlay = " ".join(LOGS_TO.format(url=backend.url).split())
+        shipped = gateway_tier.SHIPPED / "agent-collector.yaml"
+        with before_gateways(tmp_path, shipped, overlay) as collector:
+            call(tmp_path, collector.url)
+            wait_for(lambda: len(_ours(backend)) >= len(LOGGED), ARRIVAL_SECONDS, "the records")
+    found = sorted(_ours(backend), key=lambda line: line.time_unix_nano)
+    assert [(line.level, line.message) for line in found] == [told[1:] for told in LOGGED]
+
+
+def before_gateways(directory: Path, *files: Path | str) -> gateway_tier.Collector:
+    """The agents' collector, whose gateways, or Kafka, are away."""
+    away = "[127.0.0.1:1]"
+    return gateway_tier.Collector(
+        *(require("otelcol"), directory / "agents", *files),
+        GATEWAYS_FIRST=away,
+        GATEWAYS_SECOND=away,
+        KAFKA_BROKERS=away,
+    )
 
 
 def test_jaeger_alone_has_no_place_for_them_and_that_is_said_once(tmp_path: Path) -> None:
