@@ -166,7 +166,6 @@ def _log_lines(settings: Settings, processor: TracingProcessor, ledger: Ledger) 
         processor,
         ledger,
         level=_LEVELS[settings.logs],
-        vouched=settings.content_safe,
         as_events=settings.log_events,
         current_job=current_job_id,
     )

@@ -231,6 +231,16 @@ write it there."""
 EVENT_UNANSWERED = "user_unanswered"
 """An event on `agent_session`, when the user began to speak: what events told that no turn
 answered, in LiveKit's `lk.pii.user_transcript`."""
+EVENT_LOG = "log"
+"""An event on the span that was open: a warning or an error that was logged, where a backend that
+takes no log lines is to have it. It has the attributes below, `exception.type` and
+`exception.message`."""
+LOG_LEVEL = "log.level"
+"""str: the level's name."""
+LOG_LOGGER = "log.logger"
+"""str."""
+LOG_MESSAGE = "log.message"
+"""str."""
 TURN_AGENT_TEXT = "turn.agent_text"
 """str on `agent_turn`, `realtime_inference`: what the agent said, in all steps."""
 TURN_ERROR = "turn.error"

@@ -142,9 +142,7 @@ class TracingProcessor(SpanProcessor):
 
     def call(self, trace_id: int) -> Call | None:
         """What is known of the call whose spans carry this trace id."""
-        if self.roots.moved:
-            trace_id = as_number(self.roots.recorded_trace_id(trace_id))
-        return self._calls.get(trace_id)
+        return self._calls.get(as_number(self.roots.recorded_trace_id(trace_id)))
 
     def open_span(self, span_id: int) -> SdkSpan | None:
         """The open span with this id, so that events can write onto it."""

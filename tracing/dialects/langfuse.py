@@ -180,9 +180,10 @@ def _prompt(span: Span, shown: Observation) -> dict[str, AttributeValue]:
 
 
 def _is_seen(span: Span, shown: Observation) -> bool:
-    """Whether a person sees a span, or one that is seen may be below it."""
+    """Whether a person sees a span, what was logged in it, or one that may be below it."""
     is_inner = span.name in names.INNER or span.name == names.LLM_REQUEST
-    return shown.level != "DEBUG" or not is_inner or not span.parent_span_id
+    is_hidden = shown.level == "DEBUG" and is_inner and span.parent_span_id
+    return not is_hidden or any(event.name == stamps.EVENT_LOG for event in span.events)
 
 
 def valid_environment(name: str) -> str:

@@ -145,8 +145,23 @@ def said(attributes: Attributes) -> Attributes:
 def _happened(span: Span, event: Event) -> str:
     """An event in a line, for Langfuse stores none: seconds into the span, name, what it says."""
     seconds = (event.time_unix_nano - span.start_time_unix_nano) / 1e9
+    if event.name == stamps.EVENT_LOG:
+        return f"{seconds:.3f} {_logged(event.attributes)}"
     says = " -> ".join(str(value) for key, value in event.attributes.items() if _is_kept(key))
     return f"{seconds:.3f} {event.name} {says}".rstrip()
+
+
+def _logged(told: Attributes) -> str:
+    """A line of the log as a person writes one."""
+    level, logger, message, kind, why = (names.text(told, key) for key in _OF_LOG)
+    raised = f" ({kind}{': ' if why else ''}{why})" if kind else ""
+    return f"{level} {logger}: {message}{raised}"
+
+
+_OF_LOG = (
+    *(stamps.LOG_LEVEL, stamps.LOG_LOGGER, stamps.LOG_MESSAGE),
+    *(names.EXCEPTION_TYPE, names.EXCEPTION_MESSAGE),
+)
 
 
 def users_own(attributes: Attributes) -> Attributes:

@@ -18,6 +18,11 @@ from tracing.span import Attributes, AttributeValue, Event, Span
 WITHHELD = "[withheld]"
 """What stands where something was said."""
 
+_VOUCHED = "logger:"
+"""What the name of a logger follows among those that the application vouches for."""
+
+_VOUCHED_LINE = (stamps.LOG_LOGGER, stamps.LOG_MESSAGE)
+
 _is_one_word = re.compile(r"[\w.-]*").fullmatch
 
 _ADDRESSED: Mapping[str, tuple[str, ...]] = {
@@ -93,10 +98,16 @@ class Harmless:
 
     def __init__(self, added: Iterable[str] = ()) -> None:
         self.added = frozenset(added)
+        loggers = (name for name in self.added if name.startswith(_VOUCHED))
+        self._loggers = tuple(name.removeprefix(_VOUCHED) for name in loggers)
 
     def __contains__(self, name: object) -> bool:
         """Whether the texts under this name stay."""
         return isinstance(name, str) and (name in self.added or _is_known(name))
+
+    def has_logger(self, name: str) -> bool:
+        """Whether the application says that a logger, or one above it, logs no content."""
+        return any(name == known or name.startswith(f"{known}.") for known in self._loggers)
 
     def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
         """The attributes that carry no content."""
@@ -124,11 +135,10 @@ class Harmless:
 
     def _event(self, event: Event) -> Event:
         is_known = event.name in EVENT_NAMES or event.name in self.added
-        return Event(
-            event.name if is_known else WITHHELD,
-            event.time_unix_nano,
-            self.attributes(event.attributes),
-        )
+        kept, given = self.attributes(event.attributes), event.attributes
+        if event.name == stamps.EVENT_LOG and self.has_logger(names.text(given, stamps.LOG_LOGGER)):
+            kept.update({key: given[key] for key in _VOUCHED_LINE if key in given})
+        return Event(event.name if is_known else WITHHELD, event.time_unix_nano, kept)
 
     def _name(self, span: Span) -> str:
         """The span's name; of what is asked by an address or in a statement, what code made."""

@@ -82,7 +82,7 @@ _OURS = frozenset(
             for prefix in (stamps.CALL, stamps.ROOT_SUMMARY)
             for field in ("direction", "status", "hang_up_cause", "trunk_id", "rule_id")
         ),
-        *(stamps.INFERENCE_PARENT, stamps.RECOVERED_REASON, stamps.RECORDED_ON),
+        *(stamps.INFERENCE_PARENT, stamps.RECOVERED_REASON, stamps.RECORDED_ON, stamps.LOG_LEVEL),
         *(
             f"{prefix}{field}"
             for prefix in (
@@ -131,6 +131,7 @@ EVENT_NAMES = frozenset(
         *("job_received", "job_accepted", "job_assigned", "process_assigned"),
         *("entrypoint_started", "entrypoint_returned", "entrypoint_cancelled"),
         *("job_started_on_server", names.EVENT_LOOP_BLOCKED, stamps.EVENT_UNANSWERED),
+        stamps.EVENT_LOG,
     }
 )
 """The same of events, LiveKit's, OpenTelemetry's and ours."""

@@ -17,6 +17,7 @@ from tests.capture.pipeline import SECRET, Pipeline
 from tests.fakes import run_python
 from tracing.capture.logged.handler import LogLines
 from tracing.capture.redaction import MASK_FAILED
+from tracing.harmless.filter import WITHHELD
 from tracing.limits import LOG_BYTES_PER_CALL, LOG_LINES_PER_SECOND, LOG_TEXT_CHARACTERS
 from tracing.log_line import LogLine
 from tracing.safe_text import STRUCK, get_logger, keep_secret
@@ -31,13 +32,11 @@ class Logging:
 
     def __init__(self, directory: Path, **options: Any) -> None:
         given = {name: options.pop(name) for name in ("level", "as_events") if name in options}
-        vouched = options.pop("vouched", ())
         self.job: str | None = None
         self.pipeline = Pipeline(directory, current_job=lambda: self.job, **options)
         self.handler = LogLines(
             self.pipeline.processor,
             self.pipeline.ledger,
-            vouched=vouched,
             current_job=lambda: self.job,
             **{"level": logging.WARNING, **given},
         )
@@ -210,7 +209,7 @@ def test_whoever_logs_while_a_line_is_recorded_makes_no_other(begin: Begin) -> N
 
 def test_nothing_is_recorded_where_content_is_withheld(begin: Begin) -> None:
     """But what a logger logs that the application vouches for, and of its errors no words."""
-    logs = begin(content=False, vouched=["logger:my.app", "order.id"])
+    logs = begin(content=False, content_safe=["logger:my.app", "order.id"])
     with trace.use_span(logs.begin()):
         for name in ("my.app", "my.app.db", "my.application", "order.id", "root"):
             try:
@@ -371,6 +370,28 @@ def test_warnings_and_errors_are_events_of_their_span_where_wanted(begin: Begin)
         },
     )
     assert [e.attributes["log.message"] for e in ended["job_entrypoint"].events] == ["in the job"]
+
+
+def test_events_of_a_span_are_withheld_where_that_is_demanded_before_its_end(begin: Begin) -> None:
+    """But the words of a logger that is vouched for; what was raised keeps its type."""
+    logs = begin(as_events=True, content_safe=["logger:a.plugin"])
+    root = logs.begin()
+    with trace.use_span(root):
+        for name in ("my.app", "a.plugin.db"):
+            try:
+                raise ValueError(SECRET)
+            except ValueError:
+                logging.getLogger(name).exception("of %s", name)
+    logs.pipeline.processor.withhold_content()
+    root.end()
+    found = [(e.name, dict(e.attributes)) for e in logs.pipeline.ended()["job_entrypoint"].events]
+    bare = {
+        "log.level": "ERROR",
+        "exception.type": "ValueError",
+        "exception.message": WITHHELD,
+    }
+    vouched = {"log.logger": "a.plugin.db", "log.message": "of a.plugin.db"}
+    assert found == [("log", bare), ("log", {**bare, **vouched})]
 
 
 def test_what_was_logged_is_counted_by_call(begin: Begin) -> None:

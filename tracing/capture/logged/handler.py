@@ -10,12 +10,12 @@ import logging
 import multiprocessing
 import threading
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
 
-from tracing import stamps
+from tracing import names, stamps
 from tracing.account.call import Call
 from tracing.capture.processor import TracingProcessor
 from tracing.limits import (
@@ -31,9 +31,6 @@ from tracing.spool import losses
 from tracing.spool.losses import Ledger
 from tracing.spool.records import log_frame
 from tracing.spool.truncate import MARK
-
-VOUCHED = "logger:"
-"""What the name of a logger follows in `content_safe`."""
 
 _NEVER = frozenset({"tracing", "opentelemetry"})
 """Ours, and who exports spans: a line of theirs about a line would be another line."""
@@ -88,7 +85,7 @@ class _Kept:
 class LogLines(logging.Handler):
     """Records lines from `level` on, each in the call, and with the span, in which it was logged.
 
-    Where a call withholds its content, only lines of loggers that are `vouched` for. With
+    Where a call withholds its content, only lines of loggers that are vouched for. With
     `as_events`, warnings and errors are events of their spans, too. What is over the bounds is
     counted. Nothing is ever raised, and no logger's level is changed.
     """
@@ -99,16 +96,12 @@ class LogLines(logging.Handler):
         ledger: Ledger,
         *,
         level: int,
-        vouched: Collection[str] = (),
         as_events: bool = False,
         current_job: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(level)
         self._processor = processor
         self._ledger = ledger
-        self._vouched = tuple(
-            name.removeprefix(VOUCHED) for name in vouched if name.startswith(VOUCHED)
-        )
         self._as_events = as_events
         self._current_job = current_job
         self.after_fork()
@@ -179,7 +172,7 @@ class LogLines(logging.Handler):
         kept = self._calls.get(place.trace_id) or self._begin(place.trace_id)
         kept.logged(record.levelno)
         withhold = self._is_withheld(place.call)
-        if withhold and not self._is_vouched(record.name):
+        if withhold and not self._processor.redaction.harmless.has_logger(record.name):
             return
         if kept.is_too_fast(record.created):
             self._ledger.count(losses.LINES_TOO_FAST, detail=record.name)
@@ -231,10 +224,6 @@ class LogLines(logging.Handler):
     def _is_withheld(self, call: Call | None) -> bool:
         is_demanded = self._processor.withholding.is_demanded_here
         return call is None or call.is_withheld or is_demanded()
-
-    def _is_vouched(self, name: str) -> bool:
-        """Whether the application says that a logger, or one above it, logs no content."""
-        return any(name == known or name.startswith(f"{known}.") for known in self._vouched)
 
     def _texts(self, record: logging.LogRecord, *, withhold: bool) -> Mapping[str, Any]:
         """The line's texts as they may be written: masked, without secrets, and not too long."""
@@ -317,11 +306,11 @@ def _add_event(span: Any, line: LogLine) -> None:
     if span is None or not span.is_recording():
         return
     told = {
-        "log.level": line.level_name,
-        "log.logger": line.logger,
-        "log.message": line.message,
-        "exception.type": line.exception_type,
-        "exception.message": line.exception_message,
+        stamps.LOG_LEVEL: line.level_name,
+        stamps.LOG_LOGGER: line.logger,
+        stamps.LOG_MESSAGE: line.message,
+        names.EXCEPTION_TYPE: line.exception_type,
+        names.EXCEPTION_MESSAGE: line.exception_message,
     }
     given = {key: value for key, value in told.items() if value}
-    span.add_event("log", given, timestamp=line.time_unix_nano)
+    span.add_event(stamps.EVENT_LOG, given, timestamp=line.time_unix_nano)
