@@ -110,6 +110,14 @@ class LogLines(logging.Handler):
         """There is none to take, and so none that a fork could leave taken."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As Python's own, but for the lock, which from Python 3.13 on it takes unasked."""
+        passed = self.filter(record)
+        if passed:
+            # From Python 3.12 on a filter may put another record in its place.
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
     def after_fork(self) -> None:
         """In a forked child: calls of its own."""
         self._calls: dict[bytes, _Kept] = {}
