@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tracing.store.span_rows import COLUMNS
@@ -15,7 +16,7 @@ _TOLD = f"replace({{0}}, trace_id, {_COPY})"
 
 def multiply(path: Path, calls: int) -> None:
     """Copy the calls of a store, of which ids begin with zeros, until there are so many."""
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         (stored,) = db.execute("SELECT count(*) FROM calls").fetchone()
         for again in range(1, -(-calls // stored)):
             for statement in _statements():

@@ -65,6 +65,7 @@ def main(rounds: int = 5) -> bool:
         print(f"page of 200 turns: {len(page):,} bytes, {packed:,} gzipped")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"peak memory of the viewer: {peak:,.0f} MiB")
+        store.close()
     return all(met) and len(page) <= PAGE_BYTES and packed <= PAGE_GZIPPED_BYTES
 
 

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ def test_the_directory_comes_from_the_environment(
 def test_what_an_earlier_version_stored_is_described_by_the_first_command(directory: Path) -> None:
     """Once, and its standard output is as ever."""
     expected = run("report", "--json").stdout
-    with sqlite3.connect(directory / "calls.db") as db:
+    with closing(sqlite3.connect(directory / "calls.db")) as db, db:
         db.execute("DELETE FROM described")
         db.execute("UPDATE calls SET stored_unix = 0")
     assert run("report", "--json").stdout == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,8 @@ def test_local_store_is_a_backend(spool: Path, tmp_path: Path) -> None:
         assert str(database) in delivery.status.detail
         database.rmdir()
         until(lambda: delivery.done)
-    stored = Store(database).spans(make_span(1).trace_id.hex())
+    with Store(database, read_only=True) as store:
+        stored = store.spans(make_span(1).trace_id.hex())
     assert [span.name for span in stored] == ["span 1", "span 2", "span 3"]
 
 
@@ -227,7 +229,7 @@ def test_local_store_describes_calls_when_it_has_time(spool: Path, tmp_path: Pat
     with Store(database, clock=lambda: 0.0) as store:
         for number in range(50):
             store.add(call_of(1, number))
-    with sqlite3.connect(database) as db:
+    with closing(sqlite3.connect(database)) as db, db:
         db.execute("DELETE FROM described")
     with delivering(spool, Backend("local", SQLITE, str(database))) as delivery:
         until(lambda: delivery.done)

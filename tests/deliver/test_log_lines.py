@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.deliver.delivering import delivering
 from tests.deliver.senders.test_otlp_logs import LINE
 from tests.fakes import RecordingServer, Reply, draining, make_span, otlp_backend, until
 from tests.spool.segment_files import end_of, make_writer
@@ -74,6 +75,18 @@ def test_local_store_has_both(spool: Path, tmp_path: Path) -> None:
         trace_id = make_span(1).trace_id.hex()
         assert len(store.spans(trace_id)) == 1
         assert store.log_lines(trace_id) == [line(1)._replace(resource={})]
+
+
+def test_a_delivery_that_ends_closes_the_store(spool: Path, tmp_path: Path) -> None:
+    """Not when Python collects it: what SQLite keeps beside an open file is gone at once."""
+    path = tmp_path / "calls.db"
+    spans = Backend("local", SQLITE, url=str(path))
+    lines = Backend("local-logs", SQLITE_LOGS, url=str(path), carries=LOG_LINES, beside="local")
+    write(spool, end_of(1), log_frame(line(1)))
+    with delivering(spool, spans) as one, delivering(spool, lines) as other:
+        until(lambda: one.done and other.done)
+        assert len(list(tmp_path.glob("calls.db-*"))) == 2
+    assert list(tmp_path.glob("calls.db*")) == [path]
 
 
 def test_backend_without_a_place_for_lines_keeps_nothing_from_leaving(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,9 @@ def test_store_of_the_version_before_has_none_and_gets_their_table(path: Path) -
     """A reader finds no line in it; the next that writes adds the table, and the spans stay."""
     with Store(path, clock=lambda: NOW) as store:
         store.add([make_span(1)])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE log_lines")
         db.execute("PRAGMA user_version = 3")
-    db.close()
     assert stored(path) == []
     add(path, line(1))
     assert stored(path) == [line(1)]

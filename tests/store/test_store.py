@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tracing.limits import MAX_DEPTH
 from tracing.otlp_json import read_spans
 from tracing.span import Event, Link
 from tracing.spool.files import UnsafePath
+from tracing.store.log_lines import LogLineStore
 from tracing.store.schema import SCHEMA_VERSION, StoreError
 from tracing.store.store import Store
 
@@ -193,6 +195,18 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
             f" this one reads up to schema {SCHEMA_VERSION}: upgrade, or move the file away"
         )
     db.close()
+
+
+@pytest.mark.parametrize("make", [Store, LogLineStore])
+def test_a_store_that_cannot_be_opened_is_closed(path: Path, make: Callable[[Path], Any]) -> None:
+    """Also where that shows after the file was opened: no table is in it."""
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE calls")
+    with pytest.raises((StoreError, sqlite3.Error), match="no such table") as caught:
+        make(path)
+    assert caught.tb  # which holds what was opened
+    assert sorted(path.parent.iterdir()) == [path]
 
 
 def test_a_file_that_is_no_database_is_named(path: Path) -> None:

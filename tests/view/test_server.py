@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -98,7 +98,7 @@ async def test_what_somebody_else_wrote_into_the_store_is_said(
     """On a page where the list or the call cannot be shown; never as a fault of the server."""
     with Store(tmp_path / "calls.db") as store:
         store.add(only_call(TOOLS).recorded)
-    with sqlite3.connect(tmp_path / "calls.db") as db:
+    with closing(sqlite3.connect(tmp_path / "calls.db")) as db, db:
         table, name = ("turns", "described") if column == "turns" else ("described", column)
         db.execute(f"UPDATE {table} SET {name} = ?", (forged,))
         [(trace_id,)] = db.execute("SELECT trace_id FROM calls")

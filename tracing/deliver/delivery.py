@@ -16,6 +16,7 @@ from tracing.deliver.labelled import LabelledDialect
 from tracing.deliver.pace import PRODUCTION, Pace
 from tracing.deliver.reading.segment_reader import SegmentReader
 from tracing.deliver.senders.sender import (
+    KeepsOpen,
     Sender,
     Translate,
     Unavailable,
@@ -103,6 +104,9 @@ class Delivery(threading.Thread):
                 self._try_step()
             except Exception:  # what says so can fail itself: a log's handler may be anybody's
                 self.stopping.wait(self._pace.longest_pause_seconds)
+        if isinstance(self._sender, KeepsOpen):
+            with contextlib.suppress(Exception):  # every batch was answered by now
+                self._sender.close()
 
     def _try_step(self) -> None:
         try:

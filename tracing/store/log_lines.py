@@ -17,7 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 from tracing.limits import CALL_DAYS
 from tracing.log_line import LogLine
-from tracing.store.schema import open_to_write
+from tracing.store.schema import closed_where_it_fails, open_to_write
 from tracing.store.span_rows import clean_text, integer
 
 _COLUMNS = LogLine._fields[2:-1]
@@ -33,11 +33,12 @@ class LogLineStore:
         self._clock = clock
         self._db = open_to_write(path)
         too_old = int((clock() - CALL_DAYS * 86400) * 1e9)
-        self._db.execute(
-            "DELETE FROM log_lines WHERE time_unix_nano < ?"
-            " AND trace_id NOT IN (SELECT trace_id FROM calls)",
-            (too_old,),
-        )
+        with closed_where_it_fails(self._db):
+            self._db.execute(
+                "DELETE FROM log_lines WHERE time_unix_nano < ?"
+                " AND trace_id NOT IN (SELECT trace_id FROM calls)",
+                (too_old,),
+            )
 
     def add(self, lines: Sequence[LogLine]) -> None:
         """Store lines in one transaction; one that is there already stays as it is."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from tracing.spool.files import check_own_file
@@ -170,14 +171,11 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     db = _connect(str(path))
-    try:
+    with closed_where_it_fails(db):
         for pragma in _PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
         if _checked_version(db, path) < SCHEMA_VERSION:
             _create_tables(db)
-    except BaseException:
-        db.close()
-        raise
     return db
 
 
@@ -186,18 +184,25 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     _check_own(path)
     if path.exists():
         db = _connect(f"{path.absolute().as_uri()}?mode=ro")
-        try:
+        with closed_where_it_fails(db):
             db.execute("PRAGMA trusted_schema = OFF")
             if _checked_version(db, path) > 0:
                 _check_tables(db, path)
                 return db
-        except BaseException:
-            db.close()
-            raise
         db.close()  # the writer is just about to make its tables
     db = _connect(":memory:")
     _create_tables(db)
     return db
+
+
+@contextlib.contextmanager
+def closed_where_it_fails(db: sqlite3.Connection) -> Iterator[None]:
+    """Close what was just opened where what follows fails: nobody else has it yet."""
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
 
 
 def _check_own(path: Path) -> None:

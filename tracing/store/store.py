@@ -39,7 +39,7 @@ from tracing.store.described_calls import (
     waiting,
 )
 from tracing.store.log_lines import delete_lines, lines_of
-from tracing.store.schema import StoreError, open_to_read, open_to_write
+from tracing.store.schema import StoreError, closed_where_it_fails, open_to_read, open_to_write
 from tracing.store.span_rows import COLUMNS, spans_of, to_row
 
 logger = get_logger(__name__)
@@ -84,7 +84,9 @@ class Store:
         self._unlogged_calls = 0
         with self._errors():
             self._db = open_to_read(path) if read_only else open_to_write(path)
-            if not read_only:
+            if read_only:
+                return
+            with closed_where_it_fails(self._db):
                 self._described = DescribedCalls(self._db, clock)
                 self._delete_old_calls()
 

@@ -28,7 +28,7 @@ class LocalSender:
                 self._store = Store(self._path)
             self._store.add(spans)
         except (sqlite3.Error, OSError) as error:
-            self._close()
+            self.close()
             raise Unavailable(f"{self._path} cannot be written: {error}") from error
 
     def use_spare_time(self) -> None:
@@ -37,7 +37,8 @@ class LocalSender:
             if self._store is not None:
                 self._store.describe_waiting(most=1)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the database; a next batch would open it again."""
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -27,7 +27,11 @@ class LocalLogSender:
                 self._store = LogLineStore(self._path)
             self._store.add(lines)
         except (sqlite3.Error, OSError) as error:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+            self.close()
             raise Unavailable(f"{self._path} cannot be written: {error}") from error
+
+    def close(self) -> None:
+        """Close the database; a next batch would open it again."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None

@@ -31,6 +31,14 @@ class UsesSpareTime(Protocol):
         """Do a little of it; called again and again while no span waits. Raises nothing."""
 
 
+@runtime_checkable
+class KeepsOpen(Protocol):
+    """A sender that keeps something open from one batch to the next, and closes it itself."""
+
+    def close(self) -> None:
+        """Close it: no batch comes any more. May be called again."""
+
+
 class Unavailable(Exception):
     """The backend takes nothing now. `refused` means: not before somebody mends something.
 
