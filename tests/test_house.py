@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -58,6 +60,15 @@ KNOWS_LIVEKIT = (
     "tracing.setup",
 )
 MAX_FILE_LINES, MAX_ROOM_LINES = 400, 2_100
+
+DISTRIBUTION = {
+    "dotenv": "python-dotenv",
+    "livekit": "livekit-agents",
+    "opentelemetry": "opentelemetry-sdk",
+}
+"""Where it is called otherwise than what is imported."""
+OF_TYPE_CHECKERS = {"typing_extensions"}
+"""Imported for types alone: a type checker brings it."""
 
 
 def modules() -> dict[str, Path]:
@@ -136,6 +147,17 @@ def test_only_these_know_livekit_and_the_sdk() -> None:
         if any(f"{name}.".startswith(foreign) for name in imports(path))
     }
     assert {module for module in found if not f"{module}.".startswith(KNOWS_LIVEKIT)} == set()
+
+
+def test_what_is_imported_is_named_as_a_dependency() -> None:
+    """Nothing is there because another package happens to need it."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text()
+    [named] = re.findall(r"^dependencies = \[$(.*?)^\]$", text, re.MULTILINE | re.DOTALL)
+    dependencies = set(re.findall(r'^    "([\w-]+)', named, re.MULTILINE))
+    imported = {name.partition(".")[0] for path in modules().values() for name in imports(path)}
+    foreign = imported - sys.stdlib_module_names - OF_TYPE_CHECKERS - {"tracing"}
+    needed = {DISTRIBUTION.get(name, name) for name in foreign}
+    assert needed | {"opentelemetry-exporter-otlp-proto-http"} == dependencies
 
 
 def test_every_logger_is_one_that_strikes_secrets() -> None:
