@@ -26,8 +26,14 @@ _KNOWN: Mapping[str, Mapping[str, str]] = {
         "1.6": "recorded sessions are tested; set-up in the entrypoint closes the root as an error",
         "1.5": "recorded sessions are tested; it does not tell how long a reply queued",
     },
-    "opentelemetry-sdk": {"1.45": "the version that every test runs"},
-    "opentelemetry-exporter-otlp-proto-http": {"1.45": "carries metrics; spans go without it"},
+    "opentelemetry-sdk": {
+        "1.45": "the version that every test runs",
+        "1.39": "the lowest version, which most tests run",
+    },
+    "opentelemetry-exporter-otlp-proto-http": {
+        "1.45": "carries metrics; spans go without it",
+        "1.39": "carries metrics; spans go without it",
+    },
     "langfuse": {
         "5.0": "asks Langfuse's API for this doctor; spans go without it",
         "4": "asks Langfuse's API for this doctor; spans go without it",
