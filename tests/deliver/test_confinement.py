@@ -95,9 +95,9 @@ def test_proxy_that_cannot_be_read_is_told_without_its_password(spool: Path) -> 
     with running_drainer(spool, otlp_backend("http://127.0.0.1:1", proxy=proxy)):
         until(lambda: read_status(spool))
         until(lambda: read_status(spool)["backends"][0]["state"] == "retrying")
-        said = [one["detail"] for one in read_status(spool)["backends"]]
-    assert "5678" not in str(said)
-    assert said == [
+        [said] = [one["detail"] for one in read_status(spool)["backends"]]
+    assert "5678" not in said
+    assert said.replace("Not supported URL scheme ", "") == (  # which comes on Python 3.14
         "internal error: ProxySchemeUnknown('Proxy URL had unsupported scheme ftp, "
         "should use http:// or https://')"
-    ]
+    )
