@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import struct
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -381,8 +382,8 @@ def test_value_that_cannot_be_written_does_not_spoil_the_next() -> None:
 
     with pytest.raises(RuntimeError):
         end_of(make_span(1, attributes={"key": Broken()}))
-    with pytest.raises((ValueError, RecursionError)):
-        end_of(make_span(2, attributes={"key": _nested(100_000)}))
+    with suppress(ValueError, RecursionError):  # from Python 3.14 on it is written, for no reader
+        assert read_spans(end_of(make_span(2, attributes={"key": _nested(100_000)}))) == [None]
     assert read_spans(end_of(make_span(3))) == [make_span(3)]
 
 
