@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from aiohttp import web
@@ -19,7 +20,7 @@ from tracing.view.app import make_app
 from tracing.view.guard import CONTENT_SECURITY_POLICY, is_loopback
 from tracing.view.library import Library
 
-Client = TestClient[web.Request, web.Application]
+Client: TypeAlias = "TestClient[web.Request, web.Application]"
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from aiohttp import web
@@ -25,7 +26,7 @@ from tracing.view.share import share
 
 SECONDS = 4
 OFFSET = 0.5
-Client = TestClient[web.Request, web.Application]
+Client: TypeAlias = "TestClient[web.Request, web.Application]"
 
 
 def recorded(directory: Path) -> Call:
