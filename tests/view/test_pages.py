@@ -128,6 +128,44 @@ def test_a_call_whose_process_died_says_so_first() -> None:
     assert [mark for mark in (*lanes["llm"], *lanes["tts"]) if "is_failed" in mark] == []
 
 
+def test_a_call_that_failed_says_so_in_words() -> None:
+    """Which turn nobody answered and why; in the file for others what failed, not its words."""
+    call = only_call(RECORDINGS / "1.8.9" / "llm_error.json")
+    page = call_html(call)
+    assert "1 of 2 turns brought no answer:" in page
+    assert page.count("LLM failed: model overloaded") == 2  # before the turns, and in its own
+    assert "The one reply came within 1 s." in page
+    withheld = share(call, withheld=True)
+    assert ("LLM failed" in withheld, "model overloaded" in withheld) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "remark"),
+    [("realtime", "Realtime model."), ("text", "Text session."), ("withheld", "Content withheld.")],
+)
+def test_a_call_of_another_kind_says_what_its_numbers_mean(name: str, remark: str) -> None:
+    """Before any of them."""
+    page = call_html(only_call(RECORDINGS / "1.8.9" / f"{name}.json"))
+    assert 0 < page.index(f"<b>{remark}</b>") < page.index("<dt>Turns</dt>")
+
+
+def test_a_text_session_shows_what_was_typed() -> None:
+    """A dot as each turn began, the first text instead of a latency, no interruptions."""
+    context = page_of(only_call(RECORDINGS / "1.8.9" / "text.json"), Choice())
+    assert [m["text"] for m in context["lanes"]["typed"]] == ["Hi!", "When do you open?"]
+    terms = [fact["term"] for fact in context["facts"]]
+    assert terms == ["Turns", "First text, p50", "First text, p95", "Tokens"]
+    assert context["silent"] == "Nobody spoke: there is nothing to play"
+
+
+def test_a_call_without_a_turn_says_that_nobody_was_heard() -> None:
+    """A page of it, not an empty one."""
+    call = only_call(TOOLS)
+    [root] = [span for span in call.recorded if span.name == "agent_session"]
+    page = call_html(call_of([root]))
+    assert "No turn was recorded: nobody was heard, and nothing was answered." in page
+
+
 def test_no_word_of_a_call_is_markup() -> None:
     """Scripts, attributes and turns of direction in every text are shown as text."""
     spans = hostile(only_call(TOOLS).recorded)

@@ -11,9 +11,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from tracing.calls import silence
 from tracing.calls.parts import kind_of
 from tracing.view.charts import clock, percent, ticks
-from tracing.view.pages.heard_marks import in_words
+from tracing.view.pages import heard_marks
 
 ABSENT = "\u2013"
 """What stands where nothing was measured."""
@@ -68,7 +69,11 @@ def _environment() -> Environment:
         signed=_signed,
     )
     environment.globals.update(
-        percent=percent, ticks=ticks, kind_of=kind_of, heard_in_words=in_words
+        percent=percent,
+        ticks=ticks,
+        kind_of=kind_of,
+        heard_in_words=heard_marks.in_words,
+        silence=silence.in_words,
     )
     return environment
 

@@ -22,6 +22,7 @@ MAX_SHARED_BYTES = 10 * 10**6
 NONE_KEPT = (
     "No recording: with setup_tracer(recording=True) the one of session.start(record=True) is kept"
 )
+NOTHING_SAID = "Nobody spoke: there is nothing to play"
 WITHHELD = "What was said is withheld, and with it the recording"
 IN_PROGRESS = "The recording can be heard when the call has ended"
 GONE = "The recording is not here: it was deleted, or is where the call was recorded"
@@ -93,6 +94,8 @@ def _in_itself(recording: Recording) -> dict[str, Any]:
 def _why_silent(call: Call) -> str:
     if is_withheld(call.described):
         return WITHHELD
+    if call.row.get("is_text"):
+        return NOTHING_SAID
     if call.row.get("is_open"):
         return IN_PROGRESS
     return GONE if call.shown["recording"] else NONE_KEPT

@@ -5,12 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tracing.account.summary import percentile
+
+_SHARED_WITHHELD = (
+    "Content withheld.",
+    "Nothing that anybody said, no name, no argument or result of a tool and no recording is in"
+    " this file; times, counts and models are. Grey lines stand for text, all of one length.",
+)
+_RECORDED_WITHHELD = (
+    "Content withheld.",
+    "The agent recorded no word of this call; times, counts and models are here.",
+)
+_REALTIME = (
+    "Realtime model.",
+    "It hears and speaks by itself: no lanes of STT and TTS, and a wait in two parts of its own,"
+    " model start and 1st audio. Where the model decides when the caller has ended, what that took"
+    " cannot be seen, so that these numbers look better than they sound.",
+)
+_TEXT = (
+    "Text session.",
+    "Nobody spoke, so that no latency counts from a last word. A bar is a turn's first text, from"
+    " the turn's start.",
+)
+
+
+def remarks(row: Mapping[str, Any], *, withheld: bool) -> Iterator[tuple[str, str]]:
+    """What a reader has to know of a call of this kind before its numbers: title and sentence."""
+    if withheld:
+        yield _SHARED_WITHHELD
+    elif row.get("is_withheld"):
+        yield _RECORDED_WITHHELD
+    if row.get("is_realtime"):
+        yield _REALTIME
+    if row.get("is_text"):
+        yield _TEXT
+
 
 def head_facts(call: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The facts at the head: `term`, `value`, `more` and `tone`."""
     latency = row.get("latency") or {}
     replies = latency.get("count", 0)
     yield _fact("Turns", str(row["turns"]), f"{replies} with a latency" if replies else "")
+    if row.get("is_text"):
+        yield from _first_texts(row)
     if replies:
         yield _fact("p50", f"{latency['p50_seconds']:.2f} s")
         is_over = latency["p95_seconds"] > row["budget_seconds"]
@@ -21,7 +58,7 @@ def head_facts(call: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict
             "bad" if is_over else "",
         )
         yield _fact("Within", f"{latency['within_budget_share']:.0%}")
-    if row.get("heard_turns"):
+    if row.get("heard_turns") and not row.get("is_text"):
         yield _fact("Barge-ins", str(row.get("barge_ins", 0)), f"of {row['heard_turns']} heard")
     if row.get("tool_calls"):
         failed = row.get("tool_failures", 0)
@@ -36,6 +73,12 @@ def _fact(
     term: str, value: str, more: str = "", tone: str = "", more_tone: str = ""
 ) -> dict[str, Any]:
     return {"term": term, "value": value, "more": more, "tone": tone, "more_tone": more_tone}
+
+
+def _first_texts(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    firsts = sorted(turn["first_output"] for turn in row["strip"] if "first_output" in turn)
+    for name, share in (("p50", 0.5), ("p95", 0.95)) if firsts else ():
+        yield _fact(f"First text, {name}", f"{percentile(firsts, share):.2f} s")
 
 
 def _heard(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -105,7 +148,8 @@ def _interruption(options: Mapping[str, Any]) -> Iterator[str]:
         yield "interruptions off"
     elif mode := options.get("interruption.mode"):
         least = options.get("interruption.min_duration")
-        yield f"interruptions by {mode}{f', from {least:g} s' if _are_numbers(least) else ''}"
+        by = {"vad": "VAD"}.get(str(mode), mode)
+        yield f"interruptions by {by}{f', from {least:g} s' if _are_numbers(least) else ''}"
 
 
 def _are_numbers(*values: object) -> bool:

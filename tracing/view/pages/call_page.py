@@ -8,11 +8,12 @@ from statistics import median
 from typing import Any
 
 from tracing.calls.parts import kind_of
+from tracing.calls.silence import Silence, in_words, silences, unanswered
 from tracing.calls.totals import LATENCY, budget_of
 from tracing.calls.why import why
 from tracing.view.charts import percent, scale_of, segments, ticks
 from tracing.view.pages import heard_marks
-from tracing.view.pages.call_facts import head_facts, setting
+from tracing.view.pages.call_facts import head_facts, remarks, setting
 from tracing.view.pages.lane_marks import axis_end, lane_rows
 
 ORDERS = ("in order", "slowest first")
@@ -49,7 +50,6 @@ def call_page(
     on_axis = {**shown["lanes"], "log": shown["log"]}
     dense = len(turns) > _DENSE_FROM if choice.dense is None else choice.dense
     replies = [turn[LATENCY] for turn in turns if LATENCY in turn]
-    in_order = sorted(turns, key=lambda turn: -_wait(turn)) if choice.slowest_first else turns
     so_far = {turn.get("number"): _so_far(turn, on_axis) for turn in turns}
     reach = [max(_wait(turn), heard_marks.heard_wait(turn)) for turn in turns]
     waits = [*reach, *(seconds for seconds in so_far.values() if seconds)]
@@ -57,9 +57,21 @@ def call_page(
     shifts = _shifts(turns, choice.align, scale)
     usual = median(replies) if replies else None
     starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
+    rows = [
+        {
+            **_row(turn, starts, scale, shifts.get(turn.get("number"), 0.0), budget_of(call)),
+            **_silent(silent, withheld=withheld),
+            **_going_on(turn, so_far.get(turn.get("number")), scale),
+        }
+        for turn, silent in zip(turns, silences(turns), strict=True)
+    ]
+    if choice.slowest_first:
+        rows.sort(key=lambda found: -_wait(found["turn"]))
     return {
         "call": call,
         "row": row,
+        "remarks": list(remarks(row, withheld=withheld)),
+        "silences": unanswered(turns),
         "facts": list(head_facts(call, row)),
         "setting": " · ".join(setting(call, shown["livekit"])),
         "why": why(call),
@@ -70,13 +82,7 @@ def call_page(
         "ticks": [tick for tick in ticks(scale, 5) if abs(tick - budget_of(call)) > scale / 16],
         "budget": budget_of(call),
         "usual": usual,
-        "rows": [
-            {
-                **_row(turn, starts, scale, shifts.get(turn.get("number"), 0.0), budget_of(call)),
-                **_going_on(turn, so_far.get(turn.get("number")), scale),
-            }
-            for turn in in_order
-        ],
+        "rows": rows,
         "lost": {m["turn"]: m["text"] for m in on_axis["unheard"] if "turn" in m and "text" in m},
         "legend": legend(turns),
         "choice": choice,
@@ -144,7 +150,7 @@ def _row(
         "overlap": _overlap(turn, scale),
         "heard": heard_marks.on_bar(turn, scale),
         "label": _spoken_label(turn, waited),
-        "note": "" if parts else _silent(turn),
+        "note": "" if parts else "no wait was measured",
         "chips": list(chips(turn)),
     }
 
@@ -197,15 +203,11 @@ def _spoken_label(turn: Mapping[str, Any], waited: float) -> str:
     return f"{waited:.2f} s: {parts}" if parts else "no wait was measured"
 
 
-def _silent(turn: Mapping[str, Any]) -> str:
-    """Why a turn has no bar."""
-    if any(tool.get("name") for tool in turn.get("tools", ())) and not turn.get("agent_text"):
-        return "no sound of its own: it called a tool, and a later turn answered"
-    if turn.get("kind") == "unanswered":
-        return "nobody answered"
-    if turn.get("error"):
-        return f"never answered: {turn['error']}"
-    return "no sound of its own"
+def _silent(found: Silence | None, *, withheld: bool) -> dict[str, Any]:
+    """Why nothing was heard in a turn, and whether that is a failure."""
+    if found is None:
+        return {}
+    return {"note": in_words(found, withheld=withheld), "is_failed": bool(found.stage)}
 
 
 def chips(turn: Mapping[str, Any]) -> Iterator[dict[str, str]]:

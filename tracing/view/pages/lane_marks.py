@@ -13,6 +13,8 @@ from tracing.view.pages.heard_marks import on_waves
 _TOP = 34
 _MOST_TRANSCRIPTS = 500
 _AHEAD_SECONDS = 30.0
+_LETTER_SHARE = 6.5 / 1200
+"""Of the lanes' width, of a letter."""
 _LOG_STRETCHES = 400
 """Into so many the axis is divided for log lines, however many there are."""
 _GRAVITY = ("info", "warning", "error")
@@ -67,6 +69,7 @@ def lane_rows(
         "waits": waits,
         "heard": list(on_waves(turns, starts, end)),
         "caller": _boxes(on_axis["caller"], end),
+        "typed": [] if on_axis["caller"] else _boxes(list(_typed(turns, waits, end)), end),
         "agent": _boxes(on_axis["agent"], end),
         "unheard": _boxes(on_axis["unheard"], end),
         "stt": [{"x": percent(m["at"], end), "final": "is_final" in m} for m in _heard(on_axis)],
@@ -74,7 +77,9 @@ def lane_rows(
         "llm": _worked(on_axis["llm"], end),
         "tts": _worked(on_axis["tts"], end),
         "tools": _boxes(on_axis["tools"], end),
-        "events": [{**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"])],
+        "events": [
+            {**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"], end)
+        ],
         "log": list(_log(on_axis["log"], end)),
         "now": percent(now, end) if on_axis["is_open"] else "",
     }
@@ -155,6 +160,17 @@ def _waits(
         }
 
 
+def _typed(
+    turns: Sequence[Mapping[str, Any]], waits: Sequence[Mapping[str, Any]], end: float
+) -> Iterator[dict[str, Any]]:
+    """What the caller wrote, where nobody spoke: as each turn began, with room up to the next."""
+    begun = {wait["number"]: wait["at"] for wait in waits}
+    typed = [t for t in turns if t.get("user_text") and t.get("number") in begun]
+    places = [begun[turn["number"]] for turn in typed]
+    for turn, at, following in zip(typed, places, [*places[1:], end], strict=False):
+        yield {"at": at, "end": max(at, following), "text": turn["user_text"]}
+
+
 def _boxes(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
     return [
         {
@@ -178,11 +194,18 @@ def _worked(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, An
     return found
 
 
-def _spread(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Events with their words, but where another stands too near to write both."""
+def _spread(events: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
+    """Events with their words; where those of another would lie below them, `is_near`: a tick."""
     found: list[dict[str, Any]] = []
+    free = 0.0
     for mark in events:
         near = found and mark["at"] - found[-1]["at"] < 0.05 and mark["kind"] != "handoff"
-        if not (near and found[-1]["text"] == mark["text"]):
-            found.append({**mark, "clock": clock(mark["at"], tenths=True)})
+        if near and found[-1]["text"] == mark["text"]:
+            continue
+        is_near = mark["at"] < free
+        place = {"x": percent(mark["at"], end), "clock": clock(mark["at"], tenths=True)}
+        found.append({**mark, **place, "is_near": is_near})
+        if not is_near:
+            letters = 3 + len(f"{mark['text']} {mark.get('words', '')}")
+            free = mark["at"] + letters * _LETTER_SHARE * end
     return found
