@@ -9,6 +9,7 @@ import pytest
 
 from tests.described import replies, side, spread
 from tracing.read.compare import compare, rank_sum_p
+from tracing.read.selection import Side
 
 
 def _slower(part: str) -> dict[str, object]:
@@ -137,3 +138,12 @@ def test_many_turns_are_compared_at_once() -> None:
     hour = timedelta(hours=1).total_seconds()
     slow, fast = ([hour * k + n for n in range(5000)] for k in (2, 1))
     assert rank_sum_p(slow, fast) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_options_that_differ_are_in_a_persons_words() -> None:
+    """Each once: the list of what was changed says the same again."""
+    sides = [
+        Side("", 1, [], [], [], [{"early": early, "changed": [f"early={early}"], "delay": 0.5}])
+        for early in (True, False)
+    ]
+    assert compare(*sides)["options"] == {"early": ["true", "false"]}

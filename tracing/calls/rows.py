@@ -29,6 +29,8 @@ FLAGS = {
 
 DIED = "process_died"
 
+_CHANGED = stamps.CALL_CHANGED_OPTIONS.rpartition(".")[2]
+
 
 def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     """A call's row.
@@ -75,6 +77,11 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     }
     row["flags"] = list(_flags(row))
     return known(row)
+
+
+def chosen_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A session's options, without the list of those that were changed, which repeats them."""
+    return {name: value for name, value in (options or {}).items() if name != _CHANGED}
 
 
 def agents_of(call: Mapping[str, Any], spans: Sequence[Span]) -> str | None:

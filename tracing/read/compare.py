@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from tracing.calls.application import as_text
+from tracing.calls.rows import chosen_options
 from tracing.calls.totals import HAPPENINGS, LATENCY, of_turns
 from tracing.read.compare_parts import SIGNIFICANCE, compare_parts, rank_sum_p, replies
 from tracing.read.paired import Line, common_lines, within_lines_p
@@ -71,13 +73,13 @@ def _described(line: Line) -> dict[str, Any]:
 
 def _options(a: Side, b: Side) -> dict[str, list[str]]:
     """The options that differ between the sides, with the values of each."""
-    names = {key for options in (*a.options, *b.options) for key in options}
+    sides = [[chosen_options(options) for options in side.options] for side in (a, b)]
     values = {
         name: [
-            sorted({str(options[name]) for options in side.options if name in options})
-            for side in (a, b)
+            sorted({as_text(options[name]) for options in of_side if name in options})
+            for of_side in sides
         ]
-        for name in sorted(names)
+        for name in sorted({name for of_side in sides for options in of_side for name in options})
     }
     return {
         name: [", ".join(of_a), ", ".join(of_b)]

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from tracing.account.summary import percentile
 from tracing.calls.application import as_text
 from tracing.calls.parts import ordered_groups
-from tracing.calls.rows import FLAGS
+from tracing.calls.rows import FLAGS, chosen_options
 from tracing.calls.why import differences
 from tracing.read.selection import ChoiceError, parse_time
 from tracing.view.charts import columns, histogram, percent, segments, ticks
@@ -220,7 +220,7 @@ def differing_options(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """The options in which calls differ, each with every value that it has."""
     values: dict[str, set[str]] = {}
     for row in rows:
-        for key, value in (row.get("options") or {}).items():
+        for key, value in chosen_options(row.get("options")).items():
             values.setdefault(key, set()).add(as_text(value))
     return [
         (key, value)

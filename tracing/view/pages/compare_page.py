@@ -138,9 +138,22 @@ def _dots(latencies: Sequence[Sequence[float]], scale: float, budget: float) -> 
             )
     return {
         "dots": found,
+        "marks": list(_marks(latencies, scale)),
         "ticks": [{"x": percent(at, scale), "text": f"{at:g}"} for at in ticks(scale, 6)],
         "budget_x": percent(budget, scale),
     }
+
+
+def _marks(latencies: Sequence[Sequence[float]], scale: float) -> Iterable[dict[str, str]]:
+    """The percentiles of both sides: those of A above, those of B below."""
+    for values, (y1, y2, y) in zip(
+        latencies, (("24", "74", "24"), ("74", "124", "130")), strict=True
+    ):
+        for name, share in (("p50", 0.5), ("p95", 0.95)) if values else ():
+            at = percentile(sorted(values), share)
+            side = ("-4", "end") if at > 0.8 * scale else ("4", "start")
+            place = {"x": percent(at, scale), "y1": y1, "y2": y2, "y": y}
+            yield {**place, "dx": side[0], "anchor": side[1], "text": f"{name} {at:.2f}"}
 
 
 def _bridge(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
