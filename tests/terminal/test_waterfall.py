@@ -46,6 +46,33 @@ def test_bars_are_on_one_scale_in_letters() -> None:
         assert count == pytest.approx(letters[longest] * wait / waits[longest], abs=4)
 
 
+def test_the_answer_stands_first_and_in_words() -> None:
+    """What was never answered and why, what slow replies waited for, and when each turn began."""
+    failed = printed(only_call(RECORDINGS / "1.8.9" / "llm_error.json"))
+    assert failed[2:4] == [
+        "ended: user initiated   tokens 100 in (0 cached), 20 out",
+        "1 of 2 turns brought no answer: 1 LLM failed: model overloaded",
+    ]
+    assert [line[:12] for line in failed if line[:2] in (" 1", " 2")] == [
+        " 1          ",
+        " 2  0:01.3  ",
+    ]
+    spans = only_call(TOOLS).recorded
+    slow = [s._replace(attributes={**s.attributes, "call.budget_seconds": 0.3}) for s in spans]
+    assert [line for line in printed(call_of(slow)) if " over 0.3 s" in line] == [
+        "1 of 2 over 0.3 s   1 0.37"
+    ]
+
+
+def test_the_letters_are_explained_in_the_order_of_a_reply() -> None:
+    """Only those that are there; round numbers and the budget above the bars."""
+    lines = printed(only_call(TOOLS))
+    [legend] = [line for line in lines if line.startswith("r transcript")]
+    assert legend.split("  ")[:4] == ["r transcript", "t turn", "L llm step", "T tool"]
+    [axis] = [line for line in lines if line.startswith(" #  at")]
+    assert axis.split() == ["#", "at", "0", "0.5", "budget", "1", "s", "seconds"]
+
+
 def test_no_word_of_a_call_moves_the_cursor() -> None:
     """Escape sequences and changes of direction are not obeyed."""
     spans = hostile(only_call(TOOLS).recorded)

@@ -73,3 +73,8 @@ def group_of(part: str) -> str:
 def ordered_groups() -> list[str]:
     """All groups in the order in which a reply comes about."""
     return [TOOLS if name == "tool" else name for name in _KINDS]
+
+
+def letters() -> list[str]:
+    """Every letter in the order in which a reply comes about."""
+    return list(dict.fromkeys(kind.letter for kind in _KINDS.values()))

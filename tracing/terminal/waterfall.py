@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from tracing.calls.lanes import lanes
-from tracing.calls.parts import kind_of
+from tracing.calls.parts import kind_of, letters
 from tracing.calls.rows import agents_of
+from tracing.calls.silence import Silence, in_words, silences, unanswered
 from tracing.calls.totals import LATENCY, budget_of, of_turns
 from tracing.calls.tree import Tree
+from tracing.calls.why import why
 from tracing.span import Span
 from tracing.terminal.cells import BAD, DIM, TITLE, counted, plain, share
 
@@ -46,10 +48,15 @@ _STYLES = {
 def print_waterfall(call: Mapping[str, Any], tree: Tree, console: Console) -> None:
     """Print a described call at the console's width."""
     width = max(console.width, _NARROWEST)
-    for line in (*_head(call, tree.spans, width), Text(), *_lanes(call, tree, width), Text()):
+    on_axis = lanes(tree)
+    for line in _head(call, tree.spans, width):
+        console.print(line)
+    for line in (Text(), *_lanes(call, on_axis, width), Text()):
         console.print(line, no_wrap=True, overflow="crop", crop=True, soft_wrap=False)
-    for line in (*_turns(call, width), Text(), *_legend(call)):
+    for line in (*_turns(call, _starts(on_axis), width), Text()):
         console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+    for line in _legend(call):
+        console.print(line)
 
 
 def _head(call: Mapping[str, Any], spans: Sequence[Span], width: int) -> Iterator[Text]:
@@ -63,7 +70,8 @@ def _head(call: Mapping[str, Any], spans: Sequence[Span], width: int) -> Iterato
     ]
     title = " · ".join(fact for fact in facts if fact)
     trace = call["trace_id"][:8]
-    yield Text.assemble((title, TITLE), " " * max(1, width - len(title) - 8), (trace, DIM))
+    room = width - len(title) - len(trace)
+    yield Text.assemble((title, TITLE), " " * room if room > 0 else "\n", (trace, DIM))
     numbers = of_turns(turns, [budget_of(call)] * len(turns))
     latency, budget = numbers["latency"], budget_of(call)
     if latency:
@@ -75,8 +83,47 @@ def _head(call: Mapping[str, Any], spans: Sequence[Span], width: int) -> Iterato
             *_happenings(numbers),
         )
     closed = plain(str(call.get("summary", {}).get("close_reason", "")).replace("_", " "))
-    if closed:
-        yield Text(f"ended: {closed}")
+    ended = [f"ended: {closed}"] if closed else []
+    if told := "   ".join([*ended, *_tokens(call)]):
+        yield Text(told)
+    yield from _why(call)
+
+
+def _tokens(call: Mapping[str, Any]) -> Iterator[str]:
+    used = [u for u in call.get("summary", {}).get("usage", ()) if u.get("type") == "llm_usage"]
+    read, cached, written = (
+        sum(int(u.get(key, 0)) for u in used)
+        for key in ("input_tokens", "input_cached_tokens", "output_tokens")
+    )
+    if read or written:
+        yield f"tokens {read:,} in ({cached:,} cached), {written:,} out"
+
+
+def _why(call: Mapping[str, Any]) -> Iterator[Text]:
+    """The answer in words: what was never answered, and what the slow replies waited for."""
+    turns = _shown(call)
+    lost = unanswered(turns)
+    if lost or not turns:
+        which = [
+            f"{'' if s.number is None else f'{s.number} '}{plain(in_words(s))}" for s in lost[:6]
+        ]
+        of_all = f"{len(lost)} of {counted(len(turns), 'turn')} brought no answer: "
+        words = of_all + "; ".join(which) if turns else "no turn was recorded: nobody was heard"
+        yield Text(words, style=BAD if not turns or any(s.stage for s in lost) else "")
+    found = why(call)
+    if found["over"]:
+        yield Text.assemble(
+            (f"{found['over']} of {found['replies']} over {found['budget_seconds']:g} s", BAD),
+            *(
+                f"   {turn['number']} {turn['latency']:.2f}{_more(turn['excess'])}"
+                for turn in found.get("turns", ())
+            ),
+            f"   in the mean{_more(found['parts'])}" if found.get("parts") else "",
+        )
+
+
+def _more(parts: Mapping[str, float]) -> str:
+    return ",".join(f" +{more:.2f} {plain(kind_of(part).label)}" for part, more in parts.items())
 
 
 def _happenings(numbers: Mapping[str, Any]) -> Iterator[str | tuple[str, str]]:
@@ -111,31 +158,35 @@ class _Row:
     """One line of the axis, written at places in time."""
 
     def __init__(self, name: str, end: float, columns: int, style: str = "") -> None:
-        self._cells = [" "] * columns
+        self.cells = [" "] * columns
         self._name, self._style = name, style
         self._scale = columns / max(end, 1e-9)
         self._free = 0
 
     def fill(self, at: float, until: float, mark: str) -> None:
-        last = len(self._cells) - 1
+        last = len(self.cells) - 1
         begin = min(last, max(0, round(at * self._scale)))
         for place in range(begin, min(last, max(begin, round(until * self._scale) - 1)) + 1):
-            self._cells[place] = mark
+            self.cells[place] = mark
 
     def write(self, at: float, words: str) -> None:
         """Words from a place on, or from where the last ones ended."""
         begin = max(round(at * self._scale), self._free)
         for place, letter in enumerate(words, begin):
-            if place < len(self._cells):
-                self._cells[place] = letter
+            if place < len(self.cells):
+                self.cells[place] = letter
         self._free = begin + len(words) + 1
 
     def text(self) -> Text:
-        return Text.assemble(f"{self._name:<{_LABELS}}", ("".join(self._cells), self._style))
+        return Text.assemble(f"{self._name:<{_LABELS}}", ("".join(self.cells), self._style))
 
 
-def _lanes(call: Mapping[str, Any], tree: Tree, width: int) -> Iterator[Text]:
-    on_axis = lanes(tree)
+def _starts(on_axis: Mapping[str, Any]) -> dict[Any, float]:
+    """When each turn was first heard."""
+    return {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
+
+
+def _lanes(call: Mapping[str, Any], on_axis: Mapping[str, Any], width: int) -> Iterator[Text]:
     end, columns, budget = on_axis["duration_seconds"], width - _LABELS, budget_of(call)
     axis = _Row("", end, columns, DIM)
     step = next(
@@ -144,7 +195,7 @@ def _lanes(call: Mapping[str, Any], tree: Tree, width: int) -> Iterator[Text]:
     for tick in range(int(end / step) + 1):
         axis.write(tick * step, _clock(tick * step))
     numbers, waits = _Row("turn", end, columns), _Row("wait", end, columns)
-    starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
+    starts = _starts(on_axis)
     for turn in _shown(call):
         sound, waited = starts.get(turn.get("number")), turn.get(LATENCY)
         if sound is None:
@@ -174,27 +225,45 @@ def _lanes(call: Mapping[str, Any], tree: Tree, width: int) -> Iterator[Text]:
 _SIGNS = {"barge_in": "›", "handoff": "⇄", "telephone": "☎", "noted": "•"}
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+def _clock(seconds: float, *, tenths: bool = False) -> str:
+    minutes, rest = divmod(round(seconds, 1) if tenths else int(seconds), 60)
+    return f"{int(minutes)}:{rest:04.1f}" if tenths else f"{minutes}:{rest:02d}"
 
 
-def _turns(call: Mapping[str, Any], width: int) -> Iterator[Text]:
+def _turns(call: Mapping[str, Any], starts: Mapping[Any, float], width: int) -> Iterator[Text]:
     turns, budget = _shown(call), budget_of(call)
     columns = width - _NUMBERS - _LATENCY
     scale = max([_waited(turn) for turn in turns] + [budget * 1.25]) * 1.05
     post = round(columns * budget / scale)
-    marks = f"0{f'budget {budget:g} s':>{post}}"
-    yield Text(f"{' #  at':<{_NUMBERS}}{marks:<{columns}}{'seconds':>{_LATENCY - 1}}", style=DIM)
-    for turn in turns:
+    marks = _marks(columns, scale, budget)
+    yield Text(f"{' #  at':<{_NUMBERS}}{marks}{'seconds':>{_LATENCY - 1}}", style=DIM)
+    for turn, silence in zip(turns, silences(turns), strict=True):
         over = turn.get(LATENCY, 0.0) > budget
         number = f"{'!' if over else ' '}{turn.get('number', '')}"
+        sound = starts.get(turn.get("number"))
+        if sound is not None:
+            number = f"{number:<3} {_clock(max(0.0, sound - _waited(turn)), tenths=True)}"
         yield Text.assemble(
             (f"{number:<{_NUMBERS}}", BAD if over else ""),
             _bar(turn, columns, scale, post),
             (f"{_latency(turn):>{_LATENCY - 1}}", BAD if over else ""),
         )
-        yield from _said(turn)
+        yield from _said(turn, silence)
+
+
+def _marks(columns: int, scale: float, budget: float) -> str:
+    """The words above the bars: the budget where its line is, round numbers where there is room."""
+    axis = _Row("", scale, columns)
+    word = f"budget {budget:g} s"
+    at_budget = budget - len(word) / 2 * scale / columns
+    step = next((s for s in (0.25, 0.5, 1, 2, 5, 10, 30, 60) if scale / s <= 5), scale)
+    places = {n * step: f"{n * step:g}" for n in range(int(scale / step) + 1)}
+    room = (len(word) / 2 + 5) * scale / columns
+    before = {at: text for at, text in places.items() if at < budget - room}
+    after = {at: text for at, text in places.items() if budget + room < at < scale * 0.96}
+    for at, text in {**before, at_budget: word, **after}.items():
+        axis.write(max(0.0, at), text)
+    return "".join(axis.cells)
 
 
 def _waited(turn: Mapping[str, Any]) -> float:
@@ -226,13 +295,20 @@ def _bar(turn: Mapping[str, Any], columns: int, scale: float, post: int) -> Text
     return Text.assemble(bar[:post], (line, BAD), bar[post + 1 : columns])
 
 
-def _said(turn: Mapping[str, Any]) -> Iterator[Text]:
+def _said(turn: Mapping[str, Any], silence: Silence | None) -> Iterator[Text]:
     for who, key in (("U", "user_text"), ("A", "agent_text")):
         if turn.get(key):
             yield Text(f"{'':{_NUMBERS}}{who} {plain(turn[key])}")
-    facts = " · ".join(_facts(turn))
+    facts = " · ".join([*_facts(turn), *_of_silence(silence)])
     if facts:
         yield Text(f"{'':{_NUMBERS}}· {facts}", style=DIM)
+
+
+def _of_silence(silence: Silence | None) -> Iterator[str]:
+    """Why nothing was heard; what the turn called stands beside it."""
+    if silence is not None:
+        later = silence.answered_by
+        yield plain(in_words(silence)) if later is None else f"turn {later} answered"
 
 
 def _facts(turn: Mapping[str, Any]) -> Iterator[str]:
@@ -251,12 +327,13 @@ def _facts(turn: Mapping[str, Any]) -> Iterator[str]:
 
 def _legend(call: Mapping[str, Any]) -> Iterator[Text]:
     """What the letters mean, those that are there."""
-    found = {
+    there = {
         kind.letter: "tool" if kind.key == "tool" else kind.label
         for turn in _shown(call)
         for name, seconds in turn.get("parts", {}).items()
         if seconds > 0.001 and (kind := kind_of(name))
     }
+    found = {letter: there[letter] for letter in letters() if letter in there}
     if any(tool.get("is_error") for turn in _shown(call) for tool in turn.get("tools", ())):
         found["x"] = "tool that failed"
     yield Text("  ".join(f"{letter} {label}" for letter, label in found.items()), style=DIM)
