@@ -122,7 +122,9 @@ def test_a_call_whose_process_died_says_so_first() -> None:
     ]
     page = call_html(call_of(spans))
     assert "<b>The process died</b>" in page
-    assert "into the call, agent answering" in page
+    number = wait["number"]
+    link = f'<a href="?turn={number}#t{number}">turn {number}</a>'
+    assert f"into the call, in {link}, agent answering" in page
     assert "process died here" in page
     lanes = page_of(call_of(spans), Choice())["lanes"]
     assert [mark for mark in (*lanes["llm"], *lanes["tts"]) if "is_failed" in mark] == []
@@ -267,6 +269,17 @@ def test_filters_are_read_from_the_address_and_written_back() -> None:
     assert "'yesterday' is no time" in problem
 
 
+def test_what_narrows_the_list_can_be_taken_away_from_it() -> None:
+    """The words that were searched for and the latencies that were dragged over stand beside it."""
+    rows = library(TOOLS).rows()
+    filters = Filters(query="oslo", latency=(0.1, 0.5))
+    page = calls_page(rows, filters, {rows[0]["trace_id"]: []})
+    assert (page["shown"], [(way["label"], way["address"]) for way in page["chosen"]]) == (
+        1,
+        [("said “oslo”", "latency=0.1..0.5"), ("latency 0.1 to 0.5 s", "q=oslo")],
+    )
+
+
 def test_calls_are_narrowed_to_what_the_application_said() -> None:
     """By the address, and by a list of what is said of several calls; or to a user."""
     [row] = library(TOOLS).rows()
@@ -299,5 +312,6 @@ def test_a_search_finds_what_was_said_and_when() -> None:
     line = next(turn["agent_text"] for turn in call.described["turns"] if turn.get("agent_text"))
     found = calls.search(line.upper())
     [hit] = found[call.described["trace_id"]][:1]
+    assert hit["match"] == line.strip()
     assert f"{hit['before']}{hit['match']}{hit['after']}".startswith(line[:20])
     assert calls.search("nobody said this") == {}

@@ -143,8 +143,10 @@ class Library:
 
 
 def _hit(line: Line, folded: str, wanted: Sequence[str]) -> dict[str, Any]:
-    at = folded.find(wanted[0])
-    end = at + len(wanted[0])
+    phrase = " ".join(wanted)
+    match = phrase if phrase in folded else wanted[0]
+    at = folded.find(match)
+    end = at + len(match)
     return {
         "number": line.number,
         "at": line.at_seconds,

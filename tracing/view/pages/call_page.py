@@ -72,6 +72,7 @@ def call_page(
         "row": row,
         "remarks": list(remarks(row, withheld=withheld)),
         "silences": unanswered(turns),
+        "in_turn": _in_turn(turns),
         "facts": list(head_facts(call, row)),
         "setting": " · ".join(setting(call, shown["livekit"])),
         "why": why(call),
@@ -89,6 +90,12 @@ def call_page(
         "dense": dense,
         "withheld": withheld,
     }
+
+
+def _in_turn(turns: Sequence[Mapping[str, Any]]) -> int | None:
+    """The turn that was not at its end when the call was; None where all were."""
+    last = turns[-1] if turns else {}
+    return None if "agent_stopped_speaking_at" in last else last.get("number")
 
 
 def legend(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

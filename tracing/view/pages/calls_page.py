@@ -168,6 +168,7 @@ def calls_page(
         ],
         "next": page[-1]["trace_id"] if start + PAGE < len(shown) else "",
         "budget": budget,
+        "chosen": [way for way in _chosen(filters) if way["name"] in ("query", "latency")],
         "in_the_way": _in_the_way(rows, filters, found) if not shown else [],
         "live": sum("open" in row["flags"] for row in rows),
     }
@@ -264,7 +265,7 @@ def _histogram(latencies: Sequence[float], budget: float) -> dict[str, Any] | No
     return {
         **found,
         "replies": len(latencies),
-        "ticks": [{"x": percent(at, end), "text": f"{at:g}"} for at in ticks(end, 6)],
+        "ticks": [{"x": percent(at, end), "text": f"{at:g}"} for at in ticks(end)],
         "budget_x": percent(budget, end),
         "marks": [
             {"x": percent(min(at, end), end), "text": f"{name} {at:.2f}"} for name, at in marks
@@ -339,10 +340,8 @@ def _bullet(p95: float, budget: float) -> dict[str, str]:
     }
 
 
-def _in_the_way(
-    rows: Sequence[Row], filters: Filters, found: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Which filters stand in the way, and how many calls each one's absence would give."""
+def _chosen(filters: Filters) -> list[dict[str, str]]:
+    """The filters that are set, each with the `address` without it."""
     ways: list[tuple[str, str, dict[str, Any]]] = []
     if filters.query:
         ways.append(("query", f"said “{filters.query}”", {"q": ""}))
@@ -358,19 +357,29 @@ def _in_the_way(
         if value:
             ways.append((name, f"{name} {value}", {name: ""}))
     if filters.latency:
-        ways.append(("latency", "latency", {"latency": ""}))
+        low, high = filters.latency
+        ways.append(("latency", f"latency {low:g} to {high:g} s", {"latency": ""}))
     for flag in filters.flags:
         rest = [other for other in filters.flags if other != flag]
         ways.append((flag, FLAGS[flag], {"is": rest}))
     return [
+        {"name": name, "label": label, "address": filters.address(**changed)}
+        for name, label, changed in ways
+    ]
+
+
+def _in_the_way(
+    rows: Sequence[Row], filters: Filters, found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Which filters stand in the way, and how many calls each one's absence would give."""
+    return [
         {
-            "label": label,
-            "address": filters.address(**changed),
+            **way,
             "count": sum(
-                filters.fits(row, but=name)
+                filters.fits(row, but=way["name"])
                 for row in rows
-                if name == "query" or not filters.query or row["trace_id"] in found
+                if way["name"] == "query" or not filters.query or row["trace_id"] in found
             ),
         }
-        for name, label, changed in ways
+        for way in _chosen(filters)
     ]
