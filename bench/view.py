@@ -16,7 +16,8 @@ from tracing.config.backends import STORE_NAME
 from tracing.store.store import Store
 from tracing.view.library import Library
 from tracing.view.pages.call_page import Choice
-from tracing.view.pages.calls_page import Filters, calls_page
+from tracing.view.pages.calls_page import calls_page
+from tracing.view.pages.filters import Filters
 from tracing.view.pages.one_call import page_of
 from tracing.view.render import render
 

@@ -15,7 +15,9 @@ from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.library import Call, Library, call_of
 from tracing.view.pages.call_page import Choice
-from tracing.view.pages.calls_page import Filters, calls_page
+from tracing.view.pages.calls_page import calls_page
+from tracing.view.pages.filters import Filters
+from tracing.view.pages.hits import hit
 from tracing.view.pages.one_call import drawer_of, page_of
 from tracing.view.render import render, visible
 from tracing.view.share import share
@@ -311,7 +313,9 @@ def test_a_search_finds_what_was_said_and_when() -> None:
     call = only_call(TOOLS)
     line = next(turn["agent_text"] for turn in call.described["turns"] if turn.get("agent_text"))
     found = calls.search(line.upper())
-    [hit] = found[call.described["trace_id"]][:1]
-    assert hit["match"] == line.strip()
-    assert f"{hit['before']}{hit['match']}{hit['after']}".startswith(line[:20])
+    [said] = found[call.described["trace_id"]][:1]
+    found_in = hit(said, line.upper())
+    assert found_in["match"] == line.strip()
+    whole = f"{found_in['before']}{found_in['match']}{found_in['after']}"
+    assert whole.startswith(line[:20])
     assert calls.search("nobody said this") == {}

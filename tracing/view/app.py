@@ -20,8 +20,9 @@ from tracing.view.beside.player import Recording, find_recording, read_interval
 from tracing.view.guard import TOKEN_PAGE, Guard, stream_headers
 from tracing.view.library import Call, Library
 from tracing.view.pages.call_page import Choice
-from tracing.view.pages.calls_page import Filters, calls_page
+from tracing.view.pages.calls_page import calls_page
 from tracing.view.pages.compare_page import compare_page, side_choices
+from tracing.view.pages.filters import Filters
 from tracing.view.pages.one_call import drawer_of, page_of
 from tracing.view.render import asset, render
 from tracing.view.share import share

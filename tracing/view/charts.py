@@ -7,7 +7,9 @@ SVG element, in percent, which needs no script to follow the window.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tracing.calls.parts import kind_of
@@ -145,9 +147,8 @@ def histogram(
     ordered = sorted(latencies)
     end = max(2 * budget, min(ordered[int(0.99 * (len(ordered) - 1))] * 1.5, 5 * budget))
     bins = math.ceil(end / bin_seconds)
-    counts = [0] * bins
-    for value in ordered:
-        counts[min(int(value / bin_seconds), bins - 1)] += 1
+    edges = [bisect_left(ordered, index * bin_seconds) for index in range(bins)]
+    counts = [after - before for before, after in pairwise([*edges, len(ordered)])]
     tallest = max(counts)
     bars = [
         {

@@ -19,7 +19,6 @@ from tracing.view.beside.around import NOTHING, Around
 SHORTEST_PREFIX = 4
 HITS_SHOWN = 3
 """So many lines of a call are found at most."""
-_HIT_CHARACTERS = 60
 
 
 class Call:
@@ -122,16 +121,14 @@ class Library:
         """One side of a comparison; raises ChoiceError where nothing matches."""
         return choose(selector, self._source, list(self._source.calls()))
 
-    def search(self, words: str) -> dict[str, list[dict[str, Any]]]:
-        """By trace id, the first lines that have all the words: `number`, `at` and the text."""
+    def search(self, words: str) -> dict[str, list[Line]]:
+        """By trace id, the first lines that have all the words."""
         wanted = words.casefold().split()
-        found: dict[str, list[dict[str, Any]]] = {}
+        found: dict[str, list[Line]] = {}
         for trace_id, line in self._source.lines(wanted) if wanted else ():
-            folded = line.text.casefold()
-            if all(word in folded for word in wanted):
-                hits = found.setdefault(trace_id, [])
-                if len(hits) < HITS_SHOWN:
-                    hits.append(_hit(line, folded, wanted))
+            hits = found.get(trace_id, ())
+            if len(hits) < HITS_SHOWN and _has_all(line, wanted):
+                found.setdefault(trace_id, []).append(line)
         return found
 
     def _current(self) -> dict[str, float]:
@@ -142,15 +139,6 @@ class Library:
         return self._revisions
 
 
-def _hit(line: Line, folded: str, wanted: Sequence[str]) -> dict[str, Any]:
-    phrase = " ".join(wanted)
-    match = phrase if phrase in folded else wanted[0]
-    at = folded.find(match)
-    end = at + len(match)
-    return {
-        "number": line.number,
-        "at": line.at_seconds,
-        "before": line.text[:at][-_HIT_CHARACTERS:],
-        "match": line.text[at:end],
-        "after": line.text[end:][:_HIT_CHARACTERS],
-    }
+def _has_all(line: Line, words: Sequence[str]) -> bool:
+    folded = line.text.casefold()
+    return all(word in folded for word in words)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
 
 from tracing.account.summary import percentile
 from tracing.calls.application import as_text
 from tracing.calls.parts import ordered_groups
 from tracing.calls.rows import FLAGS, chosen_options
+from tracing.calls.transcribe import Line
 from tracing.calls.why import differences
-from tracing.read.selection import ChoiceError, parse_time
 from tracing.view.charts import columns, histogram, percent, segments, ticks
+from tracing.view.pages.filters import Filters, Row
+from tracing.view.pages.hits import hit
 
 PAGE = 100
 """Rows of one page."""
@@ -26,115 +24,9 @@ PAGE = 100
 _MOST_SAID = 50
 _SPANS = {"1h": "last hour", "24h": "last 24 h", "7d": "last 7 days", "30d": "last 30 days"}
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What the address asks for."""
-
-    query: str = ""
-    since: str = ""
-    agent: str = ""
-    model: str = ""
-    option: str = ""
-    said: str = ""
-    """What the application said, as `NAME=VALUE`; or `user=`, who called."""
-    flags: tuple[str, ...] = ()
-    latency: tuple[float, float] | None = None
-    sort: str = ""
-    before: str = ""
-    problems: tuple[str, ...] = field(default=())
-
-    @classmethod
-    def read(cls, address: Mapping[str, str], flags: Sequence[str]) -> Filters:
-        """From the parts of an address; what cannot be understood is a problem, not an error."""
-        problems = []
-        since = address.get("since", "")
-        try:
-            parse_time(since) if since else None
-        except ChoiceError as error:
-            problems.append(str(error))
-            since = ""
-        return cls(
-            query=address.get("q", "").strip(),
-            since=since,
-            agent=address.get("agent", ""),
-            model=address.get("model", ""),
-            option=address.get("option", ""),
-            said=address.get("where", ""),
-            flags=tuple(flag for flag in flags if flag in FLAGS),
-            latency=_interval(address.get("latency", "")),
-            sort=address.get("sort", ""),
-            before=address.get("before", ""),
-            problems=tuple(problems),
-        )
-
-    def address(self, **changed: Any) -> str:
-        """The same filters as an address, with some changed; empty ones are left out."""
-        found = {
-            "q": self.query,
-            "since": self.since,
-            "agent": self.agent,
-            "model": self.model,
-            "option": self.option,
-            "where": self.said,
-            "is": self.flags,
-            "latency": "..".join(f"{end:g}" for end in self.latency) if self.latency else "",
-            "sort": self.sort,
-            **changed,
-        }
-        return urlencode({key: value for key, value in found.items() if value}, doseq=True)
-
-    def fits(self, row: Row, *, but: str = "") -> bool:
-        """Whether a row is wanted; `but` names a filter that is left out."""
-        return (
-            (but == "since" or not self.since or _started(row) >= parse_time(self.since))
-            and (but == "agent" or not self.agent or fnmatchcase(row.get("agent", ""), self.agent))
-            and (but == "model" or not self.model or _has_model(row, self.model))
-            and (but == "option" or not self.option or _has_option(row, self.option))
-            and (but == "where" or not self.said or self.said in _said_of(row))
-            and all(flag in row["flags"] for flag in self.flags if but != flag)
-            and (but == "latency" or self.latency is None or _has_latency(row, *self.latency))
-        )
-
-
-def _has_model(row: Row, wanted: str) -> bool:
-    """Whether a model fits, named with or without its maker."""
-    models = row.get("models") or ()
-    return any(fnmatchcase(m, wanted) or fnmatchcase(m.rpartition("/")[2], wanted) for m in models)
-
-
-def _interval(text: str) -> tuple[float, float] | None:
-    low, dots, high = text.partition("..")
-    try:
-        return (float(low or 0), float(high or "inf")) if dots else None
-    except ValueError:
-        return None
-
-
-def _started(row: Row) -> datetime:
-    return datetime.fromisoformat(row["started_at"])
-
-
-def _has_option(row: Row, wanted: str) -> bool:
-    name, _, value = wanted.partition(":")
-    return any(
-        f".{key}".endswith((f".{name}", f".{name}.enabled")) and as_text(found) == value
-        for key, found in (row.get("options") or {}).items()
-    )
-
-
-def _said_of(row: Row) -> list[str]:
-    return [*row.get("said", ()), f"user={row.get('user_id', '')}"]
-
-
-def _has_latency(row: Row, low: float, high: float) -> bool:
-    return any(low <= turn.get("latency", -1) < high for turn in row["strip"])
-
 
 def calls_page(
-    rows: Sequence[Row], filters: Filters, found: Mapping[str, Sequence[Mapping[str, Any]]]
+    rows: Sequence[Row], filters: Filters, found: Mapping[str, Sequence[Line]]
 ) -> dict[str, Any]:
     """The context of the page's template.
 
@@ -153,7 +45,7 @@ def calls_page(
         "filters": filters,
         "total": len(rows),
         "shown": len(shown),
-        "facets": _facets(searched, filters),
+        "facets": _facets(searched, shown, filters),
         "spans": _SPANS,
         "agents": sorted({row["agent"] for row in rows if row.get("agent")}),
         "models": sorted({model for row in rows for model in row.get("models") or ()}),
@@ -163,7 +55,7 @@ def calls_page(
         "histogram": _histogram(latencies, budget),
         "where": _where(shown, budget),
         "days": [
-            {"day": day, "rows": [_row(row, found) for row in of_day]}
+            {"day": day, "rows": [_row(row, found, filters.query) for row in of_day]}
             for day, of_day in groupby(page, _day(filters.sort))
         ],
         "next": page[-1]["trace_id"] if start + PAGE < len(shown) else "",
@@ -193,9 +85,14 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
     return sorted(rows, key=key, reverse=sort.startswith("-")) if key else rows
 
 
-def _facets(rows: Sequence[Row], filters: Filters) -> list[dict[str, Any]]:
+def _facets(rows: Sequence[Row], shown: Sequence[Row], filters: Filters) -> list[dict[str, Any]]:
     """The flags that would leave something, each with how many calls."""
-    counts = Counter(flag for row in rows for flag in row["flags"] if filters.fits(row, but=flag))
+    flags_of = (
+        ((f for f in row["flags"] if filters.fits(row, but=f)) for row in rows)
+        if filters.flags
+        else (row["flags"] for row in shown)
+    )
+    counts = Counter(flag for flags in flags_of for flag in flags)
     found = []
     for flag, label in FLAGS.items():
         if count := counts[flag]:
@@ -301,12 +198,12 @@ def _where(rows: Sequence[Row], budget: float) -> dict[str, Any] | None:
 
 def _added(rows: Iterable[Row], side: str) -> tuple[int, dict[str, float]]:
     """How many replies all rows have on a side of the budget, and the sums of their parts."""
-    replies, found = 0, dict[str, float]()
+    replies, found = 0, defaultdict[str, float](float)
     for row in rows:
         if of_row := row["waits"].get(side):
             replies += of_row["replies"]
             for part, value in of_row["parts"].items():
-                found[part] = found.get(part, 0.0) + value
+                found[part] += value
     return replies, found
 
 
@@ -315,7 +212,7 @@ def _in_order(parts: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(parts.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
-def _row(row: Row, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def _row(row: Row, found: Mapping[str, Sequence[Line]], query: str) -> dict[str, Any]:
     latency = row.get("latency") or {}
     budget = row["budget_seconds"]
     p95 = latency.get("p95_seconds")
@@ -327,7 +224,7 @@ def _row(row: Row, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
         "over": p95 is not None and p95 > budget,
         "strip_chart": columns(row["strip"], 2 * budget),
         "bullet": None if p95 is None else _bullet(p95, budget),
-        "hits": found.get(row["trace_id"], ()),
+        "hits": [hit(line, query) for line in found.get(row["trace_id"], ())],
     }
 
 
