@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from tracing import __version__
 from tracing.view.beside.around import NOTHING, Around
 from tracing.view.library import Call
 from tracing.view.pages.call_page import Choice
@@ -31,6 +32,7 @@ def share(call: Call, around: Around = NOTHING, *, withheld: bool = False) -> st
         style=style,
         script=script,
         policy=_policy(style, script),
+        version=__version__,
         drawers=[drawer for drawer in drawers if drawer is not None],
         **{**context, "drawer": None},
     )

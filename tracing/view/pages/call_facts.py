@@ -9,8 +9,8 @@ from tracing.account.summary import percentile
 
 _SHARED_WITHHELD = (
     "Content withheld.",
-    "Nothing that anybody said, no name, no argument or result of a tool and no recording is in"
-    " this file; times, counts and models are. Grey lines stand for text, all of one length.",
+    "Nothing that anybody said, nobody's name, no argument or result of a tool and no recording is"
+    " in this file; times, counts and models are. Grey lines stand for text, all of one length.",
 )
 _RECORDED_WITHHELD = (
     "Content withheld.",

@@ -392,7 +392,7 @@ const keys = {
 
 const inField = (element) => element.closest("input:not([type=checkbox]), select, textarea, dialog");
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") { if (closeTurn() || selectNothing()) event.preventDefault(); return; }
+  if (event.key === "Escape") { if (one("#keys")?.open) return; if (closeTurn() || selectNothing()) event.preventDefault(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
   if (kept.get("keys") === "off" && event.key.length === 1 && event.key !== "?") return;
   if (event.key === "Enter" && event.target.closest("a")) return;
