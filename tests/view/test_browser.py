@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.audio import keep, ogg
-from tests.view.calls import TOOLS, VOICE, Given, hostile, library, only_call
+from tests.view.calls import RIGHT_TO_LEFT, TOOLS, VOICE, Given, hostile, library, only_call
 from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.app import make_app
@@ -404,3 +404,33 @@ def test_a_saved_call_needs_nothing_else(browser: Browser, tmp_path: Path) -> No
         assert page.locator(".drawer:target h2").is_visible()
         page.keyboard.press("Escape")
         assert page.locator(".drawer:target").count() == 0
+
+
+@pytest.mark.parametrize("width", [1440, 400])
+def test_words_without_an_end_widen_no_page(browser: Browser, width: int) -> None:
+    """Texts and names of hundreds of letters, in two directions, in every field that has any."""
+    endless = f"{'x' * 300} {RIGHT_TO_LEFT * 20}"
+    spans = [
+        span._replace(
+            attributes={
+                key: endless if _is_word(key, value) else value
+                for key, value in span.attributes.items()
+            }
+        )
+        for span in only_call(TOOLS).recorded
+    ]
+    trace_id = call_of(spans).described["trace_id"]
+    with served(Library(Given(spans), "given")) as url:
+        compared = f"/compare?a={trace_id[:12]}&b={trace_id[:12]}"
+        for address in ("/", "/?q=xxx", f"/calls/{trace_id}?turn=1", compared):
+            context = {"viewport": {"width": width, "height": 900}}
+            with opened(browser, url + address, **context) as page:
+                wide = "(e) => e.scrollWidth - e.clientWidth"
+                assert page.locator("html").evaluate(wide) == 0, address
+                for drawer in page.locator("#drawer:not([hidden])").all():
+                    assert drawer.evaluate(wide) == 0
+
+
+def _is_word(key: str, value: object) -> bool:
+    is_text = isinstance(value, str) and value[:1] not in ("[", "{")
+    return is_text and ("name" in key or key.endswith("_text"))
