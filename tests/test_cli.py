@@ -279,10 +279,17 @@ def test_a_comparison_as_json(directory: Path) -> None:
 def test_an_empty_store_says_how_to_get_a_call_in(directory: Path, tmp_path: Path) -> None:
     """Friendly, on stderr, and no error; JSON stays JSON, and nothing is made."""
     nowhere = tmp_path / "nowhere"
-    hint = f"No calls in {nowhere} yet. To get one in, offline and without keys: make demo\n"
+    hint = (
+        f"No calls in {nowhere} yet. Agents that set up tracing here record theirs; in a checkout "
+        "of this project `make demo` makes one, offline and without keys\n"
+    )
     for arguments, output in (((), ""), (("--json",), '{\n  "calls": []\n}\n')):
         result = run("report", "--dir", str(nowhere), *arguments)
         assert (result.exit_code, result.stdout, result.stderr) == (0, output, hint)
+    for command in (("transcript",), ("view", "--terminal"), ("view", "--html", "page.html")):
+        result = run(*command, "--dir", str(nowhere))
+        wanted = (2, "", f"livekit-tracing: {hint}")
+        assert (result.exit_code, result.stdout, result.stderr) == wanted
     assert not nowhere.exists()
 
 
@@ -295,7 +302,7 @@ def test_filters_that_nothing_fits_are_no_error(directory: Path) -> None:
 def test_the_directory_comes_from_the_environment(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TRACING_DIR names it, `--dir` goes first, and an empty variable is none."""
+    """TRACING_DIR names it, for agents' files too; `--dir` goes first, and empty is none."""
     other = tmp_path / "other"
     with Store(other / "calls.db") as store:
         store.add(call(5))
@@ -304,6 +311,9 @@ def test_the_directory_comes_from_the_environment(
     assert sessions(run("report", "--json", "--dir", str(directory), "--last", "1")) == ["room-3"]
     monkeypatch.setenv("TRACING_DIR", "")
     assert sessions(run("report", "--json", "--last", "1")) == ["room-3"]
+    monkeypatch.delenv("TRACING_DIR")
+    Path(".env.local").write_text(f"TRACING_DIR={other}\n")
+    assert sessions(run("report", "--json")) == ["room-5"]
 
 
 def test_what_an_earlier_version_stored_is_described_by_the_first_command(directory: Path) -> None:
@@ -326,7 +336,8 @@ def test_what_cannot_be_read_is_one_line_and_status_2(directory: Path, tmp_path:
     (damaged / "calls.db").write_bytes(b"no database " * 100)
     for arguments, problem in (
         ([str(bad)], f"{bad}, line 2: not JSON: Expecting value at column 1"),
-        (["none.json"], "none.json: No such file or directory"),
+        (["none.json"], "there is no file none.json; a call is asked for by --call none.json"),
+        (["--baseline", "none.json"], "none.json: No such file or directory"),
         (["--dir", str(damaged)], f"{damaged / 'calls.db'}: file is not a database"),
         (["--since", "soon"], "'soon' is no time: write 2026-10-01, 2026-10-01T12:30, or 30m,"),
         (["--compare", "room-1", "room-x"], "nothing matches 'room-x': give a session id, the"),
@@ -335,6 +346,33 @@ def test_what_cannot_be_read_is_one_line_and_status_2(directory: Path, tmp_path:
         result = run("report", *arguments)
         assert result.stderr.startswith(f"livekit-tracing: {problem}")
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--withheld"], "--withheld goes with --html FILE"),
+        (["--terminal", "--html", "page.html"], "--terminal goes without --html"),
+        (["--html", "none/page.html"], "none/page.html: No such file or directory"),
+        (["--host", "192.0.2.1"], "192.0.2.1:0: Cannot assign requested address"),
+        (["room-x"], "no call is 'room-x': give a session id, or the beginning of a trace id"),
+    ],
+)
+def test_a_view_that_cannot_be_had_is_one_line(
+    directory: Path, arguments: list[str], problem: str
+) -> None:
+    """With the file or the address that it is about, and status 2."""
+    result = run("view", "--no-browser", *arguments)
+    wanted = (2, "", f"livekit-tracing: {problem}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == wanted
+
+
+def test_a_command_without_standard_output_ends_as_ever(directory: Path) -> None:
+    """As under a supervisor that closes it."""
+    command = f"{sys.executable} -m tracing transcript --dir {directory} >&-"
+    source = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(command, shell=True, capture_output=True, env=source, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_replay_to_a_langfuse_that_is_off_delivers_nothing(

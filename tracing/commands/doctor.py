@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from tracing.commands.options import traces_directory
 from tracing.commands.surroundings import failures_said, make_console
-from tracing.config.dotenv_files import process_environ
-from tracing.config.environment import Environment
 from tracing.doctor.findings import Finding, State
 
 _MARKS: dict[State, tuple[str, str]] = {
@@ -25,7 +24,11 @@ _MARKS: dict[State, tuple[str, str]] = {
 def doctor(
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", envvar="TRACING_DIR", help="Where the traces are kept."),
+        typer.Option(
+            "--dir",
+            show_default="TRACING_DIR, else .tracing",
+            help="Where the traces are kept.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -40,8 +43,7 @@ def doctor(
     from tracing.doctor.examine import examine
 
     with failures_said():
-        where = directory or Path(Environment(process_environ()).text("TRACING_DIR") or ".tracing")
-        found = examine(lambda: load_settings(directory=where), where)
+        found = examine(lambda: load_settings(directory=directory), directory or traces_directory())
         status = status_of(found)
         if as_json:
             document = {"status": status, "findings": [one._asdict() for one in found]}

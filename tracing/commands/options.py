@@ -7,6 +7,15 @@ from typing import Annotated
 
 import typer
 
+from tracing.config.dotenv_files import process_environ
+from tracing.config.environment import Environment
+
+
+def traces_directory() -> Path:
+    """Where an agent that starts here keeps its traces, by its variables and files."""
+    return Path(Environment(process_environ()).text("TRACING_DIR") or ".tracing")
+
+
 Files = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -65,5 +74,11 @@ Where = Annotated[
     ),
 ]
 Directory = Annotated[
-    Path, typer.Option("--dir", envvar="TRACING_DIR", help="Where the traces are kept.")
+    Path,
+    typer.Option(
+        "--dir",
+        default_factory=traces_directory,
+        show_default="TRACING_DIR, else .tracing",
+        help="Where the traces are kept.",
+    ),
 ]

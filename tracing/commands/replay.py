@@ -28,7 +28,8 @@ def replay(
         float | None, typer.Option(min=0.1, metavar="N", help="At most so many spans a second.")
     ] = None,
     strict: Strict = False,
-    directory: Directory = Path(".tracing"),
+    *,
+    directory: Directory,
 ) -> None:
     """Deliver recorded calls, stamped as live ones are; exits 1 if something is left or lost.
 

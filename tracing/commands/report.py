@@ -25,7 +25,12 @@ from tracing.commands.options import (
     Until,
     Where,
 )
-from tracing.commands.surroundings import failures_said, make_console, opened
+from tracing.commands.surroundings import (
+    failures_said,
+    make_console,
+    no_calls,
+    opened,
+)
 from tracing.read.baseline import load_baseline
 from tracing.read.compare import compare
 from tracing.read.gate import parse_checks
@@ -51,12 +56,14 @@ def report(
     where: Where = None,
     last: Annotated[int | None, typer.Option(min=1, help="The last so many calls.")] = None,
     strict: Strict = False,
-    directory: Directory = Path(".tracing"),
+    *,
+    directory: Directory,
 ) -> None:
     """Show calls: each turn's latency and where it went, interruptions, tools, errors, usage."""
     with failures_said():
         if as_csv and (as_json or sides):
             raise ChoiceError("--csv goes with neither --json nor --compare")
+        _check_files(files or ())
         gate = _gate(checks, baseline)
         if gate and (as_csv or sides):
             raise ChoiceError("--check and --baseline go with neither --csv nor --compare")
@@ -78,11 +85,19 @@ def report(
                 among = [choose_call(call, among)]
             if not among:
                 is_filtered = any((*wanted.values(), where))
-                typer.echo(_nothing_found(files, directory, is_filtered), err=True)
+                none = "No call matches." if is_filtered else no_calls(files, directory)
+                typer.echo(none, err=True)
             calls = described(source, reversed(among))
             if gate is not None:
                 _pass(gate, list(calls), len(among), as_json=as_json)
             _print_calls(calls, as_json, as_csv)
+
+
+def _check_files(files: Sequence[Path]) -> None:
+    """Say of what is no file how a call is asked for: other commands take one in its place."""
+    for file in files:
+        if str(file) != "-" and not file.exists():
+            raise ChoiceError(f"there is no file {file}; a call is asked for by --call {file}")
 
 
 def _pass(
@@ -121,11 +136,3 @@ def _print_comparison(
         typer.echo(to_json({"compare": compared}))
     else:
         print_comparison(compared, make_console())
-
-
-def _nothing_found(files: Sequence[Path] | None, directory: Path, is_filtered: bool) -> str:
-    if is_filtered:
-        return "No call matches."
-    if files:
-        return "No call in these files."
-    return f"No calls in {directory} yet. To get one in, offline and without keys: make demo"

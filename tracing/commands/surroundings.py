@@ -15,9 +15,10 @@ from rich.console import Console
 from tracing.config.backends import STORE_NAME
 from tracing.otlp_json import LeftOut, OtlpJsonError
 from tracing.places import data_directory
-from tracing.read.selection import ChoiceError
+from tracing.read.selection import ChoiceError, choose_call
 from tracing.read.sources import RecordedFiles, Source
 from tracing.safe_text import get_logger, safe
+from tracing.store.call_rows import CallSummary
 from tracing.store.store import Store
 
 if TYPE_CHECKING:
@@ -49,6 +50,26 @@ def opened(files: Sequence[Path] | None, directory: Path, strict: bool) -> Itera
             _catch_up(path)
         with Store(path, read_only=True) as store:
             yield store
+
+
+def chosen_call(
+    selector: str | None, source: Source, files: Sequence[Path] | None, directory: Path
+) -> CallSummary:
+    """The call that is asked for, else the latest; where there is none at all, how to get one."""
+    calls = list(source.calls())
+    if not calls:
+        raise ChoiceError(no_calls(files, directory))
+    return choose_call(selector, calls)
+
+
+def no_calls(files: Sequence[Path] | None, directory: Path) -> str:
+    """That nothing is there to be read, and how to get a call."""
+    if files:
+        return "No call in these files."
+    return (
+        f"No calls in {directory} yet. Agents that set up tracing here record theirs; in a "
+        "checkout of this project `make demo` makes one, offline and without keys"
+    )
 
 
 def _catch_up(path: Path) -> None:
@@ -93,7 +114,7 @@ def complain(text: str) -> None:
 
 def make_console() -> Console:
     """A console that is as wide as the terminal, or wide enough to cut nothing in a pipe."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         return Console(highlight=False)
     columns = shutil.get_terminal_size((_PIPED_COLUMNS, 0)).columns
     return Console(highlight=False, width=columns)
@@ -109,9 +130,16 @@ def failures_said() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except (ChoiceError, OtlpJsonError, OSError) as error:
-        complain(str(error))
+        complain(_words(error))
         raise typer.Exit(2) from error
     except Exception as error:
         logger.debug("the command failed", exc_info=True)
         complain(f"cannot go on, by a fault of this program: {error!r}")
         raise typer.Exit(2) from error
+
+
+def _words(error: Exception) -> str:
+    """What is wrong, and with which file where that is known."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(filter(None, (error.filename and str(error.filename), error.strerror)))
+    return str(error)

@@ -8,9 +8,14 @@ from typing import Annotated
 import typer
 
 from tracing.commands.options import Directory, Files, Strict
-from tracing.commands.surroundings import failures_said, is_file, make_console, opened
+from tracing.commands.surroundings import (
+    chosen_call,
+    failures_said,
+    is_file,
+    make_console,
+    opened,
+)
 from tracing.places import data_directory
-from tracing.read.selection import choose_call
 from tracing.store.reports import find_reports
 from tracing.terminal.report import to_json
 from tracing.terminal.transcript import print_transcript
@@ -24,7 +29,8 @@ def transcript(
     files: Files = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     strict: Strict = False,
-    directory: Directory = Path(".tracing"),
+    *,
+    directory: Directory,
 ) -> None:
     """Show a call's conversation, with its tools and handoffs, and LiveKit's own report of it."""
     with failures_said():
@@ -35,7 +41,7 @@ def transcript(
         if call is not None and is_file(call):
             files, call = [Path(call), *(files or ())], None
         with opened(files, directory, strict) as source:
-            chosen = choose_call(call, list(source.calls()))
+            chosen = chosen_call(call, source, files, directory)
             found = transcribe(Tree(source.spans(chosen.trace_id)))
         reports = find_reports(data_directory(directory), chosen.trace_id)
         found.update({"reports": reports} if reports else {})

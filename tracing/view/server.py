@@ -55,11 +55,11 @@ def _listen(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, wanted))
-        except OSError:
+        except OSError as error:
             listening.close()
             if wanted and port is None:
                 continue
-            raise
+            raise OSError(error.errno, error.strerror, f"{host}:{wanted}") from error
         return listening
     raise OSError(f"no free port on {host}")
 
