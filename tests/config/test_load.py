@@ -267,7 +267,11 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "a traces endpoint is verbatim, and goes before the base",
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/any/"},
         {},
-        otlp(endpoint="http://other/any/", logs_endpoint="http://collector:4318/v1/logs"),
+        otlp(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            endpoint="http://other/any/",
+            logs_endpoint="http://collector:4318/v1/logs",
+        ),
     ),
     (
         "an argument may name the whole path",
@@ -285,7 +289,11 @@ GOOD: list[tuple[str, dict[str, str], dict[str, Any], Settings]] = [
         "a traces endpoint alone tells of none for log lines",
         {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/any/v1/traces"},
         {},
-        otlp(endpoint="http://other/any/v1/traces", logs_endpoint=""),
+        otlp(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            endpoint="http://other/any/v1/traces",
+            logs_endpoint="",
+        ),
     ),
     (
         "a logs endpoint is verbatim, and has headers of its own",

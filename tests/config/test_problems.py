@@ -133,7 +133,7 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "user:very-secret@host:4318"},
         {},
         [
-            "OTEL_EXPORTER_OTLP_ENDPOINT is '...host:4318/v1/traces': give a URL with its "
+            "OTEL_EXPORTER_OTLP_ENDPOINT is '...host:4318': give a URL with its "
             "scheme, such as http://127.0.0.1:4318"
         ],
     ),
@@ -142,7 +142,7 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         {},
         {"endpoint": "collector:4318"},
         [
-            "endpoint= is 'collector:4318/v1/traces': give a URL with its scheme, "
+            "endpoint= is 'collector:4318': give a URL with its scheme, "
             "such as http://127.0.0.1:4318"
         ],
     ),
@@ -340,6 +340,16 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
             "TRACING_CAPTURE_CONTNET is set, which nothing reads: "
             "TRACING_CAPTURE_CONTENT is meant?",
             "TRACING_BACKENDS is set, which nothing reads: TRACING_BACKEND is meant?",
+        ],
+    ),
+    (
+        "a name that is nearly Langfuse's",
+        {"LANGFUSE_PUBLICKEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET, "LANGFUSE_URL": "https://x"},
+        {},
+        [
+            "LANGFUSE_PUBLIC_KEY is not set: set it, or pass public_key=" + NOT_SET,
+            "LANGFUSE_PUBLICKEY is set, which nothing reads: LANGFUSE_PUBLIC_KEY is meant?",
+            "LANGFUSE_URL is set, which nothing reads: LANGFUSE_BASE_URL is meant?",
         ],
     ),
     (

@@ -91,3 +91,17 @@ def test_directory_is_found_in_a_file(directory: Path, tmp_path: Path) -> None:
     lines = doctor().stdout.splitlines()
     said = "ok    directory: elsewhere is not there yet: an agent with setup_tracer() makes it"
     assert said in lines
+    assert f"ok    TRACING_DIR: elsewhere from {tmp_path / '.env.local'}" in lines
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_directory_that_cannot_be_is_to_mend(directory: Path, name: str) -> None:
+    """Set-up would refuse it, and nothing below it can be made."""
+    Path("file").touch()
+    result = doctor("--dir", name)
+    there = Path("file") if name == "file" else Path("file").absolute()
+    said = (
+        f"mend  directory: {there} is no directory, so that nothing can be kept in {name}: "
+        "give a directory that this user can write as TRACING_DIR"
+    )
+    assert (result.exit_code, said in result.stdout.splitlines()) == (1, True)

@@ -121,6 +121,21 @@ FAULTS: Mapping[str, tuple[Callable[[ApiServer], None], str]] = {
         "redirected to https://sso.example/?...: check LANGFUSE_BASE_URL: the server's base URL, "
         "without a path",
     ),
+    "server in trouble": (
+        _reply(HEALTH, Reply(500, b"boom")),
+        "unknown langfuse, server: GET URL/api/public/health answered 500, not as Langfuse does: "
+        "boom: look again later; if it stays so, check LANGFUSE_BASE_URL",
+    ),
+    "too many requests": (
+        _reply(HEALTH, Reply(429, b"slow down")),
+        "unknown langfuse, server: GET URL/api/public/health answered 429, not as Langfuse does: "
+        "slow down: look again later; if it stays so, check LANGFUSE_BASE_URL",
+    ),
+    "guarded": (
+        _reply(HEALTH, Reply(403, b"forbidden")),
+        "mend langfuse, server: GET URL/api/public/health answered 403, not as Langfuse does: "
+        "forbidden: check LANGFUSE_BASE_URL, or give what stands before the server its headers=",
+    ),
     "old server": (
         _set(version="2.95.1"),
         "mend langfuse, server: Langfuse 2.95.1 takes no OTLP: upgrade it to 3.22 or later",

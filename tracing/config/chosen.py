@@ -86,9 +86,9 @@ def _wanted(
     if names != [""]:
         return names, "TRACING_BACKEND"
     if env.peek("LANGFUSE_PUBLIC_KEY") or env.peek("LANGFUSE_SECRET_KEY"):
-        return ["langfuse"], "LANGFUSE_PUBLIC_KEY"
-    if env.peek(both("ENDPOINT")[0]) or env.peek(both("ENDPOINT")[1]):
-        return ["otlp"], "OTEL_EXPORTER_OTLP_ENDPOINT"
+        return ["langfuse"], env.named("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+    if env.peek(endpoint := env.named(*both("ENDPOINT"))):
+        return ["otlp"], endpoint
     return ["local"], "no Langfuse keys and no OTLP endpoint are set"
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dotenv import dotenv_values
 
-from tracing.config.environment import OUR_PREFIX, VARIABLES, as_flag
+from tracing.config.environment import as_flag, may_be_meant
 from tracing.safe_text import get_logger
 
 logger = get_logger(__name__)
@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
 def process_environ() -> Mapping[str, str]:
     """`os.environ`, which is never written, and what only the files have of `VARIABLES`
-    (and of names of ours that are misspelt).
+    (and of names that may be one of them misspelt).
     """
     environ: dict[str, str] = {}
     for source in sources():
@@ -43,12 +43,7 @@ def process_environ() -> Mapping[str, str]:
     return environ
 
 
-def is_read_here(name: str) -> bool:
-    """Whether it is one of `VARIABLES`, or nearly one of ours."""
-    return name in VARIABLES or name.startswith(OUR_PREFIX)
-
-
-def sources(is_wanted: Callable[[str], bool] = is_read_here) -> Sequence[Source]:
+def sources(is_wanted: Callable[[str], bool] = may_be_meant) -> Sequence[Source]:
     """The process and what is wanted of the files, those that count first before the others.
 
     The working directory's files go before those beside the main script, `.env.local` before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -66,9 +67,14 @@ VARIABLES: Mapping[str, str] = {
 OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER(_ARG)."""
 
 
-OUR_PREFIX = "TRACING_"
-_NEARLY = 0.9
-"""The similarity, as difflib has it, of two names that differ by a letter or two."""
+_OURS = "TRACING_"
+_NEARLY: Mapping[str, float] = {_OURS: 0.9, "OTEL_EXPORTER_": 0.9, "LANGFUSE_": 0.8}
+"""By prefix: how similar, as difflib has it, a name is that was meant to be one of `VARIABLES`."""
+_OPENTELEMETRYS = re.compile(
+    r"OTEL_EXPORTER_OTLP_(?:(?:TRACES|LOGS|METRICS)_)?"
+    r"(?:PROTOCOL|TIMEOUT|COMPRESSION|INSECURE|CERTIFICATE|CLIENT_CERTIFICATE|CLIENT_KEY)"
+)
+"""Its own names that are like ours: another exporter of the process may read them."""
 
 _WORDS: Mapping[object, bool] = {
     **dict.fromkeys((True, "true", "1", "yes", "on"), True),
@@ -92,6 +98,19 @@ def as_flag(given: object) -> bool | None:
     return _WORDS.get(word) if isinstance(word, (bool, int, str)) else None
 
 
+def may_be_meant(name: str) -> bool:
+    """Whether it is one of `VARIABLES`, or of their prefixes, so that it may be one misspelt."""
+    return name in VARIABLES or name.startswith(tuple(_NEARLY))
+
+
+def _meant_by(name: str) -> str:
+    """The variable that a name nearly is; "" for one that is right, or of somebody else."""
+    if name in VARIABLES or _OPENTELEMETRYS.fullmatch(name):
+        return ""
+    nearly = (how for prefix, how in _NEARLY.items() if name.startswith(prefix))
+    return next(iter(get_close_matches(name, VARIABLES, 1, next(nearly, 1.0))), "")
+
+
 class Environment:
     """Reads variables and gathers the problems found while doing so."""
 
@@ -101,6 +120,8 @@ class Environment:
         self.problems: list[str] = []
         self.remarks: list[str] = []
         """What works, and would be better otherwise: with the mend."""
+        self.misspelt: list[str] = []
+        """Variables of others' prefixes that nothing reads, in place of one that is not set."""
 
     def text(self, *names: str) -> str:
         """The first of these variables that has a value; "" where none has."""
@@ -122,11 +143,14 @@ class Environment:
         return [name for name in VARIABLES if name not in read and self.peek(name)]
 
     def check_spelling(self) -> None:
-        """Note a problem for a name of ours that is none, and nearly one: it may protect people."""
+        """Note a name that is nearly one: with our prefix a problem, for it may protect people."""
         for name in self._environ:
-            if name.startswith(OUR_PREFIX) and name not in VARIABLES:
-                for meant in get_close_matches(name, VARIABLES, 1, _NEARLY):
-                    self.problems.append(f"{name} is set, which nothing reads: {meant} is meant?")
+            meant = _meant_by(name)
+            text = f"{name} is set, which nothing reads: {meant} is meant?"
+            if meant and name.startswith(_OURS):
+                self.problems.append(text)
+            elif meant and not self.peek(meant):
+                self.misspelt.append(text)
 
     def number(self, name: str, default: float, *more: str, **bounds: Any) -> float:
         """A number within the bounds of `check_number`; anything else is a problem."""

@@ -1,5 +1,5 @@
 """Environment and arguments -> one frozen `Settings`; with `dotenv_files`, the only reader of
-`os.environ` (but for TRACING_DIR on the command line).
+`os.environ`.
 
 Precedence, everywhere: an argument of `setup_tracer`, then our own variable (`TRACING_*`),
 then the vendor's (`LANGFUSE_*`), then `OTEL_*`, then the default. An empty value is no value.
@@ -131,10 +131,12 @@ def load_settings(
     if not env.problems:
         env.problems += proxy_problems(backends_of(settings))
     if env.problems:
-        raise ConfigError(list(dict.fromkeys(env.problems)))
+        raise ConfigError(list(dict.fromkeys([*env.problems, *env.misspelt])))
     keep_secret(_secrets_of(settings))
     all_unused = (*(f"{name}=" for name in unused), *env.unused())
-    return replace(settings, unused=all_unused, remarks=tuple(dict.fromkeys(env.remarks)))
+    return replace(
+        settings, unused=all_unused, remarks=tuple(dict.fromkeys([*env.misspelt, *env.remarks]))
+    )
 
 
 def _secrets_of(settings: Settings) -> Iterator[str]:

@@ -183,14 +183,20 @@ def signal_url(endpoint: str, env: Environment, signal: Literal["traces", "metri
     """
     own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
     if endpoint:
-        source, url = "endpoint=", _of_signal(env.check_text("endpoint=", endpoint), signal)
-    elif url := env.text(own):
-        source = own
-    elif url := env.text("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        source, url = "OTEL_EXPORTER_OTLP_ENDPOINT", f"{url.rstrip('/')}/v1/{signal}"
+        source, given = "endpoint=", env.check_text("endpoint=", endpoint)
+        url = _of_signal(given, signal)
+    elif given := env.text(own):
+        source, url = own, given
+    elif given := env.text("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        source, url = "OTEL_EXPORTER_OTLP_ENDPOINT", f"{given.rstrip('/')}/v1/{signal}"
+        if url.endswith(f"/v1/{signal}/v1/{signal}"):
+            env.remarks.append(
+                f"{source} ends with /v1/{signal}, which is appended to it once more: "
+                f"leave that out, or set {own} instead"
+            )
     else:
         return ""
-    check_url(url, source, "http://127.0.0.1:4318", env.problems)
+    check_url(given, source, "http://127.0.0.1:4318", env.problems)
     check_port(url, source, env, *both("PROTOCOL"))
     return url
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracing.config.backends import CONSOLE, OTLP_HTTP, SQLITE, Backend
+from tracing.config.dotenv_files import process_environ
+from tracing.config.environment import Environment
+from tracing.config.http.endpoints import both
 from tracing.config.langfuse import Langfuse
 from tracing.config.settings import ConfigError, MetricsSettings, Settings
 from tracing.doctor.findings import Finding, note, ok, unknown
@@ -131,9 +134,15 @@ def _look_at_backend(asked: Any, backend: Backend, time_left: TimeLeft) -> Itera
 
         yield from look_at_langfuse(asked, Place(backend, "LANGFUSE_BASE_URL"), time_left)
     elif backend.sender == OTLP_HTTP:
-        yield from look_at_otlp(Place(backend, "OTEL_EXPORTER_OTLP_ENDPOINT"))
+        yield from look_at_otlp(Place(backend, _endpoint_variable()))
     elif backend.sender in (SQLITE, CONSOLE):
         yield ok(backend.name, "on this machine, so that nothing stands between")
     else:
         text = "it is a backend of your own, which only its deliveries tell of: see the spool"
         yield note(backend.name, text)
+
+
+def _endpoint_variable() -> str:
+    """The one of the two that counts: that for traces alone, where it is set."""
+    of_traces, of_all = both("ENDPOINT")
+    return of_traces if Environment(process_environ()).peek(of_traces) else of_all

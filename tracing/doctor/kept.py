@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,8 +16,14 @@ from tracing.store.store import Store
 
 
 def look_at_directory(directory: Path) -> Iterator[Finding]:
-    """Whether the directory is there, closed to others, and on a file system with locks."""
-    if not directory.exists():
+    """Whether the directory is there or can be made, is closed to others, and has locks."""
+    there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "is no directory" if not there.is_dir() else "may not be written by this user"
+        text = f"{there} {what}, so that nothing can be kept in {directory}"
+        yield mend("directory", text, "give a directory that this user can write as TRACING_DIR")
+        return
+    if there != directory:
         text = f"{directory} is not there yet: an agent with setup_tracer() makes it"
         yield ok("directory", text)
         return

@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from tracing.config.langfuse import OTLP_PATH, Langfuse
-from tracing.deliver.senders.http import Answer, refusal
+from tracing.deliver.senders.http import Answer, Verdict, refusal, verdict_of
 from tracing.deliver.senders.sender import Unavailable
 from tracing.doctor.findings import Finding, mend, ok, unknown
 from tracing.doctor.langfuse_api import Api
@@ -27,6 +27,8 @@ REGIONS: Mapping[str, str] = {
 _OLDEST = (3, 22)
 """The first server that takes OTLP."""
 _NOT_HEALTHY = 503
+_WANTS_SIGN_IN = (401, 403, 407)
+"""What Langfuse itself does not answer to who asks for its health."""
 _COPY = "copy both keys of one pair from Langfuse, under the project's Settings, API Keys"
 
 
@@ -66,11 +68,15 @@ def _server(place: Place, base_url: str, version: str, health: Answer) -> Findin
         how = f"upgrade it to {'.'.join(map(str, _OLDEST))} or later"
         return mend(name, f"Langfuse {version} takes no OTLP", how)
     if version:
-        by = " by way of the proxy" if place.backend.proxy else ""
-        return ok(name, f"Langfuse {version} at {base_url}{by}, healthy")
+        return ok(name, f"Langfuse {version} at {base_url}{place.asked}, healthy")
     if health.status == _NOT_HEALTHY:
         return mend(name, f"it is not healthy: {health.words}", "start its database, see its log")
-    text = refusal("GET", health.url, health, "not as Langfuse does")
+    text = refusal("GET", f"{health.url}{place.asked}", health, "not as Langfuse does")
+    if verdict_of(health.status) is Verdict.RETRY:
+        return unknown(name, text, f"look again later; if it stays so, check {place.setting}")
+    if health.status in _WANTS_SIGN_IN:
+        how = f"check {place.setting}, or give what stands before the server its headers="
+        return mend(name, text, how)
     return mend(name, text, f"check {place.setting}: the server's base URL, without a path")
 
 

@@ -39,9 +39,8 @@ def _judged(place: Place, answer: Answer, path: str) -> Finding:
     url, name = place.backend.url, place.named("endpoint")
     verdict = verdict_of(answer.status)
     if _is_otlp(answer):
-        by = " by way of the proxy" if place.backend.proxy else ""
-        return ok(name, f"{url} takes OTLP{by}")
-    words = refusal("POST", url, answer, _why(answer))
+        return ok(name, f"{url} takes OTLP{place.asked}")
+    words = refusal("POST", f"{url}{place.asked}", answer, _why(answer))
     if answer.status in (401, 403):
         return mend(name, words, "check OTEL_EXPORTER_OTLP_HEADERS, or headers=")
     if verdict is Verdict.RETRY:

@@ -59,6 +59,11 @@ class Place(NamedTuple):
         """The host alone."""
         return urlsplit(self.backend.url).hostname or ""
 
+    @property
+    def asked(self) -> str:
+        """Words for the way that requests take, where it is not the straight one."""
+        return " by way of the proxy" if self.backend.proxy else ""
+
     def named(self, subject: str) -> str:
         """The name of a finding."""
         return f"{self.backend.name}, {subject}"
@@ -136,7 +141,8 @@ def _no_tls(place: Place, error: ssl.SSLError) -> Finding:
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         how = "give client_certificate= and client_key=, where the server wants them"
         return mend(place.named("TLS"), f"{place.address} refuses this client ({reason})", how)
-    return unknown(place.named("TLS"), f"{place.address} has broken off: {_words(error)}")
+    how = f"look again; if it stays so, check scheme and port in {place.setting}"
+    return unknown(place.named("TLS"), f"{place.address} has broken off: {_words(error)}", how)
 
 
 def _is_of_proxy(causes: list[BaseException]) -> bool:

@@ -140,5 +140,5 @@ def secrets_given(arguments: Mapping[str, Any]) -> Iterator[str]:
     for source in sources():
         given += [(name, source.values[name]) for name in VARIABLES if name in source.values]
     for name, value in given:
-        if is_secret(name) and not value.startswith(_PUBLIC_PREFIX):
+        if is_secret(name) and not unquoted(value).startswith(_PUBLIC_PREFIX):
             yield unquoted(value)
