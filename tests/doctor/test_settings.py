@@ -129,6 +129,17 @@ FILES: Mapping[str, tuple[Callable[[Path], object], Callable[[Path], list[Findin
             Finding(path.name, "ok", f"{path} is read: nothing in it is a setting of tracing")
         ],
     ),
+    "lines that are none": (
+        lambda path: path.write_text("LANGFUSE_RELEASE: 1\nexport A=1 # one\n-x y\n"),
+        lambda path: [
+            Finding(
+                path.name,
+                "mend",
+                f"{path} has on line 1, 3 no NAME=VALUE, which is left out",
+                "write it as NAME=VALUE",
+            )
+        ],
+    ),
     "a directory": (
         lambda path: path.mkdir(),
         lambda path: [Finding(path.name, "note", f"{path} is not read: it is no regular file")],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,5 +81,11 @@ def _values(path: Path) -> Mapping[str, str | None]:
     try:
         return dotenv_values(path)
     except (OSError, UnicodeError) as error:
-        logger.warning("%s cannot be read, so nothing of it is used: %s", path, error)
+        _say_once(f"{path} cannot be read, so nothing of it is used: {error}")
         return {}
+
+
+@cache
+def _say_once(text: str) -> None:
+    """What stays true however often the files are read."""
+    logger.warning("%s", text)

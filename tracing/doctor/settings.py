@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from dotenv.parser import parse_stream
 
 from tracing.config.backends import Backend
 from tracing.config.dotenv_files import (
@@ -76,14 +79,22 @@ def _file(path: Path) -> Finding:
     if not path.is_file():
         return note(name, f"{path} is not read: it is no regular file")
     try:
-        path.read_text(encoding="utf-8")
+        broken = _broken_lines(path.read_text(encoding="utf-8"))
     except PermissionError:
         return mend(name, f"{path} is not read: this user may not", f"chmod u+r {path}")
     except (OSError, UnicodeError) as error:
         return mend(name, f"{path} is not read: {_reason(error)}", "save it as UTF-8 text")
+    if broken:
+        text = f"{path} has on line {', '.join(map(str, broken))} no NAME=VALUE, which is left out"
+        return mend(name, text, "write it as NAME=VALUE")
     [names] = [sorted(one.values) for one in sources() if one.name == str(path)] or [[]]
     used = ", ".join(names) or "nothing in it is a setting of tracing"
     return ok(name, f"{path} is read: {used}")
+
+
+def _broken_lines(text: str) -> list[int]:
+    """The numbers of the lines that nothing is read from, though they are not empty."""
+    return [one.original.line for one in parse_stream(io.StringIO(text)) if one.error]
 
 
 def _reason(error: Exception) -> str:
