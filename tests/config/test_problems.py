@@ -99,6 +99,15 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         ["LANGFUSE_SECRET_KEY holds spaces or other foreign characters: copy it again"],
     ),
     (
+        "keys as documents write them",
+        {"LANGFUSE_PUBLIC_KEY": "pk-lf-...", "LANGFUSE_SECRET_KEY": "sk-lf-..."},
+        {},
+        [
+            f"{name} is an example's: copy your own from Langfuse under Settings, API Keys"
+            for name in KEYS
+        ],
+    ),
+    (
         "a key with foreign letters",
         {**KEYS, "LANGFUSE_SECRET_KEY": "sk-lf-very-secret…"},
         {},

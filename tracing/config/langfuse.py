@@ -280,3 +280,7 @@ def _check_keys(public: str, secret: str, base_url: str, problems: list[str]) ->
             )
         elif not key.isascii() or any(character.isspace() for character in key):
             problems.append(f"{name} holds spaces or other foreign characters: copy it again")
+        elif key.endswith("..."):
+            problems.append(
+                f"{name} is an example's: copy your own from Langfuse under Settings, API Keys"
+            )

@@ -55,7 +55,8 @@ def _facts(path: Path) -> str:
     with Store(path, read_only=True) as store:
         calls, deleted = list(store.calls()), store.deleted_calls
     size = sum(file.stat().st_size for file in path.parent.glob(f"{STORE_NAME}*"))
-    facts = [f"{path}: {len(calls):,} calls in {size / 1024**2:,.1f} MiB"]
+    counted = "1 call" if len(calls) == 1 else f"{len(calls):,} calls"
+    facts = [f"{path}: {counted} in {size / 1024**2:,.1f} MiB"]
     if calls:
         latest = datetime.fromtimestamp(calls[0].started_unix_nano / 1e9)
         facts.append(f"the latest began at {latest:%Y-%m-%d %H:%M:%S}")
