@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = ("report", "transcript", "view", "replay", "doctor")
-"""Each is the function of its name in the module of its name in `commands`."""
+"""Each is the function of its name in the module of its name in `commands`, with its EXAMPLES."""
 
 
 class _Commands(TyperGroup):
@@ -24,7 +24,9 @@ class _Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(cmd_name)(getattr(import_module(f"tracing.commands.{cmd_name}"), cmd_name))
+        module = import_module(f"tracing.commands.{cmd_name}")
+        examples = "\n\n".join(("Examples:", *module.EXAMPLES))  # a paragraph is a line
+        alone.command(cmd_name, epilog=examples)(getattr(module, cmd_name))
         return typer.main.get_command(alone)
 
 

@@ -19,6 +19,10 @@ _MARKS: dict[State, tuple[str, str]] = {
     "mend": ("mend", "bold red"),
     "unknown": ("?   ", "bold yellow"),
 }
+EXAMPLES = (
+    "python -m tracing doctor",
+    "python -m tracing doctor --json",
+)
 
 
 def doctor(

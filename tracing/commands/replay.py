@@ -11,6 +11,12 @@ from tracing.commands.options import Directory, Strict
 from tracing.commands.surroundings import complain, failures_said, say_left_out, settings_of
 from tracing.read.selection import ChoiceError
 
+EXAMPLES = (
+    "python -m tracing replay calls.json --backend langfuse --dry-run",
+    "python -m tracing replay calls.json --backend langfuse",
+    "python -m tracing replay calls.json --backend langfuse,local --rate 200",
+)
+
 
 def replay(
     files: Annotated[

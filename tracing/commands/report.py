@@ -40,6 +40,14 @@ from tracing.store.call_rows import CallSummary
 from tracing.terminal.comparison import print_comparison
 from tracing.terminal.report import print_report, to_json, write_csv, write_json
 
+EXAMPLES = (
+    "python -m tracing report --last 5",
+    "python -m tracing report --since 2h --where tag=vip",
+    "python -m tracing report --compare tag=vip tag=std",
+    'python -m tracing report --check "p95<=1.2" --baseline baseline.json',
+    "python -m tracing report calls.json --json",
+)
+
 
 def report(
     files: Files = None,

@@ -20,6 +20,12 @@ from tracing.store.reports import find_reports
 from tracing.terminal.report import to_json
 from tracing.terminal.transcript import print_transcript
 
+EXAMPLES = (
+    "python -m tracing transcript",
+    "python -m tracing transcript 4bf9",
+    "python -m tracing transcript calls.json --json",
+)
+
 
 def transcript(
     call: Annotated[

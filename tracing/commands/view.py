@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from tracing.view.beside.around import Around
     from tracing.view.library import Call
 
+EXAMPLES = (
+    "python -m tracing view",
+    "python -m tracing view 4bf9 --terminal",
+    "python -m tracing view 4bf9 --html call.html --withheld",
+    "python -m tracing view calls.json --port 9000 --no-browser",
+)
+
 
 def view(
     what: Annotated[
