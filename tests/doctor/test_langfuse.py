@@ -180,6 +180,23 @@ def test_fault_of_the_server_has_its_line(fault: str) -> None:
     assert [line for line in found if not line.startswith("ok ")] == [said]
 
 
+@pytest.mark.parametrize("path", [HEALTH, PROJECTS, TRACES])
+def test_proxy_that_does_not_let_pass_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it denies, and not the keys, which it has not looked at."""
+    with ApiServer() as proxy:
+        _reply(path, Reply(403, b"denied by policy"))(proxy)
+        url = proxy.url
+        monkeypatch.setenv("HTTP_PROXY", url)
+        found = look({**proxy.environ, "LANGFUSE_BASE_URL": "http://langfuse.example"})[-1]
+    assert found == Finding(
+        "langfuse, proxy",
+        "mend",
+        f"http://langfuse.example{path} cannot be reached through the proxy {url}: "
+        "403: denied by policy",
+        "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
+    )
+
+
 @pytest.mark.parametrize("theirs", ["US", "Japan", None])
 def test_region_of_the_keys_is_found_and_named(theirs: str | None) -> None:
     """By asking each region for the project of these keys."""

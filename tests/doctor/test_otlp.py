@@ -253,6 +253,57 @@ def test_proxy_that_wants_a_password_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert "proxy-pass-12" not in found.line
 
 
+PAGE = Reply(403, b"<html>ERR_ACCESS_DENIED", {"Content-Type": "text/html"})
+JSON = {"Content-Type": "application/json"}
+
+
+def test_proxy_that_does_not_let_pass_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its page is no word of the endpoint, whose headers are not in doubt."""
+    with serving(always(PAGE)) as url:
+        found = proxied(monkeypatch, url)[-1]
+    assert found == Finding(
+        "otlp, proxy",
+        "mend",
+        f"http://collector.example:4318{PATH} cannot be reached through the proxy {url}: "
+        "403: <html>ERR_ACCESS_DENIED",
+        "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
+    )
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_proxy_that_opens_no_tunnel_is_told(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """On the way to https nothing but the proxy has answered yet."""
+    with serving(always(Reply(status, b"not there"))) as url:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        [found] = look(f"https://collector.example:4318{PATH}")
+    assert (found.name, found.state) == ("otlp, proxy", "mend")
+    assert f"through the proxy {url}: Tunnel connection failed: {status}" in found.text
+    assert found.mend == "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
+
+
+def test_proxy_that_nobody_set_is_told() -> None:
+    """One that stands on the way unasked, and wants a password."""
+    with serving(always(Reply(407, b"who are you?"))) as url:
+        found = look(url + PATH)[-1]
+    assert found == Finding(
+        "otlp, proxy",
+        "mend",
+        f"{url}{PATH} cannot be reached: 407: who are you?",
+        "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
+    )
+
+
+@pytest.mark.parametrize("reply", [Reply(401, b"no token"), Reply(403, b"{}", JSON)])
+def test_endpoint_that_refuses_behind_a_proxy_is_told(
+    monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    """A proxy says neither."""
+    with serving(always(reply)) as url:
+        found = proxied(monkeypatch, url)[-1]
+    assert found.name == "otlp, endpoint"
+    assert found.mend == "check OTEL_EXPORTER_OTLP_HEADERS, or headers="
+
+
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://proxy.invalid:3128"])
 def test_proxy_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     """By its address or by its name."""

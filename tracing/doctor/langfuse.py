@@ -27,7 +27,7 @@ REGIONS: Mapping[str, str] = {
 _OLDEST = (3, 22)
 """The first server that takes OTLP."""
 _NOT_HEALTHY = 503
-_WANTS_SIGN_IN = (401, 403, 407)
+_WANTS_SIGN_IN = (401, 403)
 """What Langfuse itself does not answer to who asks for its health."""
 _COPY = "copy both keys of one pair from Langfuse, under the project's Settings, API Keys"
 

@@ -94,12 +94,17 @@ def make_test_span() -> Span:
 
 
 def _sent(place: Place, span: Span) -> str:
-    """Why the span was not taken, in the server's words; "" where it was."""
+    """Why the span was not taken, in the server's words; "" where it was.
+
+    Raises Unavailable where that has a mend of its own: a proxy's.
+    """
     backend = replace(place.backend, sample_rate=1.0, timeout_seconds=STEP_SECONDS)
     rejections = Rejections()
     translated = make_translator(backend)(span)
     try:
         make_sender(backend, rejections).deliver([translated or span])
     except Unavailable as error:
+        if error.mend:
+            raise
         return str(error)
     return "; ".join(rejections.words)

@@ -102,7 +102,7 @@ def no_answer(place: Place, error: Unavailable) -> Finding:
     """Why no answer came, by the step that failed."""
     causes = list(_causes(error))
     certificate = _first(causes, ssl.SSLCertVerificationError)
-    if place.backend.proxy and (error.refused or _is_of_proxy(causes)):
+    if error.refused or (place.backend.proxy and _is_of_proxy(causes)):
         return mend(place.named("proxy"), str(error), f"check {_PROXY_VARIABLES}")
     if certificate is not None:
         wrong, how = _CERTIFICATES.get(

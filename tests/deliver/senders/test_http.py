@@ -18,6 +18,7 @@ from tracing.deliver.senders.sender import Unavailable
 
 LIMIT_SECONDS = 0.4
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+PAGE = b"HTTP/1.1 403 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
 Talk = Callable[[socket.socket, threading.Event], None]
 
 
@@ -179,6 +180,8 @@ def test_proxy_gets_its_password_and_the_backend_does_not() -> None:
     ("answer", "refused", "words"),
     [
         (b"HTTP/1.1 407 No\r\nContent-Length: 3\r\n\r\nwho", True, "407"),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\ndenied", True, "403"),
+        (PAGE, True, "403"),
         (b"", False, ""),
     ],
 )
@@ -196,6 +199,39 @@ def test_failure_of_a_proxy_names_it_without_its_password(
     assert "very-secret" not in str(caught.value)
     assert caught.value.refused is refused
     assert caught.value.mend == "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
+
+
+def test_proxy_that_nobody_set_is_one_all_the_same() -> None:
+    """No backend asks for the password of a proxy."""
+    asks = b"HTTP/1.1 407 No\r\nContent-Length: 3\r\n\r\nwho"
+    with listening(saying(asks)) as url, pytest.raises(Unavailable) as caught:
+        answer_of(url)
+    assert str(caught.value) == f"{url}/v1/traces cannot be reached: 407: who"
+    assert caught.value.refused
+    assert caught.value.mend == "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, "text/html"),
+        (403, "application/json; charset=utf-8"),
+        (403, "application/x-protobuf"),
+        (403, "application/xml"),
+    ],
+)
+def test_refusal_of_a_backend_comes_back_by_a_proxy(status: int, kind: str) -> None:
+    """As it was said: its keys or its permissions are in doubt, and not the proxy."""
+    said = f"HTTP/1.1 {status} No\r\nContent-Type: {kind}\r\nContent-Length: 2\r\n\r\n{{}}"
+    with listening(saying(said.encode())) as url:
+        answer = answer_of("http://backend.invalid", proxy=url)
+    assert (answer.status, answer.body) == (status, b"{}")
+
+
+def test_page_of_a_backend_without_a_proxy_is_its_own() -> None:
+    """Whoever denies it there, no variable of a proxy mends it."""
+    with listening(saying(PAGE)) as url:
+        assert answer_of(url).status == 403
 
 
 def test_backend_without_a_proxy_is_said_to_be_away_itself() -> None:

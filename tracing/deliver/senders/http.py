@@ -25,8 +25,10 @@ _MAX_ANSWER_BYTES = 2**20
 _MAX_LOOKED_AT = 2**14
 """Characters of an answer in which its words are looked for."""
 
-_PROXY_WANTS_A_PASSWORD = 407
-_REFUSED_BY_PROXY = re.compile("^407|Tunnel connection failed: (?!408|429)[34]")
+_FORBIDDEN, _PROXY_WANTS_A_PASSWORD = 403, 407
+_PAGES = ("text/html", "text/plain", "")
+"""What a proxy denies a request with; backends and object stores refuse in JSON, protobuf, XML."""
+_REFUSED_BY_PROXY = re.compile("^40[37]: |Tunnel connection failed: (?!408|429)[34]")
 _MEND_PROXY = "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 
 
@@ -118,15 +120,22 @@ class HttpClient:
                 reason = f"no whole answer within {self._timeout_seconds:g} s"
                 raise self._failure(url, reason, hung=True) from error
             raise self._failure(url, _plain(error)) from error
-        if self._way and answer.status == _PROXY_WANTS_A_PASSWORD:
+        if self._is_proxys(answer):
             raise self._failure(url, f"{answer.status}: {answer.words}")
         return answer
 
+    def _is_proxys(self, answer: Answer) -> bool:
+        """Whether a proxy says no in the backend's place; within TLS it could not deny a thing."""
+        if answer.status == _PROXY_WANTS_A_PASSWORD:  # also one that nobody has set
+            return True
+        is_open = bool(self._way) and answer.url.startswith("http:")
+        return is_open and answer.status == _FORBIDDEN and answer.content_type in _PAGES
+
     def _failure(self, url: str, reason: str, *, hung: bool = False) -> Unavailable:
         """Why no answer came; a proxy that says no says it to everything, until it is mended."""
-        refused = bool(self._way) and _REFUSED_BY_PROXY.search(reason) is not None
+        refused = _REFUSED_BY_PROXY.search(reason) is not None
         words = f"{url} cannot be reached{self._way}: {reason}"
-        mend = _MEND_PROXY if self._way else ""
+        mend = _MEND_PROXY if self._way or refused else ""
         return Unavailable(safe(words), refused=refused, mend=mend, hung=hung)
 
     def _exchange(
