@@ -50,7 +50,7 @@ def test_where_nothing_is_recorded_there_is_a_harmless_call() -> None:
 WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "set: user_id= is a int: give a text": ("set", {"user_id": 7}),
     "set: tags= is a str: give a list of texts, such as ['a']": ("set", {"tags": "vip"}),
-    "set: tags= is a list: give a list of texts, such as ['a']": ("set", {"tags": ["a", 1]}),
+    "set: tags= holds 1: give a list of texts, such as ['a']": ("set", {"tags": ["a", 1]}),
     "set: outcome= is a bool: give a text": ("set", {"outcome": True}),
     "set: metadata= is a list: give a mapping, such as {'plan': 'a'}": (
         "set",

@@ -313,6 +313,12 @@ BAD: list[tuple[str, dict[str, str], dict[str, Any], list[str]]] = [
         ["tags= is 'beta': give a list of texts, such as ['a']"],
     ),
     (
+        "a list with a number in it",
+        KEYS,
+        {"tags": ["beta", 5]},
+        ["tags= holds 5: give a list of texts, such as ['a']"],
+    ),
+    (
         "a tag that Langfuse drops",
         KEYS,
         {"tags": ["a" * 201]},

@@ -207,8 +207,10 @@ class Environment:
     def check_texts(self, name: str, given: object) -> tuple[str, ...]:
         """The list of texts given under a name; a text alone is a problem, as is anything else."""
         texts = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else None
-        if texts is None or not all(isinstance(text, str) for text in texts):
-            self.problems.append(f"{name} is {shown(given)}: give a list of texts, such as ['a']")
+        others = None if texts is None else [text for text in texts if not isinstance(text, str)]
+        if texts is None or others:
+            found = f"holds {shown(others[0])}" if others else f"is {shown(given)}"
+            self.problems.append(f"{name} {found}: give a list of texts, such as ['a']")
             return ()
         return texts
 
