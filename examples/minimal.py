@@ -1,6 +1,6 @@
 """The smallest agent whose calls are traced.
 
-    python examples/minimal.py console   talk to it in this terminal
+    python examples/minimal.py console   talk to it in this terminal (on Linux with PortAudio)
     python examples/minimal.py dev       answer the calls of a LiveKit server
 
 It needs LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, in the environment or in .env.local;
