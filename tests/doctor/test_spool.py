@@ -97,6 +97,27 @@ def test_losses_are_named_by_reason(tmp_path: Path, spool: Path) -> None:
     assert [found.state for found in findings(tmp_path)[1:]] == ["mend", "note", "mend"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "how"),
+    [
+        (
+            losses.LINES_NOT_TAKEN,
+            "give OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or set TRACING_LOGS=false",
+        ),
+        (losses.LINES_DELETED, "see that its backends take log lines"),
+        (losses.LINES_TOO_FAST, "raise the level of the logger that losses.jsonl in it names"),
+        (losses.LINE_REJECTED, "see losses.jsonl in it"),
+    ],
+)
+def test_lost_log_lines_have_their_mend(reason: str, how: str, tmp_path: Path, spool: Path) -> None:
+    """A backend without a place for logs, as Jaeger is, is no riddle in a file."""
+    ledger = Ledger(spool)
+    ledger.count(reason, 6)
+    ledger.settle()
+    text = f"6 log lines dropped: {reason}"
+    assert findings(tmp_path)[1:] == [Finding("spool abc, lost", "mend", text, how)]
+
+
 def ended_ago(seconds: float) -> Span:
     """A span that ended so long ago."""
     ended = time.time_ns() - int(seconds * 1e9)

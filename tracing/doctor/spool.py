@@ -20,6 +20,7 @@ _STATES = {
     "retrying": "see that the server answers; they wait, and go by themselves",
     "paused": "mend what it says; they wait, and go then",
 }
+_LOG_LESS = f"raise the level of the logger that {losses.FILE_NAME} in it names"
 _LOST = {
     losses.SPOOL_FULL: "see that its backends take spans, or raise TRACING_SPOOL_MIB",
     losses.EXPIRED: "see that its backends take spans, or raise TRACING_MAX_AGE_DAYS",
@@ -29,6 +30,10 @@ _LOST = {
     losses.DISK_HANGS: "put TRACING_DIR on a disk that answers",
     losses.NOT_JOINED: "leave set_tracer_provider out, or give it an SDK provider",
     losses.NOT_SET_UP: "call setup_tracer where the agent's module is imported",
+    losses.LINES_NOT_TAKEN: "give OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or set TRACING_LOGS=false",
+    losses.LINES_DELETED: "see that its backends take log lines",
+    losses.LINES_TOO_FAST: _LOG_LESS,
+    losses.LINES_TOO_MANY: _LOG_LESS,
 }
 """By reason: how it is kept from happening again. What was counted stays counted."""
 
