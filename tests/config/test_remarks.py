@@ -18,6 +18,8 @@ NEARLY = {
     "LANGFUSE_ENVIRONMENT": "LANGFUSE_TRACING_ENVIRONMENT",
     "OTEL_EXPORTER_OTLP_ENDPIONT": "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADER": "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_ENDPOINT": "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_HEADERS": "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACE_ENDPOINT": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 }
 """By a name that nothing reads: the variable that is meant."""
@@ -37,6 +39,7 @@ def test_names_that_vendors_read_are_not_misspelt() -> None:
     named = (
         *vars(environment_variables).values(),
         *vars(langfuse_variables).values(),
+        *("OTEL_EXPORTER_PROMETHEUS_ENDPOINT", "OTEL_EXPORTER_ZIPKIN_ENDPOINT"),
         "LANGFUSE_INIT_PROJECT_PUBLIC_KEY",
         "LANGFUSE_S3_EVENT_UPLOAD_SECRET_ACCESS_KEY",
     )

@@ -68,7 +68,7 @@ OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER(_ARG)."""
 
 
 _OURS = "TRACING_"
-_NEARLY: Mapping[str, float] = {_OURS: 0.9, "OTEL_EXPORTER_": 0.9, "LANGFUSE_": 0.8}
+_NEARLY: Mapping[str, float] = {_OURS: 0.9, "OTEL_EXPORTER_": 0.88, "LANGFUSE_": 0.8}
 """By prefix: how similar, as difflib has it, a name is that was meant to be one of `VARIABLES`."""
 _OPENTELEMETRYS = re.compile(
     r"OTEL_EXPORTER_OTLP_(?:(?:TRACES|LOGS|METRICS)_)?"
