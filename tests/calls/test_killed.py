@@ -13,6 +13,8 @@ from opentelemetry.trace import Status, StatusCode, set_span_in_context
 from tests.capture.pipeline import Pipeline
 from tracing import names, stamps
 from tracing.calls.facts import Facts
+from tracing.calls.silence import in_words, unanswered
+from tracing.calls.transcribe import transcribe
 from tracing.calls.turn_detail import turn_detail
 from tracing.span import STATUS_ERROR, Span
 
@@ -66,6 +68,25 @@ def test_a_stage_that_a_killed_process_left_open_has_not_failed(tmp_path: Path, 
     assert {span.name for span in left} >= {names.AGENT_TURN, *STAGES[stage]}
     assert said_of(left) == NOTHING
     assert Facts(left).row["died"] == "process 1 died with the span open"
+
+
+def test_a_tool_that_a_killed_process_left_open_is_unfinished(tmp_path: Path) -> None:
+    """In the report, the drawer and the conversation; how long it took cannot be known."""
+    pipeline = Pipeline(tmp_path)
+    call_in_a_stage(pipeline, "tool")
+    pipeline.processor.record_open_spans()
+    facts = Facts(pipeline.recovered().values())
+    [turn] = facts.call["turns"]
+    [silence] = unanswered(facts.call["turns"])
+    detail = turn_detail(facts.tree, turn["number"])
+    assert detail is not None
+    [said] = transcribe(facts.tree)["entries"]
+    step = {"kind": "tool", "name": "tool", "is_unfinished": True, "is_error": False}
+    assert (turn["is_unfinished"], detail["steps"]) == (True, [step])
+    assert [(tool["is_error"], tool["is_unfinished"]) for tool in turn["tools"]] == [(False, True)]
+    assert in_words(silence) == "cut off: the process ended first"
+    assert (said["kind"], said["is_unfinished"]) == ("tool", True)
+    assert not [one for one in (*turn["tools"], said) if "duration_seconds" in one]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.view.calls import RECORDINGS, TOOLS, hostile, only_call
+from tests.view.calls import RECORDINGS, TOOLS, hostile, killed, only_call
 from tracing.terminal.waterfall import print_waterfall
 from tracing.view.library import Call, call_of
 
@@ -62,6 +62,20 @@ def test_the_answer_stands_first_and_in_words() -> None:
     assert [line for line in printed(call_of(slow)) if " over 0.3 s" in line] == [
         "1 of 2 over 0.3 s   1 0.37"
     ]
+
+
+def test_a_call_whose_process_died_says_so() -> None:
+    """At the head, beside the turn, and beside the tool that it did not finish."""
+    whole = only_call(TOOLS)
+    tool = whole.shown["lanes"]["tools"][0]
+    lines = printed(call_of(killed(whole, (tool["at"] + tool["end"]) / 2)))
+    assert lines[1:4] == [
+        "the process died 0:00.5 into the call, agent answering",
+        "tokens 100 in (0 cached), 20 out",
+        "1 of 1 turn brought no answer: 1 cut off: the process ended first",
+    ]
+    assert "            · get_weather unfinished · cut off: the process ended first" in lines
+    assert [line for line in lines if line.rstrip().endswith("T get_weather")]
 
 
 def test_the_letters_are_explained_in_the_order_of_a_reply() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tracing import names, stamps
 from tracing.otlp_json import read_spans
 from tracing.read.sources import FromSpans, RecordedFiles
 from tracing.span import AttributeValue, Span
@@ -57,6 +58,41 @@ def _value(key: str, value: AttributeValue) -> AttributeValue:
     if not isinstance(value, str) or key in _KEPT or value[:1] in "[{":
         return value
     return f"{value} {HOSTILE}"
+
+
+def cut(call: Call, at_seconds: float) -> list[Span]:
+    """What is known of a call while it goes on."""
+    now = call.tree.start_time_unix_nano + int(at_seconds * 1e9)
+    return [
+        span if span.end_time_unix_nano <= now else _open(span)
+        for span in call.recorded
+        if span.start_time_unix_nano < now
+    ]
+
+
+def _open(span: Span) -> Span:
+    """As it was before it ended: what it brought is not known."""
+    brought = (*names.TOOL_OUTPUT, *names.RESPONSE_TEXT)
+    left = {
+        key: value
+        for key, value in span.attributes.items()
+        if key not in brought and not key.startswith(stamps.TURN)
+    }
+    return span._replace(end_time_unix_nano=0, attributes=left)
+
+
+def killed(call: Call, at_seconds: float) -> list[Span]:
+    """What is known of a call whose process died, when recovery has closed what was open."""
+    died = {"error.type": "process_died", "tracing.recovered.reason": "killed"}
+    at = call.tree.start_time_unix_nano + int(at_seconds * 1e9)
+    return [
+        span
+        if span.end_time_unix_nano
+        else span._replace(
+            end_time_unix_nano=at, status_code=2, attributes={**span.attributes, **died}
+        )
+        for span in cut(call, at_seconds)
+    ]
 
 
 class Given(FromSpans):

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.view.calls import HOSTILE, RECORDINGS, TOOLS, Given, hostile, library, only_call
+from tests.view.calls import (
+    HOSTILE,
+    RECORDINGS,
+    TOOLS,
+    Given,
+    cut,
+    hostile,
+    killed,
+    library,
+    only_call,
+)
 from tracing.log_line import LogLine
 from tracing.read.sources import RecordedFiles
-from tracing.span import Span
 from tracing.store.store import Store
 from tracing.view.library import Call, Library, call_of
 from tracing.view.pages.call_page import Choice
@@ -82,16 +91,6 @@ def test_the_page_of_a_call_adds_up() -> None:
             assert whole == pytest.approx(row["latency"], abs=0.005)
 
 
-def cut(call: Call, at_seconds: float) -> list[Span]:
-    """What is known of a call while it goes on."""
-    now = call.tree.start_time_unix_nano + int(at_seconds * 1e9)
-    return [
-        span if span.end_time_unix_nano <= now else span._replace(end_time_unix_nano=0)
-        for span in call.recorded
-        if span.start_time_unix_nano < now
-    ]
-
-
 def test_while_a_call_goes_on_its_open_turn_grows() -> None:
     """A bar of what was waited so far, on an axis with room for the next half minute."""
     whole = only_call(TOOLS)
@@ -112,16 +111,7 @@ def test_a_call_whose_process_died_says_so_first() -> None:
     """When, and doing what; its spans that were closed by recovery are no failures of a model."""
     whole = only_call(TOOLS)
     wait = next(w for w in page_of(whole, Choice())["lanes"]["waits"] if w["is_reply"])
-    died = {"error.type": "process_died", "tracing.recovered.reason": "killed"}
-    at = whole.tree.start_time_unix_nano + int((wait["at"] + 0.2) * 1e9)
-    spans = [
-        span
-        if span.end_time_unix_nano
-        else span._replace(
-            end_time_unix_nano=at, status_code=2, attributes={**span.attributes, **died}
-        )
-        for span in cut(whole, wait["at"] + 0.2)
-    ]
+    spans = killed(whole, wait["at"] + 0.2)
     page = call_html(call_of(spans))
     assert "<b>The process died</b>" in page
     number = wait["number"]
@@ -130,6 +120,23 @@ def test_a_call_whose_process_died_says_so_first() -> None:
     assert "process died here" in page
     lanes = page_of(call_of(spans), Choice())["lanes"]
     assert [mark for mark in (*lanes["llm"], *lanes["tts"]) if "is_failed" in mark] == []
+
+
+def test_a_turn_and_a_tool_that_were_cut_off_say_so() -> None:
+    """A bar as long as the wait was; in the drawer that the tool brought no result."""
+    whole = only_call(TOOLS)
+    tool = next(iter(whole.shown["lanes"]["tools"]))
+    call = call_of(killed(whole, (tool["at"] + tool["end"]) / 2))
+    page = page_of(call, Choice())
+    row = page["rows"][-1]
+    waited = float(re.fullmatch(r"cut off after (\d\.\d\d) s", row["note"])[1])  # type: ignore[index]
+    assert 0 < waited < whole.described["turns"][0]["user_bot_latency_seconds"]
+    assert float(row["so_far"][:-1]) == pytest.approx(100 * waited / page["scale"], abs=0.5)
+    assert [chip["text"] for chip in row["chips"]][:2] == ["cut off", f"{tool['name']} unfinished"]
+    drawer = call_html(call, turn=row["number"])
+    assert "unfinished: the process ended first" in drawer
+    assert "<pre></pre>" not in drawer
+    assert "still running" in call_html(call_of(cut(whole, tool["at"] + 0.001)), turn=row["number"])
 
 
 def test_a_call_that_failed_says_so_in_words() -> None:

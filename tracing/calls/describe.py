@@ -12,7 +12,15 @@ from tracing.account.summary import Summary, from_attributes
 from tracing.account.turns.latency import parts_of
 from tracing.account.turns.turn import by_name, failures, tools
 from tracing.calls.application import ABOUT_KEYS, about
-from tracing.calls.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
+from tracing.calls.tree import (
+    Tree,
+    agent_said,
+    is_discarded,
+    is_unfinished,
+    known,
+    unanswered,
+    user_said,
+)
 from tracing.span import Attributes, Span
 
 
@@ -31,9 +39,11 @@ def describe(tree: Tree) -> dict[str, Any]:
     - `turns`, in order, each with `number`, `kind`, `user_id` (where there were several),
       `user_text`, `agent_text`,
       `user_bot_latency_seconds` or `first_output_seconds`, `parts` (name to seconds; together
-      the latency), `interrupted`, `barged_in`, `tools` (`name`, `duration_seconds`, `is_error`,
+      the latency), `interrupted`, `barged_in`, `tools` (`name`, `is_error`,
+      `duration_seconds` of one that ended, `is_unfinished` of one whose process ended first,
       and `error`, what the model was told), `errors` (`stage`, and `message` where a span has
-      one), `error` (what failed for good), `is_open` (it goes on), and the other `turn.*`
+      one), `error` (what failed for good), `is_open` (it goes on), `is_unfinished`
+      (the process ended first), and the other `turn.*`
       attributes without the prefix, groups as objects (`stt`, `eou`). What the user said and no
       turn of the agent answers is one of kind `unanswered`, with `user_text` and
       `user_started_speaking_at` alone.
@@ -115,7 +125,10 @@ def _describe_turns(
     for at, text in (*in_vain, *unanswered(sessions, heard)):
         said = {"kind": "unanswered", "user_text": text, "user_started_speaking_at": at / 1e9}
         found.append((at, said))
-    return [described for _, described in sorted(found, key=lambda one: one[0])]
+    described = [one for _, one in sorted(found, key=lambda one: one[0])]
+    if described and described[-1]["kind"] == "unanswered" and any(map(is_unfinished, sessions)):
+        described[-1]["is_unfinished"] = True
+    return described
 
 
 def _whose(turn: Span, users: Sequence[str]) -> dict[str, str]:
@@ -134,6 +147,7 @@ def _describe_turn(turn: Span, inside: Sequence[Span], user_text: str | None) ->
         interrupted=described.pop("was_interrupted", None),
         refused_tools=None,
         is_open=turn.is_open or None,
+        is_unfinished=is_unfinished(turn) or None,
         tools=_tools(inside, attributes.get(stamps.TURN_REFUSED_TOOLS)) or None,
         errors=_errors(turn, inside) or None,
     )
@@ -183,6 +197,10 @@ def _tools(inside: Sequence[Span], refused: object) -> list[dict[str, Any]]:
     for tool, span in zip(described, called, strict=False):
         if tool["is_error"]:
             tool["error"] = names.why_tool_failed(span.attributes)
+        if span.is_open or is_unfinished(span):
+            del tool["duration_seconds"]  # until the last record: it may have run on
+        if is_unfinished(span):
+            tool["is_unfinished"] = True
     return described
 
 

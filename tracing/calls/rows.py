@@ -9,7 +9,7 @@ from tracing import names, stamps
 from tracing.calls.application import in_words
 from tracing.calls.telephone import caller_of
 from tracing.calls.totals import LATENCY, budget_of, counted_turns, of_turns
-from tracing.calls.tree import known
+from tracing.calls.tree import is_unfinished, known
 from tracing.calls.why import sums
 from tracing.span import Span
 
@@ -68,7 +68,7 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
         "errors": _errors(call) or None,
         "fallbacks": numbers.get("fallbacks"),
         "close_reason": call.get("summary", {}).get("close_reason"),
-        "died": _death(spans),
+        "died": death_of(spans),
         "is_open": any(span.is_open for span in spans) or None,
         "doing": doing(spans),
         "is_realtime": any(span.name == names.REALTIME_INFERENCE for span in spans) or None,
@@ -104,8 +104,7 @@ def is_withheld(call: Mapping[str, Any]) -> bool:
 def doing(spans: Sequence[Span]) -> str | None:
     """What the call is doing, by its latest open span; of a killed one, what it was doing."""
     for span in reversed(spans):
-        was_open = span.is_open or stamps.RECOVERED_REASON in span.attributes
-        if was_open and span.name in _DOING:
+        if (span.is_open or is_unfinished(span)) and span.name in _DOING:
             return _DOING[span.name]
     return None
 
@@ -158,7 +157,7 @@ def _column(turn: Mapping[str, Any], budget_seconds: float) -> dict[str, Any]:
     )
 
 
-def _death(spans: Sequence[Span]) -> str | None:
+def death_of(spans: Sequence[Span]) -> str | None:
     """What the recovery of a dead process' call said on its root."""
     roots = [span for span in spans if not span.parent_span_id.strip(b"\0")]
     for span in roots or spans[:1]:

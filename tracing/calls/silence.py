@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 Turn = Mapping[str, Any]
 
+ENDED_FIRST = "the process ended first"
+"""Why a turn or a tool of a call whose process died has no end."""
+
 _STAGES = {"llm": "LLM", "tts": "TTS", "stt": "STT", "reply": "the reply"}
 
 
@@ -24,6 +27,8 @@ class Silence(NamedTuple):
     message: str = ""
     """What that said of itself."""
     is_interrupted: bool = False
+    is_unfinished: bool = False
+    """Whether the process ended first."""
 
 
 def silences(turns: Sequence[Turn]) -> Iterator[Silence | None]:
@@ -45,6 +50,8 @@ def in_words(found: Silence, *, withheld: bool = False) -> str:
     if found.stage:
         message = "" if withheld or not found.message else f": {found.message}"
         return f"{_STAGES.get(found.stage, found.stage)} failed{message}"
+    if found.is_unfinished:
+        return f"cut off: {ENDED_FIRST}"
     if found.is_interrupted:
         return "interrupted before its first sound"
     return "nobody answered" if found.number is None else "no sound of its own"
@@ -66,6 +73,7 @@ def _silence(turn: Turn, following: Turn) -> Silence:
         stage=str(last.get("stage") or "reply") if is_failed else "",
         message=str(last.get("message") or turn.get("error") or ""),
         is_interrupted=bool(turn.get("interrupted")),
+        is_unfinished=bool(turn.get("is_unfinished")),
     )
 
 

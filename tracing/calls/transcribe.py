@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 from tracing import names, stamps
 from tracing.account.said import asked_by, only_asked
-from tracing.calls.tree import Tree, agent_said, is_discarded, known, unanswered, user_said
+from tracing.calls.tree import (
+    Tree,
+    agent_said,
+    is_discarded,
+    is_unfinished,
+    known,
+    unanswered,
+    user_said,
+)
 from tracing.span import Span
 
 Entry = dict[str, Any]
@@ -30,7 +38,8 @@ def transcribe(tree: Tree) -> dict[str, Any]:
     - `entries`, by time, each with `at_seconds` (since the start of the call) and `kind`:
       `user` and `agent` with `text`, `turn` and, of the agent, `interrupted` and
       `user_bot_latency_seconds`; `tool` with `name`, `arguments`, `output`, `is_error`,
-      `duration_seconds`; `handoff` with `from` and `to`.
+      `duration_seconds`, or `is_unfinished` (its process ended first); `handoff` with
+      `from` and `to`.
 
     What is unknown or withheld is absent; so is what was generated and never spoken.
     """
@@ -98,7 +107,8 @@ def _tool(span: Span) -> Entry:
         "arguments": _text(span, names.TOOL_ARGUMENTS),
         "output": _text(span, names.TOOL_OUTPUT),
         "is_error": attributes.get(names.TOOL_IS_ERROR) or None,
-        "duration_seconds": None if span.is_open else span.duration_seconds,
+        "duration_seconds": None if span.is_open or is_unfinished(span) else span.duration_seconds,
+        "is_unfinished": is_unfinished(span) or None,
     }
 
 

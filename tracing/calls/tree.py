@@ -108,6 +108,11 @@ def is_discarded(turn: Span) -> bool:
     return turn.attributes.get(stamps.TURN_KIND) == "discarded"
 
 
+def is_unfinished(span: Span) -> bool:
+    """Whether recovery closed a span: its process ended before it did."""
+    return stamps.RECOVERED_REASON in span.attributes
+
+
 def known(described: Mapping[str, Any]) -> dict[str, Any]:
     """What is not None."""
     return {key: value for key, value in described.items() if value is not None}

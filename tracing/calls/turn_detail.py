@@ -9,7 +9,7 @@ from typing import Any
 from tracing import names, stamps
 from tracing.account.turns.turn import number
 from tracing.calls.lanes import unheard_text
-from tracing.calls.tree import Tree, known
+from tracing.calls.tree import Tree, is_unfinished, known
 from tracing.dialects.messages import reply, request
 from tracing.span import STATUS_ERROR, Span
 
@@ -25,7 +25,8 @@ def turn_detail(tree: Tree, turn_number: int) -> dict[str, Any] | None:
     - `steps`, by time: of an LLM `kind` `llm`, `number`, `model`, `input_tokens`, `cached_tokens`,
       `output_tokens`, `first_token` (seconds), `attempts`, `is_preemptive`, `error`, `earlier` and
       `new` (messages with `role` and `text`), `tools` (`name`, `description`), `gave`, `reason`;
-      of a tool `kind` `tool`, `name`, `seconds`, `is_error`, `arguments`, `output`, `error`.
+      of a tool `kind` `tool`, `name`, `seconds`, `is_unfinished`, `is_error`, `arguments`,
+      `output`, `error`.
     - `spoken`: `model`, `characters`, `seconds`, `first_audio`; `lost`: text that nobody heard.
     - `tree`: `name`, `depth`, `at` and `seconds` since the turn's start, `is_error`,
       `is_recovered`, `attributes`, without those that every span of a call carries.
@@ -194,7 +195,8 @@ def _tool_step(span: Span) -> dict[str, Any]:
         {
             "kind": "tool",
             "name": names.text(attributes, names.TOOL_NAME) or "tool",
-            "seconds": None if span.is_open else span.duration_seconds,
+            "seconds": None if span.is_open or is_unfinished(span) else span.duration_seconds,
+            "is_unfinished": is_unfinished(span) or None,
             "is_error": bool(attributes.get(names.TOOL_IS_ERROR)),
             "arguments": names.first(attributes, names.TOOL_ARGUMENTS),
             "output": names.first(attributes, names.TOOL_OUTPUT),
@@ -251,7 +253,7 @@ def _tree(tree: Tree, turn: Span, inside: Sequence[Span]) -> Iterator[dict[str, 
             "at": (span.start_time_unix_nano - turn.start_time_unix_nano) / 1e9,
             "seconds": None if span.is_open else span.duration_seconds,
             "is_error": span.status_code == STATUS_ERROR,
-            "is_recovered": stamps.RECOVERED_REASON in span.attributes,
+            "is_recovered": is_unfinished(span),
             "attributes": {k: v for k, v in span.attributes.items() if k not in shared},
         }
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracing.calls.application import in_words
+from tracing.calls.silence import ENDED_FIRST
 from tracing.calls.telephone import caller_of
 from tracing.calls.totals import (
     HAPPENINGS,
@@ -250,6 +251,8 @@ def _parts(turn: Mapping[str, Any]) -> Text:
 
 def _events(turn: Mapping[str, Any]) -> Iterator[Text]:
     """What a reader should know of a turn beside its time, a line each."""
+    if turn.get("is_unfinished"):
+        yield Text(f"cut off: {ENDED_FIRST}", style=BAD)
     if turn.get("interrupted"):
         yield Text(_interruption(turn), style="yellow")
     for tool in turn.get("tools", ()):
@@ -281,6 +284,8 @@ def _interruption(turn: Mapping[str, Any]) -> str:
 
 def _tool(tool: Mapping[str, Any]) -> Text:
     name = f"tool {plain(tool.get('name', ''))}"
+    if tool.get("is_unfinished"):
+        return Text(f"{name} unfinished: {ENDED_FIRST}", style=BAD)
     took = f" {seconds(tool.get('duration_seconds'))}".rstrip()
     if not tool.get("is_error"):
         return Text(name + took)

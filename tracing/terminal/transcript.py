@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from tracing.calls.silence import ENDED_FIRST
 from tracing.terminal.cells import BAD, DIM, TITLE, plain, seconds
 
 _WHO = 8
@@ -38,6 +39,8 @@ def _words(entry: Mapping[str, Any]) -> Iterator[Text]:
         if "output" in entry:
             style = BAD if entry.get("is_error") else ""
             yield Text(f" -> {plain(entry['output'])}", style=style)
+        elif entry.get("is_unfinished"):
+            yield Text(f" -> unfinished: {ENDED_FIRST}", style=BAD)
         if "duration_seconds" in entry:
             yield Text(f"  {seconds(entry['duration_seconds'])}", style=DIM)
         return

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from tracing.calls.lanes import lanes
 from tracing.calls.parts import kind_of, letters
-from tracing.calls.rows import agents_of
-from tracing.calls.silence import Silence, in_words, silences, unanswered
+from tracing.calls.rows import agents_of, death_of, doing
+from tracing.calls.silence import ENDED_FIRST, Silence, in_words, silences, unanswered
 from tracing.calls.totals import LATENCY, budget_of, of_turns
 from tracing.calls.tree import Tree
 from tracing.calls.why import why
@@ -72,6 +72,10 @@ def _head(call: Mapping[str, Any], spans: Sequence[Span], width: int) -> Iterato
     trace = call["trace_id"][:8]
     room = width - len(title) - len(trace)
     yield Text.assemble((title, TITLE), " " * room if room > 0 else "\n", (trace, DIM))
+    if death_of(spans):
+        at = _clock(call.get("duration_seconds", 0.0), tenths=True)
+        while_doing = f", {found}" if (found := doing(spans)) else ""
+        yield Text(f"the process died {at} into the call{while_doing}", style=BAD)
     numbers = of_turns(turns, [budget_of(call)] * len(turns))
     latency, budget = numbers["latency"], budget_of(call)
     if latency:
@@ -170,8 +174,9 @@ class _Row:
             self.cells[place] = mark
 
     def write(self, at: float, words: str) -> None:
-        """Words from a place on, or from where the last ones ended."""
-        begin = max(round(at * self._scale), self._free)
+        """Words from a place on, or from where the last ones ended; none beyond the end."""
+        latest = len(self.cells) - len(words)
+        begin = max(min(round(at * self._scale), latest), self._free)
         for place, letter in enumerate(words, begin):
             if place < len(self.cells):
                 self.cells[place] = letter
@@ -312,9 +317,13 @@ def _of_silence(silence: Silence | None) -> Iterator[str]:
 
 
 def _facts(turn: Mapping[str, Any]) -> Iterator[str]:
+    if turn.get("is_unfinished") and "agent_started_speaking_at" in turn:
+        yield f"cut off: {ENDED_FIRST}"
     for tool in turn.get("tools", ()):
         took = f" {tool['duration_seconds']:.2f} s" if "duration_seconds" in tool else ""
-        yield f"{plain(tool.get('name', ''))}{' failed' if tool.get('is_error') else ''}{took}"
+        state = " unfinished" if tool.get("is_unfinished") else ""
+        state = " failed" if tool.get("is_error") else state
+        yield f"{plain(tool.get('name', ''))}{state}{took}"
     if turn.get("interrupted"):
         heard = f" after {turn['heard_seconds']:.2f} s" if "heard_seconds" in turn else ""
         part = f", {turn['heard_share']:.0%} heard" if "heard_share" in turn else ""

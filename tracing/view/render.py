@@ -74,6 +74,7 @@ def _environment() -> Environment:
         kind_of=kind_of,
         heard_in_words=heard_marks.in_words,
         silence=silence.in_words,
+        ended_first=silence.ENDED_FIRST,
     )
     return environment
 

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from tracing.calls.parts import kind_of
-from tracing.calls.silence import Silence, in_words, silences, unanswered
+from tracing.calls.silence import ENDED_FIRST, Silence, in_words, silences, unanswered
 from tracing.calls.totals import LATENCY, budget_of
 from tracing.calls.why import why
 from tracing.view.charts import percent, scale_of, segments, ticks
@@ -17,6 +17,8 @@ from tracing.view.pages.call_facts import head_facts, remarks, setting
 from tracing.view.pages.lane_marks import axis_end, lane_rows
 
 ORDERS = ("in order", "slowest first")
+_BUDGET_AT_END = 0.94
+"""A budget above this share of the axis has its words before it."""
 _DENSE_FROM = 60
 """Calls of more turns than this are shown dense at first."""
 
@@ -80,8 +82,9 @@ def call_page(
         "log": shown["log"],
         "overview": _overview(on_axis, turns, call),
         "scale": scale,
-        "ticks": [tick for tick in ticks(scale, 5) if abs(tick - budget_of(call)) > scale / 16],
+        "ticks": list(_ticks_beside(budget_of(call), scale)),
         "budget": budget_of(call),
+        "budget_anchor": "end" if budget_of(call) > _BUDGET_AT_END * scale else "middle",
         "usual": usual,
         "rows": rows,
         "lost": {m["turn"]: m["text"] for m in on_axis["unheard"] if "turn" in m and "text" in m},
@@ -96,6 +99,17 @@ def _in_turn(turns: Sequence[Mapping[str, Any]]) -> int | None:
     """The turn that was not at its end when the call was; None where all were."""
     last = turns[-1] if turns else {}
     return None if "agent_stopped_speaking_at" in last else last.get("number")
+
+
+def _ticks_beside(budget: float, scale: float) -> Iterator[float]:
+    """The ticks that the budget's words leave room for, on a telephone too.
+
+    The words are at its middle, or before it where it is the end of the axis.
+    """
+    before = scale / 4 if budget > _BUDGET_AT_END * scale else scale / 8
+    for tick in ticks(scale, 5):
+        if not budget - before < tick < budget + scale / 8:
+            yield tick
 
 
 def legend(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -163,20 +177,30 @@ def _row(
 
 
 def _so_far(turn: Mapping[str, Any], on_axis: Mapping[str, Any]) -> float | None:
-    """How long the caller has been waiting for a turn that goes on; None where nobody spoke."""
-    if not turn.get("is_open"):
+    """How long the caller has been waiting for a turn that goes on, or had been as its process
+    died; None where nobody spoke."""
+    if not turn.get("is_open") and not turn.get("is_unfinished"):
         return None
     spoken = [mark["end"] for mark in on_axis["caller"] if "is_open" not in mark]
     return on_axis["duration_seconds"] - max(spoken) if spoken else None
 
 
 def _going_on(turn: Mapping[str, Any], so_far: float | None, scale: float) -> dict[str, str]:
-    """A bar that grows, and what is waited for, where a turn goes on and nothing was heard yet."""
-    if not turn.get("is_open") or "agent_started_speaking_at" in turn:
+    """A bar that grows, or that was cut off, where nothing was heard of a turn yet."""
+    if "agent_started_speaking_at" in turn:
         return {}
-    if so_far is None:
-        return {"note": "going on"}
-    return {"note": f"{so_far:.2f} s so far", "so_far": percent(so_far, scale)}
+    bar = _dashed(so_far, scale) if so_far else {}
+    if turn.get("is_unfinished"):
+        return {"note": f"cut off after {so_far:.2f} s", **bar} if so_far else {}
+    if not turn.get("is_open"):
+        return {}
+    return {"note": "going on" if so_far is None else f"{so_far:.2f} s so far", **bar}
+
+
+def _dashed(so_far: float, scale: float) -> dict[str, str]:
+    """A bar without parts; its note stands in it where there is less room beside it."""
+    end = percent(so_far, scale)
+    return {"so_far": end, "note_x": "0" if so_far > scale / 2 else end}
 
 
 def _failed_tools_marked(turn: Mapping[str, Any]) -> dict[str, float]:
@@ -214,16 +238,23 @@ def _silent(found: Silence | None, *, withheld: bool) -> dict[str, Any]:
     """Why nothing was heard in a turn, and whether that is a failure."""
     if found is None:
         return {}
-    return {"note": in_words(found, withheld=withheld), "is_failed": bool(found.stage)}
+    return {
+        "note": in_words(found, withheld=withheld),
+        "is_failed": bool(found.stage) or found.is_unfinished,
+    }
 
 
 def chips(turn: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """What a reader should know of a turn beside its wait: `icon`, `text`, `tone`, `title`."""
+    if turn.get("is_unfinished"):
+        yield _chip("died", "cut off", "bad", ENDED_FIRST)
     for tool in turn.get("tools", ()):
         took = tool.get("duration_seconds")
         took_text = "" if took is None else f" {took:.2f} s"
         if tool.get("is_error"):
             yield _chip("tool", f"{tool.get('name', 'tool')} failed{took_text}", "bad")
+        elif tool.get("is_unfinished"):
+            yield _chip("tool", f"{tool.get('name', 'tool')} unfinished", "bad", ENDED_FIRST)
         else:
             yield _chip("tool", f"{tool.get('name', 'tool')}{took_text}")
     if turn.get("interrupted"):
