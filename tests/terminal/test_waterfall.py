@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.view.calls import RECORDINGS, TOOLS, hostile, killed, only_call
+from tests.view.calls import RECORDINGS, TOOLS, hostile, killed, only_call, with_tools
 from tracing.terminal.waterfall import print_waterfall
 from tracing.view.library import Call, call_of
 
@@ -75,7 +75,16 @@ def test_a_call_whose_process_died_says_so() -> None:
         "1 of 1 turn brought no answer: 1 cut off: the process ended first",
     ]
     assert "            · get_weather unfinished · cut off: the process ended first" in lines
-    assert [line for line in lines if line.rstrip().endswith("T get_weather")]
+    assert [line for line in lines if line.rstrip().endswith("T get_weather unfinished")]
+
+
+def test_thirty_tools_of_a_turn_take_little_room() -> None:
+    """Those that failed are named and none lies at another's time; facts are not cut off."""
+    lines = printed(call_of(with_tools(only_call(TOOLS), 30)))
+    [lane] = [line for line in lines if line.startswith("tools ")]
+    assert lane.split(" ", 1)[1].strip() == "x get_weather +30, 5 failed"
+    facts = " ".join(line[14:].strip() for line in lines if line.startswith(" " * 12 + "· "))
+    assert "look_up_number_28 failed 0.01 s · 25 more tools" in facts
 
 
 def test_the_letters_are_explained_in_the_order_of_a_reply() -> None:

@@ -60,6 +60,24 @@ def _value(key: str, value: AttributeValue) -> AttributeValue:
     return f"{value} {HOSTILE}"
 
 
+def with_tools(call: Call, count: int) -> list[Span]:
+    """The same in which the first tool is one of so many at once; every seventh fails."""
+    tool = next(span for span in call.recorded if span.name == names.FUNCTION_TOOL)
+    more = [
+        tool._replace(
+            span_id=number.to_bytes(8, "big"),
+            start_time_unix_nano=tool.start_time_unix_nano + number * 1_000_000,
+            attributes={
+                **tool.attributes,
+                names.TOOL_NAME: f"look_up_number_{number}",
+                names.TOOL_IS_ERROR: number % 7 == 0,
+            },
+        )
+        for number in range(1, count)
+    ]
+    return [*call.recorded, *more]
+
+
 def cut(call: Call, at_seconds: float) -> list[Span]:
     """What is known of a call while it goes on."""
     now = call.tree.start_time_unix_nano + int(at_seconds * 1e9)

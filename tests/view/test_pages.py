@@ -18,6 +18,7 @@ from tests.view.calls import (
     killed,
     library,
     only_call,
+    with_tools,
 )
 from tracing.log_line import LogLine
 from tracing.read.sources import RecordedFiles
@@ -137,6 +138,21 @@ def test_a_turn_and_a_tool_that_were_cut_off_say_so() -> None:
     assert "unfinished: the process ended first" in drawer
     assert "<pre></pre>" not in drawer
     assert "still running" in call_html(call_of(cut(whole, tool["at"] + 0.001)), turn=row["number"])
+
+
+def test_thirty_tools_of_a_turn_take_little_room() -> None:
+    """Five are named, first what failed; one word in the lanes; folded in the drawer."""
+    page = page_of(call_of(with_tools(only_call(TOOLS), 30)), Choice(turn=1))
+    words = [mark["text"] for mark in page["lanes"]["tool_words"]]
+    assert words == ["get_weather +29, 4 failed", "book_table failed"]
+    assert [chip["text"].split(" 0.")[0] for chip in page["rows"][0]["chips"]] == [
+        "get_weather",
+        *(f"look_up_number_{number} failed" for number in (7, 14, 21, 28)),
+        "25 more tools",
+    ]
+    html = render("call.html", base="", page="call", store="", **page)
+    assert (html.count('class="folded"'), html.count('class="folded"><details open>')) == (30, 4)
+    assert "folded" not in call_html(only_call(TOOLS), turn=1)
 
 
 def test_a_call_that_failed_says_so_in_words() -> None:

@@ -10,7 +10,7 @@ from tracing import names, stamps
 from tracing.account.restamp import last_heard_of
 from tracing.account.said import said_by_user
 from tracing.account.turns.turn import number
-from tracing.calls.tree import Tree, known
+from tracing.calls.tree import Tree, is_unfinished, known
 from tracing.harmless.listed import EVENT_NAMES
 from tracing.span import STATUS_ERROR, Span
 
@@ -28,7 +28,8 @@ def lanes(tree: Tree) -> dict[str, Any]:
     - `llm`: requests with `first` (when their first token came), `is_preemptive`,
       `is_discarded`, `is_failed`; realtime models' answers too, as `is_realtime`.
     - `stt`: `at` of each transcript, `is_final`; `waits`: for the end of the user's turn.
-    - `tools`: `name`, `is_error`. `tts`: with `first`, and `is_cut` where the user spoke into it.
+    - `tools`: `name`, `is_error`, `is_unfinished`. `tts`: with `first`, and `is_cut` where the
+      user spoke into it.
     - `events`: `kind` (`barge_in`, `tool_failed`, `handoff`, `error`; `telephone`: a key, the
       call's status, who answered; `noted`: what the application said happened), `text`, and
       `words`, where somebody's are part of it.
@@ -188,6 +189,7 @@ def _tool(axis: _Axis, span: Span) -> Mark:
         span,
         name=names.text(span.attributes, names.TOOL_NAME) or "tool",
         is_error=span.attributes.get(names.TOOL_IS_ERROR) or None,
+        is_unfinished=is_unfinished(span) or None,
     )
 
 

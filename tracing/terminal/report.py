@@ -19,6 +19,7 @@ from rich.text import Text
 from tracing.calls.application import in_words
 from tracing.calls.silence import ENDED_FIRST
 from tracing.calls.telephone import caller_of
+from tracing.calls.tools import foremost
 from tracing.calls.totals import (
     HAPPENINGS,
     HEARD_LATENCY,
@@ -255,8 +256,10 @@ def _events(turn: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"cut off: {ENDED_FIRST}", style=BAD)
     if turn.get("interrupted"):
         yield Text(_interruption(turn), style="yellow")
-    for tool in turn.get("tools", ()):
-        yield _tool(tool)
+    tools, more = foremost(turn.get("tools", ()))
+    yield from map(_tool, tools)
+    if more:
+        yield Text(more)
     failed = Counter(
         (plain(error.get("stage", "")), plain(error.get("message", ""), _TEXT_LENGTH))
         for error in turn.get("errors", ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from tracing.calls.lanes import lanes
 from tracing.calls.parts import kind_of, letters
 from tracing.calls.rows import agents_of, death_of, doing
 from tracing.calls.silence import ENDED_FIRST, Silence, in_words, silences, unanswered
+from tracing.calls.tools import bunched, foremost, state_of
+from tracing.calls.tools import in_words as tool_words
 from tracing.calls.totals import LATENCY, budget_of, of_turns
 from tracing.calls.tree import Tree
 from tracing.calls.why import why
@@ -27,6 +30,8 @@ _NUMBERS = 12
 _LATENCY = 8
 """Columns after it."""
 _NARROWEST = 60
+_FACT_LINES = 4
+"""What is known of a turn has so many lines at most."""
 
 _STYLES = {
     "eos": "black on bright_cyan",
@@ -182,6 +187,10 @@ class _Row:
                 self.cells[place] = letter
         self._free = begin + len(words) + 1
 
+    def after(self, at: float, words: str) -> float:
+        """When words that are written from a place on have ended."""
+        return at + (len(words) + 1) / self._scale
+
     def text(self) -> Text:
         return Text.assemble(f"{self._name:<{_LABELS}}", ("".join(self.cells), self._style))
 
@@ -216,8 +225,8 @@ def _lanes(call: Mapping[str, Any], on_axis: Mapping[str, Any], width: int) -> I
         for mark in on_axis[key]:
             row.fill(mark["at"], mark["end"], "█")
     tools, events = _Row("tools", end, columns), _Row("events", end, columns)
-    for mark in on_axis["tools"]:
-        tools.write(mark["at"], f"{'x' if 'is_error' in mark else 'T'} {plain(mark['name'])}")
+    for bunch in bunched(on_axis["tools"], lambda found: tools.after(found[0]["at"], _tool(found))):
+        tools.write(bunch[0]["at"], _tool(bunch))
     for mark in on_axis["events"]:
         if mark["kind"] != "tool_failed":
             sign = _SIGNS.get(mark["kind"], "!")
@@ -225,6 +234,11 @@ def _lanes(call: Mapping[str, Any], on_axis: Mapping[str, Any], width: int) -> I
             events.write(mark["at"], f"{sign} {plain(mark['text'] + words)}")
     yield from (row.text() for row in (axis, numbers, caller, agent, waits))
     yield from (row.text() for row in (tools, events) if row.text().plain.split()[1:])
+
+
+def _tool(bunch: Sequence[Mapping[str, Any]]) -> str:
+    is_failed = any(tool.get("is_error") for tool in bunch)
+    return f"{'x' if is_failed else 'T'} {plain(tool_words(bunch))}"
 
 
 _SIGNS = {"barge_in": "›", "handoff": "⇄", "telephone": "☎", "noted": "•"}
@@ -253,7 +267,7 @@ def _turns(call: Mapping[str, Any], starts: Mapping[Any, float], width: int) -> 
             _bar(turn, columns, scale, post),
             (f"{_latency(turn):>{_LATENCY - 1}}", BAD if over else ""),
         )
-        yield from _said(turn, silence)
+        yield from _said(turn, silence, width)
 
 
 def _marks(columns: int, scale: float, budget: float) -> str:
@@ -300,13 +314,14 @@ def _bar(turn: Mapping[str, Any], columns: int, scale: float, post: int) -> Text
     return Text.assemble(bar[:post], (line, BAD), bar[post + 1 : columns])
 
 
-def _said(turn: Mapping[str, Any], silence: Silence | None) -> Iterator[Text]:
+def _said(turn: Mapping[str, Any], silence: Silence | None, width: int) -> Iterator[Text]:
     for who, key in (("U", "user_text"), ("A", "agent_text")):
         if turn.get(key):
             yield Text(f"{'':{_NUMBERS}}{who} {plain(turn[key])}")
     facts = " · ".join([*_facts(turn), *_of_silence(silence)])
-    if facts:
-        yield Text(f"{'':{_NUMBERS}}· {facts}", style=DIM)
+    room = width - _NUMBERS - len("· ")
+    for line in wrap(facts, room, max_lines=_FACT_LINES, placeholder=" …"):
+        yield Text(f"{'':{_NUMBERS}}· {line.removeprefix('· ')}", style=DIM)
 
 
 def _of_silence(silence: Silence | None) -> Iterator[str]:
@@ -319,11 +334,12 @@ def _of_silence(silence: Silence | None) -> Iterator[str]:
 def _facts(turn: Mapping[str, Any]) -> Iterator[str]:
     if turn.get("is_unfinished") and "agent_started_speaking_at" in turn:
         yield f"cut off: {ENDED_FIRST}"
-    for tool in turn.get("tools", ()):
-        took = f" {tool['duration_seconds']:.2f} s" if "duration_seconds" in tool else ""
-        state = " unfinished" if tool.get("is_unfinished") else ""
-        state = " failed" if tool.get("is_error") else state
-        yield f"{plain(tool.get('name', ''))}{state}{took}"
+    tools, more = foremost(turn.get("tools", ()))
+    for tool in tools:
+        took = f"{tool['duration_seconds']:.2f} s" if "duration_seconds" in tool else ""
+        yield " ".join(filter(None, [plain(tool.get("name", "")), state_of(tool), took]))
+    if more:
+        yield more
     if turn.get("interrupted"):
         heard = f" after {turn['heard_seconds']:.2f} s" if "heard_seconds" in turn else ""
         part = f", {turn['heard_share']:.0%} heard" if "heard_share" in turn else ""

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from tracing.calls import silence
+from tracing.calls import silence, tools
 from tracing.calls.parts import kind_of
 from tracing.view.charts import clock, percent, ticks
 from tracing.view.pages import heard_marks
@@ -75,6 +75,7 @@ def _environment() -> Environment:
         heard_in_words=heard_marks.in_words,
         silence=silence.in_words,
         ended_first=silence.ENDED_FIRST,
+        most_named=tools.MOST_NAMED,
     )
     return environment
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tracing.calls.parts import kind_of
 from tracing.calls.silence import ENDED_FIRST, Silence, in_words, silences, unanswered
+from tracing.calls.tools import foremost, state_of
 from tracing.calls.totals import LATENCY, budget_of
 from tracing.calls.why import why
 from tracing.view.charts import percent, scale_of, segments, ticks
@@ -248,15 +249,15 @@ def chips(turn: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """What a reader should know of a turn beside its wait: `icon`, `text`, `tone`, `title`."""
     if turn.get("is_unfinished"):
         yield _chip("died", "cut off", "bad", ENDED_FIRST)
-    for tool in turn.get("tools", ()):
-        took = tool.get("duration_seconds")
-        took_text = "" if took is None else f" {took:.2f} s"
-        if tool.get("is_error"):
-            yield _chip("tool", f"{tool.get('name', 'tool')} failed{took_text}", "bad")
-        elif tool.get("is_unfinished"):
-            yield _chip("tool", f"{tool.get('name', 'tool')} unfinished", "bad", ENDED_FIRST)
-        else:
-            yield _chip("tool", f"{tool.get('name', 'tool')}{took_text}")
+    tools, more = foremost(turn.get("tools", ()))
+    for tool in tools:
+        took = f"{tool['duration_seconds']:.2f} s" if "duration_seconds" in tool else ""
+        words = [str(tool.get("name", "tool")), state_of(tool), took]
+        title = ENDED_FIRST if tool.get("is_unfinished") else ""
+        tone = "bad" if state_of(tool) else ""
+        yield _chip("tool", " ".join(filter(None, words)), tone, title)
+    if more:
+        yield _chip("tool", more)
     if turn.get("interrupted"):
         yield _chip("barge", _interruption(turn), "warn")
     if turn.get("overlap_seconds"):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tracing.calls.tools import bunched, in_words, state_of
 from tracing.calls.totals import LATENCY
 from tracing.view.charts import clock, percent, stripes, ticks
 from tracing.view.pages.heard_marks import on_waves
@@ -77,6 +78,7 @@ def lane_rows(
         "llm": _worked(on_axis["llm"], end),
         "tts": _worked(on_axis["tts"], end),
         "tools": _boxes(on_axis["tools"], end),
+        "tool_words": list(_tool_words(on_axis["tools"], end)),
         "events": [
             {**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"], end)
         ],
@@ -181,6 +183,32 @@ def _boxes(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any
         }
         for mark in marks
     ]
+
+
+def _tool_words(tools: Sequence[Mapping[str, Any]], end: float) -> Iterator[dict[str, Any]]:
+    """The tools' names, after their boxes and cut where the next begin; before them at the end."""
+
+    def until(bunch: Sequence[Mapping[str, Any]]) -> float:
+        return _last(bunch) + (2 + len(in_words(bunch))) * _LETTER_SHARE * end
+
+    bunches = bunched(tools, until)
+    starts = [bunch[0]["at"] for bunch in bunches]
+    free = 0.0
+    for bunch, begun, following in zip(bunches, starts, [*starts[1:], end], strict=False):
+        is_before = until(bunch) > end
+        at, stop = (free, begun) if is_before else (_last(bunch), following)
+        yield {
+            "text": in_words(bunch),
+            "is_bad": any(map(state_of, bunch)),
+            "is_before": is_before,
+            "x": percent(at, end),
+            "width": percent(max(0.0, stop - at), end),
+        }
+        free = until(bunch)
+
+
+def _last(marks: Sequence[Mapping[str, Any]]) -> float:
+    return float(max(mark["end"] for mark in marks))
 
 
 def _worked(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
