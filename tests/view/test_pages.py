@@ -28,6 +28,7 @@ from tracing.view.pages.call_page import Choice
 from tracing.view.pages.calls_page import calls_page
 from tracing.view.pages.filters import Filters
 from tracing.view.pages.hits import hit
+from tracing.view.pages.lane_marks import zoom_of
 from tracing.view.pages.one_call import drawer_of, page_of
 from tracing.view.render import render, visible
 from tracing.view.share import share
@@ -138,6 +139,14 @@ def test_a_turn_and_a_tool_that_were_cut_off_say_so() -> None:
     assert "unfinished: the process ended first" in drawer
     assert "<pre></pre>" not in drawer
     assert "still running" in call_html(call_of(cut(whole, tool["at"] + 0.001)), turn=row["number"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "turns", "zoom"), [(0, 0, 1), (120, 20, 1), (121, 3, 2), (90, 41, 3), (9e9, 9, 64)]
+)
+def test_the_lanes_of_a_long_call_are_zoomed(seconds: float, turns: int, zoom: int) -> None:
+    """Two minutes and twenty turns are seen at once at most."""
+    assert zoom_of(seconds, turns) == zoom
 
 
 def test_thirty_tools_of_a_turn_take_little_room() -> None:

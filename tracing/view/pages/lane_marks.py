@@ -15,7 +15,10 @@ _TOP = 34
 _MOST_TRANSCRIPTS = 500
 _AHEAD_SECONDS = 30.0
 _LETTER_SHARE = 6.5 / 1200
-"""Of the lanes' width, of a letter."""
+"""Of what is seen of the lanes at once, of a letter."""
+_SEEN_SECONDS, _SEEN_TURNS = 120.0, 20
+"""So much is seen at once of a call at most: its numbers and words do not run together."""
+_MOST_ZOOM = 64
 _LOG_STRETCHES = 400
 """Into so many the axis is divided for log lines, however many there are."""
 _GRAVITY = ("info", "warning", "error")
@@ -52,21 +55,24 @@ _LANES = (
 def lane_rows(
     on_axis: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], budget: float, started_at: str
 ) -> dict[str, Any]:
-    """What the template draws: `height`, the `lanes` with their words, `ticks`, and the marks.
+    """What the template draws: `height`, `zoom`, the `lanes` with their words, `ticks`, the marks.
 
     Each mark has `x` and `width`; lanes that have nothing to show are left out.
     """
     now = on_axis["duration_seconds"] or 1.0
     end = axis_end(on_axis)
+    zoom = zoom_of(end, len(turns))
+    letter = _LETTER_SHARE * end / zoom
     placed, height = _placed(on_axis)
     starts = {mark["turn"]: mark["at"] for mark in reversed(on_axis["agent"]) if "turn" in mark}
     waits = list(_waits(turns, starts, budget, end))
     return {
         "height": height,
         "end": end,
+        "zoom": zoom,
         "started_at": started_at,
         "lanes": placed,
-        "ticks": list(_ticks(end)),
+        "ticks": list(_ticks(end, zoom)),
         "waits": waits,
         "heard": list(on_waves(turns, starts, end)),
         "caller": _boxes(on_axis["caller"], end),
@@ -78,17 +84,23 @@ def lane_rows(
         "llm": _worked(on_axis["llm"], end),
         "tts": _worked(on_axis["tts"], end),
         "tools": _boxes(on_axis["tools"], end),
-        "tool_words": list(_tool_words(on_axis["tools"], end)),
+        "tool_words": list(_tool_words(on_axis["tools"], end, letter)),
         "events": [
-            {**mark, "x": percent(mark["at"], end)} for mark in _spread(on_axis["events"], end)
+            {**mark, "x": percent(mark["at"], end)}
+            for mark in _spread(on_axis["events"], end, letter)
         ],
         "log": list(_log(on_axis["log"], end)),
         "now": percent(now, end) if on_axis["is_open"] else "",
     }
 
 
-def _ticks(end: float) -> Iterator[dict[str, str]]:
-    found = ticks(end, 12)
+def zoom_of(end: float, turns: int) -> int:
+    """How many times as wide as their place the lanes are at first."""
+    return min(_MOST_ZOOM, max(1, math.ceil(max(end / _SEEN_SECONDS, turns / _SEEN_TURNS))))
+
+
+def _ticks(end: float, zoom: int) -> Iterator[dict[str, str]]:
+    found = ticks(end, 12 * zoom)
     is_whole = all(at == int(at) for at in found)
     for at in found:
         yield {"x": percent(at, end), "text": clock(at, tenths=not is_whole)}
@@ -185,18 +197,25 @@ def _boxes(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any
     ]
 
 
-def _tool_words(tools: Sequence[Mapping[str, Any]], end: float) -> Iterator[dict[str, Any]]:
-    """The tools' names, after their boxes and cut where the next begin; before them at the end."""
+def _tool_words(
+    tools: Sequence[Mapping[str, Any]], end: float, letter: float
+) -> Iterator[dict[str, Any]]:
+    """The tools' names, after their boxes and cut where the next begin; before them at the end.
+
+    `letter` is how many seconds one takes.
+    """
 
     def until(bunch: Sequence[Mapping[str, Any]]) -> float:
-        return _last(bunch) + (2 + len(in_words(bunch))) * _LETTER_SHARE * end
+        return _first_ended(bunch) + (2 + len(in_words(bunch))) * letter
 
     bunches = bunched(tools, until)
     starts = [bunch[0]["at"] for bunch in bunches]
     free = 0.0
     for bunch, begun, following in zip(bunches, starts, [*starts[1:], end], strict=False):
         is_before = until(bunch) > end
-        at, stop = (free, begun) if is_before else (_last(bunch), following)
+        at, stop = _first_ended(bunch), following
+        if is_before:  # the last hundredth is where the process died
+            at, stop = free, min(begun, 0.985 * end)
         yield {
             "text": in_words(bunch),
             "is_bad": any(map(state_of, bunch)),
@@ -207,8 +226,9 @@ def _tool_words(tools: Sequence[Mapping[str, Any]], end: float) -> Iterator[dict
         free = until(bunch)
 
 
-def _last(marks: Sequence[Mapping[str, Any]]) -> float:
-    return float(max(mark["end"] for mark in marks))
+def _first_ended(bunch: Sequence[Mapping[str, Any]]) -> float:
+    """When the first of a bunch, and what it ran with, had ended."""
+    return float(max(tool["end"] for tool in bunch if tool["at"] <= bunch[0]["end"]))
 
 
 def _worked(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
@@ -222,7 +242,7 @@ def _worked(marks: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, An
     return found
 
 
-def _spread(events: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, Any]]:
+def _spread(events: Sequence[Mapping[str, Any]], end: float, letter: float) -> list[dict[str, Any]]:
     """Events with their words; where those of another would lie below them, `is_near`: a tick."""
     found: list[dict[str, Any]] = []
     free = 0.0
@@ -235,5 +255,5 @@ def _spread(events: Sequence[Mapping[str, Any]], end: float) -> list[dict[str, A
         found.append({**mark, **place, "is_near": is_near})
         if not is_near:
             letters = 3 + len(f"{mark['text']} {mark.get('words', '')}")
-            free = mark["at"] + letters * _LETTER_SHARE * end
+            free = mark["at"] + letters * letter
     return found

@@ -82,8 +82,9 @@ function dragOver(chart) {
   });
 }
 
-// The lanes: zoom is one attribute.
-let zoom = 1;
+// The lanes: zoom is one attribute. The server's is for a place of so many pixels.
+const LEGIBLE = 900;
+let zoom = Number(one(".inner")?.dataset.zoom ?? 1);
 function setZoom(next, around = 0.5) {
   const scroll = one(".scroll");
   const inner = one(".inner");
@@ -430,6 +431,8 @@ followSound();
 drawWaveforms();
 listen();
 showTray();
+const seen = one(".scroll")?.clientWidth ?? LEGIBLE;
+setZoom(zoom > 1 && seen < LEGIBLE ? (zoom * LEGIBLE) / seen : zoom, 0);
 const chosen = one("a.turn.current");
 if (chosen?.dataset.at) showInstant(Number(chosen.dataset.at));
 selectFromAddress();
