@@ -142,6 +142,33 @@ def test_a_turn_and_a_tool_that_were_cut_off_say_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("waits", "anchors", "room"),
+    [([0.5, 0.52], ["end", "start"], 0), ([0.1, 0.12], ["start", "start"], 18)],
+)
+def test_the_words_of_close_latencies_do_not_lie_upon_each_other(
+    waits: list[float], anchors: list[str], room: float
+) -> None:
+    """On both sides of their lines, or as far from each other as they are wide."""
+    row = {**only_call(TOOLS).row, "strip": [{"latency": wait} for wait in waits]}
+    marks = calls_page([row], Filters(), {})["histogram"]["marks"]
+    assert [mark["anchor"] for mark in marks] == anchors
+    first, last = (float(mark["words_x"][:-1]) for mark in marks)
+    assert last - first >= room
+
+
+def test_a_list_says_how_many_turns_brought_no_answer() -> None:
+    """Of a call that has ended; while it goes on an answer may still come."""
+    silent, fine = only_call(RECORDINGS / "1.8.9" / "llm_error.json"), only_call(TOOLS)
+    assert (silent.row["unanswered"], "unanswered" in fine.row) == (1, False)
+    asked = page_of(fine, Choice())["lanes"]["waits"][0]["at"] + 0.01
+    assert call_of(killed(fine, asked)).row["unanswered"] == 1
+    assert "unanswered" not in call_of(cut(fine, asked)).row
+    found = calls_page([silent.row], Filters(), {})
+    listed = render("calls.html", base="", page="calls", store="", **found)
+    assert "1 unanswered</span>" in listed
+
+
+@pytest.mark.parametrize(
     ("seconds", "turns", "zoom"), [(0, 0, 1), (120, 20, 1), (121, 3, 2), (90, 41, 3), (9e9, 9, 64)]
 )
 def test_the_lanes_of_a_long_call_are_zoomed(seconds: float, turns: int, zoom: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracing import names, stamps
 from tracing.calls.application import in_words
+from tracing.calls.silence import unanswered
 from tracing.calls.telephone import caller_of
 from tracing.calls.totals import LATENCY, budget_of, counted_turns, of_turns
 from tracing.calls.tree import is_unfinished, known
@@ -41,8 +42,8 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
     `latency` or `first_output`, and `over`, `failed`, `barged_in` where it was; `waits`: of the
     replies `within` and `over` the budget, where there are any, how many `replies`, and the sums
     of their `parts` by group; `latency` (see `totals.spread`), `tool_calls`, `tool_failures`,
-    `barge_ins`, `errors`; `flags`: keys of `FLAGS`; `close_reason`; `doing` while it
-    lasts, or as it died.
+    `barge_ins`, `errors`, `unanswered` (turns); `flags`: keys of `FLAGS`; `close_reason`; `doing`
+    while it lasts, or as it died.
     """
     turns = counted_turns([call])
     budget = budget_of(call)
@@ -70,6 +71,7 @@ def call_row(call: Mapping[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
         "close_reason": call.get("summary", {}).get("close_reason"),
         "died": death_of(spans),
         "is_open": any(span.is_open for span in spans) or None,
+        "unanswered": _unanswered(call, spans),
         "doing": doing(spans),
         "is_realtime": any(span.name == names.REALTIME_INFERENCE for span in spans) or None,
         "is_text": (bool(turns) and _SOUND.isdisjoint(span.name for span in spans)) or None,
@@ -131,6 +133,14 @@ def _errors(call: Mapping[str, Any]) -> int:
     """Failed attempts of models; tools that failed are counted by themselves."""
     counts = call.get("summary", {}).get("errors", {})
     return sum(count for stage, count in counts.items() if stage != "tool")
+
+
+def _unanswered(call: Mapping[str, Any], spans: Sequence[Span]) -> int | None:
+    """How many turns brought no answer; None for none, and while one may still come."""
+    if any(span.is_open for span in spans):
+        return None
+    turns = [turn for turn in call.get("turns", ()) if turn.get("kind") != "discarded"]
+    return len(unanswered(turns)) or None
 
 
 def _waits(turns: Sequence[Mapping[str, Any]], budget_seconds: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +22,8 @@ PAGE = 100
 """Rows of one page."""
 
 _MOST_SAID = 50
+_WORDS_SHARE = 0.18
+"""Of the width of the histogram, of the words of a mark on a telephone."""
 _SPANS = {"1h": "last hour", "24h": "last 24 h", "7d": "last 7 days", "30d": "last 30 days"}
 
 
@@ -158,15 +160,31 @@ def _histogram(latencies: Sequence[float], budget: float) -> dict[str, Any] | No
         return None
     found = histogram(latencies, budget)
     end = found["end"]
-    marks = [("p50", percentile(latencies, 0.5)), ("p95", percentile(latencies, 0.95))]
     return {
         **found,
         "replies": len(latencies),
         "ticks": [{"x": percent(at, end), "text": f"{at:g}"} for at in ticks(end)],
         "budget_x": percent(budget, end),
-        "marks": [
-            {"x": percent(min(at, end), end), "text": f"{name} {at:.2f}"} for name, at in marks
-        ],
+        "marks": list(_marks(latencies, end)),
+    }
+
+
+def _marks(latencies: Sequence[float], end: float) -> Iterator[dict[str, str]]:
+    """The lines of p50 and p95; the words of one before it, of the other after it."""
+    median, late = (percentile(latencies, share) for share in (0.5, 0.95))
+    at, late_at = min(median / end, 1.0), min(late / end, 1.0)
+    is_before = at >= _WORDS_SHARE
+    yield {
+        "x": percent(at, 1),
+        "words_x": percent(at, 1),
+        "anchor": "end" if is_before else "start",
+        "text": f"p50 {median:.2f}",
+    }
+    yield {
+        "x": percent(late_at, 1),
+        "words_x": percent(late_at if is_before else max(late_at, at + _WORDS_SHARE), 1),
+        "anchor": "end" if late_at > 1 - _WORDS_SHARE else "start",
+        "text": f"p95 {late:.2f}",
     }
 
 
