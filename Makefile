@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## one offline call, then its table
 
 test: $(VENV)/.dev ## the tests, with coverage of tracing/
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "$(HERE)"
+	$(BIN)/coverage run -m pytest -n 2 -m "$(HERE)"
 	$(MAKE) coverage
 
 coverage: ## what the last `make test` ran of tracing/

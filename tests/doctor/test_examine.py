@@ -95,7 +95,7 @@ def test_server_that_is_slow_at_every_step_is_told_in_time(tmp_path: Path) -> No
     with ApiServer() as api:
 
         def slowly(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-            time.sleep(4.5)
+            time.sleep(4.0)
             return api.reply(method, path, headers, body)
 
         slow = serve(slowly)
