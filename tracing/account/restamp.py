@@ -16,8 +16,7 @@ def restamp(spans: Sequence[Span], *, rebuild_inputs: bool = False) -> list[Span
 
     A span that is still open is stamped as if it ended when the trace was last heard of; one that
     recovery closed counts as that, and not as failed. What only events could know stays as it was
-    recorded. One with a time that cannot be believed gets
-    its other one.
+    recorded. One with a time that cannot be believed gets its other one.
     """
     told = last_heard_of(spans)
     timed = [with_believable_times(span, told) for span in spans]

@@ -148,7 +148,7 @@ def _llm(axis: _Axis, turn: Span, inside: Sequence[Span]) -> Iterator[Mark]:
                 first=None if first is None else begun + first,
                 is_preemptive=span.attributes.get(stamps.IS_PREEMPTIVE) or None,
                 is_discarded=discarded or None,
-                is_failed=_failed(span) or None,
+                is_failed=(span.status_code == STATUS_ERROR) or None,
                 is_realtime=span.name == names.REALTIME_INFERENCE or None,
             )
 
@@ -165,7 +165,7 @@ def _tts(axis: _Axis, turn: Span, inside: Sequence[Span]) -> Iterator[Mark]:
                 span,
                 turn=_number(turn),
                 first=None if ttfb is None else begun + ttfb,
-                is_failed=_failed(span) or None,
+                is_failed=(span.status_code == STATUS_ERROR) or None,
                 is_cut=cut or None,
             )
 
@@ -218,10 +218,6 @@ def _events(axis: _Axis, tree: Tree, turns: Sequence[Span]) -> Iterator[Mark]:
             yield {"at": at, "kind": "error", "text": f"{span.name.replace('_', ' ')} failed"}
 
 
-def _failed(span: Span) -> bool:
-    return span.status_code == STATUS_ERROR
-
-
 def _happened(axis: _Axis, tree: Tree) -> Iterator[Mark]:
     """What the telephone and the application tell, and nothing else shows."""
     for span in tree.named(names.AMD):
@@ -251,7 +247,7 @@ _TELEPHONE = {
 def _is_own_error(span: Span) -> bool:
     """Whether a span's failure is its own, and shown by no other mark."""
     is_below = bool(span.attributes.get(stamps.ERROR_IS_BELOW))
-    return _failed(span) and span.name != names.FUNCTION_TOOL and not is_below
+    return span.status_code == STATUS_ERROR and span.name != names.FUNCTION_TOOL and not is_below
 
 
 def _number(turn: Span) -> int | None:
